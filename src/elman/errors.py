@@ -1,0 +1,53 @@
+"""The errors that elman raises on purpose.
+
+    ElmanError                 exit code
+      UsageError               2   a wrong flag, key or argument; a call that cannot be served
+      DataError                3   a file of the user's that is not what it should be (file:line:column)
+      ModelError               4   a model folder that is broken, too new, or needs --allow-code
+      ResourceError            5   disk full, folder read-only, memory or a tool missing
+
+Everything else that escapes is a bug of ours (exit code 1).
+"""
+
+from __future__ import annotations
+
+
+class ElmanError(Exception):
+    """Base of all errors raised on purpose. The message says what was expected, what was found and how to mend it."""
+
+    exit_code = 1
+
+
+class UsageError(ElmanError, ValueError):
+    """The call itself is wrong: an unknown key, an impossible combination, an argument of the wrong shape."""
+
+    exit_code = 2
+
+
+class DataError(ElmanError, ValueError):
+    """A file or text is not what it should be.
+
+    `where` is `file:line:column` as far as it is known (line and column count from 1, columns in characters).
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        self.file, self.line, self.column = file, line, column
+        self.problem = message
+        self.where = ":".join(str(part) for part in (file, line, column) if part is not None)
+        super().__init__(f"{self.where}: {message}" if self.where else message)
+
+
+class ModelError(ElmanError):
+    """A model folder cannot be loaded or resumed; the message names the file in it that is at fault."""
+
+    exit_code = 4
+
+
+class ResourceError(ElmanError):
+    """The machine cannot give what the work needs: disk space, a writable folder, memory."""
+
+    exit_code = 5

@@ -1,0 +1,225 @@
+"""`Cell`: a recurrent network is `s_i = R(s_{i-1}, x_i)`, `y_i = O(s_i)`. A cell is that equation and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError
+
+State = tuple[Tensor, ...]
+_listener: ContextVar[Any] = ContextVar("elman_gate_listener", default=None)
+
+
+def gate(name: str, value: Tensor) -> Tensor:
+    """The identity; gives `value` (rows, hidden) a name, for traces and pictures (see `listen_to_gates`)."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(name, value)
+    return value
+
+
+@contextmanager
+def listen_to_gates(listener: Any) -> Iterator[None]:
+    """While inside, `listener(name, value)` is called for every named gate of every step."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class Cell(nn.Module):
+    """One step of a recurrent network. Subclass it with your equation:
+
+        class Minimal(Cell):
+            gates = ("f", "z")
+            def step(self, s, x, r):
+                f = gate("f", torch.sigmoid(x.f + r.f))
+                return self.State(h=(1 - f) * s.h + f * torch.tanh(x.z + r.z))
+
+    What a subclass may declare, where it differs from the plain case:
+
+    State           a namedtuple of what is carried from step to step, each (rows, hidden_size). Default: `h`.
+    gates           names; each has a block of W (input), of U (recurrent) and of b.
+    recurrent       the gates that have a block of U. Default: all.
+    recurrent_bias  the gates whose recurrent part has a bias of its own.
+    vectors         names of per-unit parameter vectors (hidden_size,), reached as `self.name`. They start at 0
+                    unless `reset_parameters` says otherwise.
+
+    and define:
+
+    step(s, x, r)   elementwise, row by row, pure: `x.i = x_t W_i + b_i`, `r.i = recur(s) U_i`, all (rows, hidden).
+    recur(s)        (rows, hidden) what U multiplies. Default `s.h`. Masks on h go here.
+    output(s)       (rows, output_size) O. Default `s.h`.
+
+    A cell that does not fit overrides `R(s, x)` and, if need be, `O(s)`, `output_size` and `initial`, whole.
+
+    Parameters: W (input_size, gates * hidden), U (delays * hidden, recurrent gates * hidden), b (gates * hidden),
+    and `c` for recurrent_bias. Initialisation (`reset_parameters`): W uniform as Glorot and Bengio 2010, gate by gate;
+    U orthogonal gate by gate (Saxe et al. 2014); biases 0; for a gate named in `open_gates` 1, so that a fresh cell
+    remembers (the forget bias of Gers et al. 2000 and Jozefowicz et al. 2015).
+
+    delays: with `delays=3`, U sees h_{t-1}, h_{t-2} and h_{t-3}; the older two are kept in the state, after the
+    cell's own fields, as `past1`, `past2`.
+    """
+
+    State: ClassVar[Any] = namedtuple("State", "h")
+    gates: ClassVar[tuple[str, ...]] = ()
+    recurrent: ClassVar[tuple[str, ...] | None] = None
+    recurrent_bias: ClassVar[tuple[str, ...]] = ()
+    vectors: ClassVar[tuple[str, ...]] = ()
+    open_gates: ClassVar[tuple[str, ...]] = ()
+
+    W: Tensor
+    U: Tensor
+    b: Tensor
+    c: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int, *, delays: int = 1) -> None:
+        super().__init__()
+        for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("delays", delays)):
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"{type(self).__name__}: expected {name} to be 1 or more, found {value!r}")
+        self.input_size, self.hidden_size, self.delays = input_size, hidden_size, delays
+        if not self.fits:
+            if delays > 1:
+                raise UsageError(f"{type(self).__name__} overrides R, so delays={delays} cannot reach its products")
+            self.Carried: Any = self.State
+            return
+        self._declare()
+        recurrent = self.gates if self.recurrent is None else self.recurrent
+        self._X: Any = namedtuple("_X", self.gates)  # type: ignore[misc]
+        self._Rec: Any = namedtuple("_Rec", recurrent)  # type: ignore[misc]
+        past = [f"past{k}" for k in range(1, delays)]
+        self.Carried = namedtuple("Carried", [*self.State._fields, *past]) if past else self.State
+        H = hidden_size
+        self.W = nn.Parameter(torch.empty(input_size, len(self.gates) * H))
+        self.b = nn.Parameter(torch.empty(len(self.gates) * H))
+        if recurrent:
+            self.U = nn.Parameter(torch.empty(delays * H, len(recurrent) * H))
+        if self.recurrent_bias:
+            self.c = nn.Parameter(torch.empty(len(self.recurrent_bias) * H))
+        for name in self.vectors:
+            self.register_parameter(name, nn.Parameter(torch.zeros(H)))
+        self.reset_parameters()
+
+    @classmethod
+    def _declare(cls) -> None:
+        """Say what is wrong with a class's declarations before anything is built on them."""
+        where = f"cell {cls.__name__}"
+        if not cls.gates:
+            raise UsageError(f"{where}: expected `gates`, a tuple of names such as ('z',); or override R(s, x)")
+        if cls.step is Cell.step:
+            raise UsageError(f"{where}: expected a method step(self, s, x, r), or an override of R(s, x)")
+        recurrent = cls.gates if cls.recurrent is None else cls.recurrent
+        declared = (("recurrent", cls.recurrent or (), cls.gates), ("recurrent_bias", cls.recurrent_bias, recurrent))
+        for name, chosen, among in (*declared, ("open_gates", cls.open_gates, cls.gates)):
+            if unknown := [g for g in chosen if g not in among]:
+                raise UsageError(f"{where}: `{name}` names {unknown}, expected some of {list(among)}")
+        if "h" not in cls.State._fields and (cls.recur is Cell.recur or cls.output is Cell.output):
+            raise UsageError(f"{where}: State has no field `h`, so recur(s) and output(s) must be defined")
+
+    def reset_parameters(self) -> None:
+        """Initialise as the class docstring says."""
+        H = self.hidden_size
+        bound = math.sqrt(6 / (self.input_size + H))
+        with torch.no_grad():
+            self.W.uniform_(-bound, bound)
+            self.b.zero_()
+            for name in self.open_gates:
+                self.block("b", name).fill_(1.0)
+            for name in self._Rec._fields:
+                nn.init.orthogonal_(self.block("U", name))
+            if self.recurrent_bias:
+                self.c.zero_()
+
+    def block(self, parameter: str, gate_name: str) -> Tensor:
+        """The block of W, U, b or c that belongs to a gate, as a view: (..., hidden)."""
+        names = {"W": self.gates, "b": self.gates, "U": self._Rec._fields, "c": self.recurrent_bias}[parameter]
+        start = names.index(gate_name) * self.hidden_size
+        return getattr(self, parameter)[..., start : start + self.hidden_size]
+
+    # The equation -----------------------------------------------------------------------------------------------
+
+    def step(self, s: Any, x: Any, r: Any) -> Any:
+        """The cell's equation. Abstract."""
+        raise UsageError(f"cell {type(self).__name__} defines neither step(s, x, r) nor R(s, x)")
+
+    def recur(self, s: Any) -> Tensor:
+        """What U multiplies: (rows, hidden)."""
+        return s.h
+
+    def output(self, s: Any) -> Tensor:
+        """O as a part of the equation: (rows, output_size)."""
+        return s.h
+
+    # What follows from it ---------------------------------------------------------------------------------------
+
+    @property
+    def fits(self) -> bool:
+        """Whether R is `step` on the affine maps, as opposed to overridden whole."""
+        return type(self).R is Cell.R
+
+    @property
+    def output_size(self) -> int:
+        """The width of y."""
+        return self.hidden_size
+
+    def initial(self, rows: int, like: Tensor | None = None) -> Any:
+        """The state before the first step: zeros, (rows, hidden) each, with the dtype and device of `like`."""
+        like = next(self.parameters()) if like is None else like
+        zeros = like.new_zeros(rows, self.hidden_size)
+        return self.Carried(*[zeros] * len(self.Carried._fields))
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """(rows, input_size) -> (rows, gates * hidden): the input half of every gate, as one product.
+
+        For a cell that overrides R, x itself. Rows of any number of steps may be given at once."""
+        return torch.addmm(self.b, x, self.W) if self.fits else x
+
+    def advance(self, s: Any, a: Tensor) -> Any:
+        """One step from the state s, given a = inputs(x_t): the next state, (rows, hidden) each."""
+        if not self.fits:
+            return self.R(s, a)
+        own = len(self.State._fields)
+        core = self.State(*s[:own])
+        remembered = self.recur(core)
+        x = self._X(*a.chunk(len(self.gates), -1))
+        r: Any = None
+        if self._Rec._fields:
+            seen = remembered if self.delays == 1 else torch.cat([remembered, *s[own:]], -1)
+            r = self._Rec(*(seen @ self.U).chunk(len(self._Rec._fields), -1))
+            for name in self.recurrent_bias:
+                r = r._replace(**{name: getattr(r, name) + self.block("c", name)})
+        new = self.step(core, x, r)
+        if self.delays == 1:
+            return new
+        return self.Carried(*new, *[remembered, *s[own:]][: self.delays - 1])
+
+    def R(self, s: Any, x: Tensor) -> Any:
+        """s_i = R(s_{i-1}, x_i), with x (rows, input_size)."""
+        return self.advance(s, self.inputs(x))
+
+    def O(self, s: Any) -> Tensor:
+        """y_i = O(s_i): (rows, output_size)."""
+        return self.output(self.State(*s[: len(self.State._fields)]))
+
+    def extra_repr(self) -> str:
+        delays = f", delays={self.delays}" if self.delays > 1 else ""
+        return f"{self.input_size}, {self.hidden_size}{delays}"
+
+
+def as_state(cell: Cell, values: Sequence[Tensor]) -> Any:
+    """Give a plain sequence of tensors the cell's field names."""
+    fields = cell.Carried._fields
+    if len(values) != len(fields):
+        raise UsageError(f"{type(cell).__name__}: expected a state of {len(fields)} {fields}, found {len(values)}")
+    return cell.Carried(*values)

@@ -1,0 +1,273 @@
+"""Layers in time: what networks are built from. `ys, state = layer(xs, state)`, and combinators keep that contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError
+from elman.recurrent.cell import Cell, as_state
+from elman.recurrent.packed import Packed
+from elman.recurrent.unroll import Sequences, check_state, map_state, open_door, run
+
+
+class Layer(nn.Module):
+    """Sequences in, sequences of the same lengths and a state out.
+
+    input_size, output_size: numbers a step (input_size None: any width goes)
+    causal: the output at step i is the output of the sequence cut at i. Stepping, streaming and carrying state need it.
+    """
+
+    input_size: int | None = None
+    output_size: int
+    causal: bool = True
+
+    def forward(
+        self, xs: Sequences, state: Any = None, lengths: Sequence[int] | Tensor | None = None
+    ) -> tuple[Any, Any]:
+        """ys, state = layer(xs, state).
+
+        xs: a list of (length, input_size), or (batch, time, input_size) with `lengths` (batch,), or a Packed.
+        state: as returned by an earlier call, or None for the start; its rows are in the order of xs.
+        Returns ys in the form of xs, and the state at the end of each sequence."""
+        packed, back = open_door(xs, lengths, self.input_size, type(self).__name__)
+        if isinstance(xs, Packed):
+            state = (
+                self.initial(packed.sequences, packed.data) if state is None else self.check(state, packed.sequences)
+            )
+            return self.run(packed, state)
+        if state is None:
+            state = self.initial(packed.sequences, packed.data)
+        else:
+            state = map_state(packed.sorted_rows, self.check(state, packed.sequences))
+        ys, state = self.run(packed, state)
+        return back(ys), map_state(packed.caller_rows, state)
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        """The work, on packed rows and a state in packed order. What a subclass defines."""
+        raise UsageError(f"layer {type(self).__name__} does not define run(xs, state)")
+
+    def initial(self, sequences: int, like: Tensor | None = None) -> Any:
+        """The state before the first step. `()` for a layer that carries nothing."""
+        return ()
+
+    def check(self, state: Any, sequences: int) -> Any:
+        """The given state with its names and shapes checked."""
+        if state != ():
+            raise UsageError(f"{type(self).__name__} carries no state: expected (), found {type(state).__name__}")
+        return state
+
+    def final(self, state: Any) -> Tensor:
+        """(sequences, dim): an encoder's vector, O of the final state of each direction."""
+        raise UsageError(f"{type(self).__name__} carries no recurrent state, so it has no encoder's vector")
+
+    def require_causal(self, work: str) -> None:
+        """Raise UsageError unless the layer is causal; `work` says what needs it."""
+        if not self.causal:
+            raise UsageError(f"{work} needs a causal layer, and {type(self).__name__} looks ahead; use one direction")
+
+
+class Recurrent(Layer):
+    """One cell in one direction. State: the cell's."""
+
+    def __init__(self, cell: Cell, *, reverse: bool = False) -> None:
+        super().__init__()
+        self.cell, self.reverse, self.causal = cell, reverse, not reverse
+        self.input_size, self.output_size = cell.input_size, cell.output_size
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        return run(self.cell, xs, state, self.reverse)
+
+    def initial(self, sequences: int, like: Tensor | None = None) -> Any:
+        return self.cell.initial(sequences, like)
+
+    def check(self, state: Any, sequences: int) -> Any:
+        return check_state(self.cell, as_state(self.cell, state), sequences)
+
+    def final(self, state: Any) -> Tensor:
+        return self.cell.O(state)
+
+    def extra_repr(self) -> str:
+        return "reverse=True" if self.reverse else ""
+
+
+class Bidirectional(Layer):
+    """Two layers over the same inputs, outputs side by side: (.., forward | backward).
+
+    As a transducer, each step sees both sides; as an encoder, `final` is the end of each direction.
+    State: (forward's, backward's). Schuster and Paliwal 1997."""
+
+    causal = False
+
+    def __init__(self, forward_cell: Cell, backward_cell: Cell) -> None:
+        super().__init__()
+        if forward_cell.input_size != backward_cell.input_size:
+            sizes = (forward_cell.input_size, backward_cell.input_size)
+            raise UsageError(f"expected two cells over the same inputs, found input sizes {sizes}")
+        self.ahead, self.back = Recurrent(forward_cell), Recurrent(backward_cell, reverse=True)
+        self.input_size = forward_cell.input_size
+        self.output_size = forward_cell.output_size + backward_cell.output_size
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        ahead, ahead_state = self.ahead.run(xs, state[0])
+        back, back_state = self.back.run(xs, state[1])
+        return xs.with_data(torch.cat([ahead.data, back.data], -1)), (ahead_state, back_state)
+
+    def initial(self, sequences: int, like: Tensor | None = None) -> Any:
+        return self.ahead.initial(sequences, like), self.back.initial(sequences, like)
+
+    def check(self, state: Any, sequences: int) -> Any:
+        if len(state) != 2:
+            raise UsageError(f"Bidirectional: expected a state (forward, backward), found {len(state)} parts")
+        return self.ahead.check(state[0], sequences), self.back.check(state[1], sequences)
+
+    def final(self, state: Any) -> Tensor:
+        return torch.cat([self.ahead.final(state[0]), self.back.final(state[1])], -1)
+
+
+class Stack(Layer):
+    """Layers one on top of the other. State: one per layer. Causal if all are."""
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        if not layers:
+            raise UsageError("Stack: expected at least one layer, found none")
+        self.layers = nn.ModuleList(layers)
+        width: int | None = None
+        for i, layer in enumerate(layers):
+            if width is not None and layer.input_size not in (None, width):
+                raise UsageError(f"Stack: layer {i} expects {layer.input_size} inputs, the one below gives {width}")
+            width = getattr(layer, "output_size", width)
+        self.input_size = next((layer.input_size for layer in layers if layer.input_size), None)
+        if width is not None:
+            self.output_size = width
+        self.causal = all(layer.causal for layer in layers)
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        states = []
+        for layer, before in zip(self.layers, state, strict=True):
+            xs, after = layer.run(xs, before)  # type: ignore[operator]
+            states.append(after)
+        return xs, tuple(states)
+
+    def initial(self, sequences: int, like: Tensor | None = None) -> Any:
+        return tuple(layer.initial(sequences, like) for layer in self.layers)  # type: ignore[operator]
+
+    def check(self, state: Any, sequences: int) -> Any:
+        if len(state) != len(self.layers):
+            raise UsageError(f"Stack: expected {len(self.layers)} states, one per layer, found {len(state)}")
+        pairs = zip(self.layers, state, strict=True)
+        return tuple(layer.check(part, sequences) for layer, part in pairs)  # type: ignore[operator]
+
+    def final(self, state: Any) -> Tensor:
+        """The encoder's vector of the topmost layer that is recurrent."""
+        for layer, part in zip(reversed(self.layers), reversed(state), strict=True):
+            if not isinstance(layer, Dropout):
+                return layer.final(part)  # type: ignore[operator]
+        raise UsageError("Stack: none of its layers is recurrent, so it has no encoder's vector")
+
+
+class Window(Layer):
+    """Each step sees its neighbours: x_{t-before}, ..., x_t, ..., x_{t+after}, side by side in that order.
+
+    Beyond the ends stand zeros; before the start, what the state remembers: with after=0 the layer is causal and text
+    can be fed piece by piece. State: `(past,)`, the last `before` inputs, (sequences, before * input_size)."""
+
+    def __init__(self, input_size: int, *, before: int = 2, after: int = 1) -> None:
+        super().__init__()
+        if before < 0 or after < 0:
+            raise UsageError(f"Window: expected before and after of 0 or more, found {before} and {after}")
+        self.before, self.after = before, after
+        self.input_size, self.output_size = input_size, input_size * (before + 1 + after)
+        self.causal = after == 0
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        (past,) = state
+        rows, dim = xs.data.shape
+        device = xs.data.device
+        # One table to pick from: the rows, then what came before each sequence, then a row of zeros.
+        before = past.reshape(xs.sequences * self.before, dim)
+        table = torch.cat([xs.data, before, xs.data.new_zeros(1, dim)])
+        lengths = torch.tensor(xs.lengths, dtype=torch.long, device=device)
+        offsets = torch.cat([xs.offsets, xs.offsets.new_zeros(1)])
+
+        def row(position: Tensor, sequence: Tensor) -> Tensor:
+            inside = offsets[position.clamp(0, len(offsets) - 1)] + sequence
+            earlier = rows + sequence * self.before + self.before + position
+            beyond = torch.full_like(inside, len(table) - 1)
+            return torch.where(position < 0, earlier, torch.where(position < lengths[sequence], inside, beyond))
+
+        reach = torch.arange(-self.before, self.after + 1, device=device)
+        pick = row(xs.position_of_row.unsqueeze(1) + reach, xs.sequence_of_row.unsqueeze(1).expand(-1, len(reach)))
+        ys = table[pick].reshape(rows, self.output_size)
+        sequence = torch.arange(xs.sequences, device=device).unsqueeze(1).expand(-1, self.before)
+        last = lengths.unsqueeze(1) + torch.arange(-self.before, 0, device=device)
+        return xs.with_data(ys), (table[row(last, sequence)].reshape(xs.sequences, self.before * dim),)
+
+    def initial(self, sequences: int, like: Tensor | None = None) -> Any:
+        assert self.input_size is not None
+        like = torch.zeros(0) if like is None else like
+        return (like.new_zeros(sequences, self.before * self.input_size),)
+
+    def check(self, state: Any, sequences: int) -> Any:
+        assert self.input_size is not None
+        expected = (sequences, self.before * self.input_size)
+        if len(state) != 1 or tuple(state[0].shape) != expected:
+            raise UsageError(f"Window: expected a state (past,) of shape {expected}")
+        return state
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, before={self.before}, after={self.after}"
+
+
+class Dropout(Layer):
+    """Inverted dropout in training, nothing in evaluation.
+
+    per="sequence": one mask for all steps of a sequence (variational; Gal and Ghahramani 2016); per="step": a fresh one
+    each step, as torch's. Masks are drawn once a call, from torch's default generator."""
+
+    def __init__(self, p: float, *, per: str = "sequence") -> None:
+        super().__init__()
+        if not 0 <= p < 1 or per not in ("sequence", "step"):
+            raise UsageError(f"Dropout: expected 0 <= p < 1 and per 'sequence' or 'step', found {p!r} and {per!r}")
+        self.p, self.per = p, per
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        if not self.training or self.p == 0:
+            return xs, state
+        rows = xs.sequences if self.per == "sequence" else len(xs.data)
+        mask = xs.data.new_empty(rows, xs.data.shape[1]).bernoulli_(1 - self.p).div_(1 - self.p)
+        return xs.with_data(xs.data * (mask[xs.sequence_of_row] if self.per == "sequence" else mask)), state
+
+    def extra_repr(self) -> str:
+        return f"{self.p}, per={self.per!r}"
+
+
+def recurrent_stack(
+    cell: type[Cell],
+    input_size: int,
+    hidden_size: int,
+    layers: int = 1,
+    *,
+    bidirectional: bool = True,
+    dropout: float = 0.0,
+    delays: int = 1,
+) -> Stack:
+    """The usual stack: `layers` layers of one kind of cell, both directions or one, variational dropout between them.
+
+    hidden_size is that of each direction."""
+    if layers < 1:
+        raise UsageError(f"expected layers of 1 or more, found {layers}")
+    stack: list[Layer] = []
+    width = input_size
+    for i in range(layers):
+        if i and dropout:
+            stack.append(Dropout(dropout))
+        cells = [cell(width, hidden_size, delays=delays) for _ in range(2 if bidirectional else 1)]
+        layer = Bidirectional(*cells) if bidirectional else Recurrent(cells[0])
+        stack.append(layer)
+        width = layer.output_size
+    return Stack(*stack)
