@@ -1,3 +1,78 @@
-"""elman: recurrent sequence models of text. Write the equation, get everything."""
+"""elman: recurrent sequence models of text. Write the equation, get everything.
+
+import elman
+
+train = elman.read("train.conllu")
+dev = elman.read("dev.conllu")
+tagger = elman.Tagger(cell="lstm", epochs=5).fit(train, dev, out="my-tagger")
+tagger(["Ada", "lives", "in", "London"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.errors import DataError, ElmanError, Interrupted, ModelError, ResourceError, UsageError
+    from elman.recurrent.cell import Cell, gate
+    from elman.recurrent.check import check_cell
+    from elman.recurrent.torch_modules import from_torch, to_torch
+    from elman.recurrent.unroll import unroll
+    from elman.tasks.load import load
+    from elman.tasks.tagging.tagger import Tagger
+    from elman.text import Sentence, read
 
 __version__ = "0.1.0"
+
+# Name -> module, imported when the name is first used: `import elman` and `elman --help` must not wait for torch.
+_EXPORTS = {
+    "Cell": "elman.recurrent.cell",
+    "DataError": "elman.errors",
+    "ElmanError": "elman.errors",
+    "Interrupted": "elman.errors",
+    "ModelError": "elman.errors",
+    "ResourceError": "elman.errors",
+    "Sentence": "elman.text",
+    "Tagger": "elman.tasks.tagging.tagger",
+    "UsageError": "elman.errors",
+    "check_cell": "elman.recurrent.check",
+    "from_torch": "elman.recurrent.torch_modules",
+    "gate": "elman.recurrent.cell",
+    "load": "elman.tasks.load",
+    "read": "elman.text",
+    "to_torch": "elman.recurrent.torch_modules",
+    "unroll": "elman.recurrent.unroll",
+}
+
+__all__ = [
+    "Cell",
+    "DataError",
+    "ElmanError",
+    "Interrupted",
+    "ModelError",
+    "ResourceError",
+    "Sentence",
+    "Tagger",
+    "UsageError",
+    "__version__",
+    "check_cell",
+    "from_torch",
+    "gate",
+    "load",
+    "read",
+    "to_torch",
+    "unroll",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

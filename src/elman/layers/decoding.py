@@ -1,0 +1,246 @@
+"""The best sequence, and the k best sequences, of a chain of scores.
+
+A path through a sequence of length L scores `start[y_1] + sum rows[t, y_t] + sum transitions[y_t, y_t+1] + end[y_L]`.
+Without transitions this is a softmax head (give log-probabilities), with them a linear-chain CRF; a `Constraint`
+forbids paths of either.
+
+Rows are packed: time-major, longest sequence first, no padding, so that the rows of step t are the first
+`batch_sizes[t]` sequences.
+
+All of this runs in float64 on the CPU and adds in the same order for any batch: a path does not depend on what a
+sentence was batched with, float32 scores of any size cannot overflow, and forbidden paths are worth exactly minus
+infinity, so that no score buys one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman import schemes
+from elman.errors import UsageError
+
+Rule = Callable[[str | None, str | None, str], bool]
+
+# Elements of the (from, sequence, to) table of one step: small enough to stay in a core's cache (measured, twice as
+# fast at 60 labels).
+TILE = 2**16
+
+
+class Constraint(NamedTuple):
+    """What may begin, follow and end, for K labels. All boolean, True where legal."""
+
+    start: Tensor  # (K,)
+    transitions: Tensor  # (K, K) [from, to]
+    end: Tensor  # (K,)
+
+
+def constraint(labels: Sequence[str], scheme: str, allowed: Rule = schemes.allowed) -> Constraint:
+    """The constraint that a rule puts on these labels, in their order.
+
+    `allowed(previous, next, scheme)` says whether `next` may follow `previous`; None is the edge of the sentence.
+    """
+    return Constraint(
+        torch.tensor([allowed(None, label, scheme) for label in labels], dtype=torch.bool),
+        torch.tensor([[allowed(before, label, scheme) for label in labels] for before in labels], dtype=torch.bool),
+        torch.tensor([allowed(label, None, scheme) for label in labels], dtype=torch.bool),
+    )
+
+
+def viterbi(
+    rows: Tensor,
+    batch_sizes: Sequence[int],
+    number_of_sequences: int,
+    transitions: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+    allowed: Constraint | None = None,
+) -> Tensor:
+    """The best label of every row on the best path of its sequence: (N, K) -> (N,) int64, on the device of `rows`.
+
+    Between equal paths the lowest label wins, looking from the last row to the first.
+    Raises UsageError when scores are not finite, or when the constraint leaves a sequence no path at all.
+    """
+    sizes = check_layout(rows, batch_sizes, number_of_sequences)
+    chain = _chain(rows, transitions, start, end, allowed)
+    if transitions is None and start is None and end is None and allowed is None:
+        return chain.rows.argmax(1).to(rows.device)  # every row on its own
+    into = chain.transitions.T.contiguous()  # (to, from)
+    alphas = _best_scores(chain, sizes)
+    tags = torch.empty(chain.rows.shape[0], dtype=torch.int64)
+    following = torch.empty(0, dtype=torch.int64)  # tags of the next step
+    outputs = tags.split(sizes)
+    for step in range(len(sizes) - 1, -1, -1):
+        alpha, chosen = alphas[step], outputs[step]
+        running = following.shape[0]
+        torch.argmax(alpha[:running] + into[following], dim=1, out=chosen[:running])
+        if running < alpha.shape[0]:
+            last = alpha[running:] + chain.end
+            _refuse_dead_ends(last, step + 1)
+            torch.argmax(last, dim=1, out=chosen[running:])
+        following = chosen
+    return tags.to(rows.device)
+
+
+def nbest(
+    rows: Tensor,
+    batch_sizes: Sequence[int],
+    number_of_sequences: int,
+    k: int,
+    transitions: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+    allowed: Constraint | None = None,
+) -> list[list[tuple[list[int], float]]]:
+    """The k best paths of every sequence with their scores, best first; the first is that of `viterbi`.
+
+    Exact. Fewer than k where there are fewer legal paths (none at all: an empty list). A sequence of length 0 has one
+    path, of score 0. Sequences come in packed order. Equal scores keep a fixed order.
+    """
+    if k < 1:
+        raise UsageError(f"expected k of at least 1, found {k}: ask for one path or more")
+    sizes = check_layout(rows, batch_sizes, number_of_sequences)
+    chain = _chain(rows, transitions, start, end, allowed)
+    scores = chain.rows.numpy()
+    alphas = torch.cat(_best_scores(chain, sizes)).numpy() if sizes else scores
+    into, final = np.ascontiguousarray(chain.transitions.numpy().T), chain.end.numpy()
+    offsets = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
+    lengths = np.asarray(sizes, dtype=np.int64)
+    found: list[list[tuple[list[int], float]]] = []
+    for sequence in range(number_of_sequences):
+        own = offsets[: int((lengths > sequence).sum())] + sequence
+        found.append(_best_of_one(scores[own], alphas[own], into, final, k) if len(own) else [([], 0.0)])
+    return found
+
+
+def check_layout(rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> list[int]:
+    """The batch sizes as a list, once rows (N, K) and they are seen to fit each other. Raises UsageError."""
+    sizes = list(batch_sizes)
+    if rows.dim() != 2 or rows.shape[0] != sum(sizes):
+        raise UsageError(
+            f"expected rows of shape ({sum(sizes)}, labels) for these batch sizes, found {tuple(rows.shape)}"
+        )
+    falling = all(left >= right for left, right in pairwise(sizes))
+    if sizes and (not falling or sizes[-1] < 1 or sizes[0] > number_of_sequences):
+        raise UsageError(
+            f"expected batch sizes that fall from at most {number_of_sequences} to at least 1 "
+            f"(packed rows, longest sequence first), found {sizes[:10]}{' ...' if len(sizes) > 10 else ''}"
+        )
+    return sizes
+
+
+class _Chain(NamedTuple):
+    """The scores of a chain in float64 on the CPU, the constraint put in as minus infinity."""
+
+    rows: Tensor
+    transitions: Tensor
+    start: Tensor
+    end: Tensor
+
+
+def _chain(
+    rows: Tensor, transitions: Tensor | None, start: Tensor | None, end: Tensor | None, allowed: Constraint | None
+) -> _Chain:
+    labels = rows.shape[1]
+
+    def plain(scores: Tensor | None, shape: tuple[int, ...], legal: Tensor | None) -> Tensor:
+        result = torch.zeros(shape, dtype=torch.float64) if scores is None else scores.detach().cpu().double()
+        for given in (result, legal):
+            if given is not None and given.shape != shape:
+                raise UsageError(f"expected scores of shape {shape} for {labels} labels, found {tuple(given.shape)}")
+        if not torch.isfinite(result).all():
+            raise UsageError("expected finite scores to decode, found infinity or not-a-number: did training diverge?")
+        return result if legal is None else result.masked_fill(~legal.cpu(), -torch.inf)
+
+    return _Chain(
+        plain(rows, tuple(rows.shape), None),
+        plain(transitions, (labels, labels), None if allowed is None else allowed.transitions),
+        plain(start, (labels,), None if allowed is None else allowed.start),
+        plain(end, (labels,), None if allowed is None else allowed.end),
+    )
+
+
+def _best_scores(chain: _Chain, sizes: list[int]) -> list[Tensor]:
+    """For every step (running, K): the score of the best path that ends in each label there."""
+    steps = chain.rows.split(sizes)
+    alphas: list[Tensor] = []
+    labels = chain.rows.shape[1]
+    tile = max(1, TILE // (labels * labels))
+    leaving = chain.transitions.unsqueeze(1)  # (from, 1, to)
+    for step in steps:
+        if not alphas:
+            alphas.append(chain.start + step)
+            continue
+        alpha = torch.empty_like(step)
+        before = alphas[-1][: step.shape[0]]
+        for some, out in zip(before.split(tile), alpha.split(tile), strict=True):
+            torch.amax(some.T.unsqueeze(2) + leaving, dim=0, out=out)
+        alphas.append(alpha.add_(step))
+    return alphas
+
+
+def _refuse_dead_ends(last: Tensor, length: int) -> None:
+    """`last` (finished, K): scores of whole paths. A row of minus infinity is a sequence that no legal path crosses."""
+    if bool((last.amax(1) == -torch.inf).any()):
+        raise UsageError(
+            f"expected a legal sequence of labels for every sentence, found none for one of {length} words: "
+            "the constraint forbids every path with these labels; decode without it"
+        )
+
+
+def _best_of_one(
+    rows: np.ndarray, alphas: np.ndarray, into: np.ndarray, end: np.ndarray, k: int
+) -> list[tuple[list[int], float]]:
+    """The k best paths of one sequence of length L >= 1; rows and alphas (L, K), into (K, K) [to, from].
+
+    Lawler's partition (1972): all paths but a path P already taken fall into classes "as P after position j, another
+    label at j", and `alphas` gives the best of each class without a search. Each path taken costs one table (L, K).
+    """
+    length, labels = rows.shape
+    whole = alphas[-1] + end
+    best = int(whole.argmax())
+    # Candidates: (-score, serial number for a fixed order of equals, position, label there, the path it leaves)
+    nothing = np.zeros(length, dtype=np.int64)
+    heap: list[tuple[float, int, int, int, np.ndarray]] = []
+    if whole[best] > -np.inf:
+        heap.append((-float(whole[best]), 0, length - 1, best, nothing))
+        # The other labels of the last position are candidates from the beginning; all others come from a path taken.
+        rest = [label for label in range(labels) if label != best and whole[label] > -np.inf]
+        heap += [(-float(whole[label]), 1 + label, length - 1, label, nothing) for label in rest]
+        heapq.heapify(heap)
+    serial = labels + 1
+    found: list[tuple[list[int], float]] = []
+    while heap and len(found) < k:
+        negative, _, position, label, parent = heapq.heappop(heap)
+        path = parent.copy()
+        path[position] = label
+        for t in range(position - 1, -1, -1):
+            path[t] = (alphas[t] + into[path[t + 1]]).argmax()
+        found.append((path.tolist(), -negative))
+        wanted = k - len(found)
+        if position == 0 or wanted == 0:
+            continue
+        links = into[path[1:]]  # (L - 1, from)
+        at = np.arange(length - 1)
+        own = rows[at + 1, path[1:]]
+        own[:-1] += links[at[1:], path[1:-1]]
+        own[-1] += end[path[-1]]
+        tails = np.cumsum(own[::-1])[::-1]  # tails[j]: all that path j+1 .. L scores, without the link into j+1
+        others = alphas[:position] + links[:position] + tails[:position, None]
+        others[at[:position], path[:position]] = -np.inf
+        flat = others.ravel()
+        if wanted < flat.size:
+            least = np.partition(flat, flat.size - wanted)[flat.size - wanted]
+            chosen = np.flatnonzero((flat >= least) & (flat > -np.inf))
+        else:
+            chosen = np.flatnonzero(flat > -np.inf)
+        for one in chosen[np.argsort(-flat[chosen], kind="stable")][:wanted].tolist():
+            heapq.heappush(heap, (-float(flat[one]), serial, one // labels, one % labels, path))
+            serial += 1
+    return found

@@ -1,0 +1,117 @@
+"""The tagger's network: words and characters -> recurrent layers -> a score for every tag at every step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from elman.layers.characters import CharacterEncoder
+from elman.layers.crf import CRF
+from elman.layers.decoding import Constraint, nbest, viterbi
+from elman.layers.embedding import RareEmbedding
+from elman.recurrent import Cell, Dropout, Layer, Stack, Window, recurrent_stack
+from elman.tasks.tagging.config import TaggerConfig
+from elman.tasks.tagging.data import Batch, Vocabularies
+
+
+class TaggerNetwork(nn.Module):
+    """emissions (rows, tags) of a Batch.
+
+    words (rows, word_size) | vectors (rows, dim) | characters (rows, 2 * char_hidden_size) -> dropout -> window ->
+    recurrent layers -> dropout -> linear. With a CRF the emissions are its unary scores, without they are logits.
+    cells: the class of the recurrent layers' cell and that of the character encoder's.
+    vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict.
+    """
+
+    def __init__(
+        self,
+        config: TaggerConfig,
+        cells: tuple[type[Cell], type[Cell]],
+        vocabularies: Vocabularies,
+        vectors: Tensor | None,
+        constraint: Constraint | None,
+    ) -> None:
+        super().__init__()
+        tags = len(vocabularies.tags)
+        width = 0
+        self.words: RareEmbedding | None = None
+        if config.word_size:
+            self.words = RareEmbedding(vocabularies.counts, config.word_size, config.unknown)
+            width += config.word_size
+        self.vectors: Tensor | None
+        self.register_buffer("vectors", vectors, persistent=False)
+        width += 0 if vectors is None else vectors.shape[1]
+        self.characters: CharacterEncoder | None = None
+        if config.char_size:
+            counts = vocabularies.character_counts
+            self.characters = CharacterEncoder(
+                counts, config.char_size, config.char_hidden_size, cells[1], config.unknown
+            )
+            width += self.characters.output_size
+        layers: list[Layer] = [Dropout(config.dropout)]
+        if config.window_before or config.window_after:
+            layers.append(Window(width, before=config.window_before, after=config.window_after))
+            width = layers[-1].output_size
+        recurrent = recurrent_stack(
+            cells[0],
+            width,
+            config.hidden_size,
+            config.layers,
+            bidirectional=not config.one_way,
+            dropout=config.dropout,
+            delays=config.delays,
+        )
+        self.layers = Stack(*layers, recurrent, Dropout(config.dropout))
+        self.out = nn.Linear(recurrent.output_size, tags)
+        nn.init.xavier_uniform_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.constraint = constraint
+        self.crf = CRF(tags, constraint) if config.crf else None
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(rows, tags) in the packed order of the batch."""
+        parts: list[Tensor] = []
+        if self.words is not None:
+            parts.append(self.words(batch.words))
+        if self.vectors is not None:
+            parts.append(self.vectors[batch.vectors])
+        if self.characters is not None:
+            assert batch.spellings is not None
+            parts.append(self.characters(batch.spellings))
+        ys, _ = self.layers(batch.layout.with_data(torch.cat(parts, -1)))
+        return self.out(ys.data)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The negative log-likelihood of the gold tags, summed over the batch."""
+        assert batch.tags is not None
+        scores = self(batch)
+        if self.crf is None:
+            return nn.functional.cross_entropy(scores, batch.tags, reduction="sum")
+        return self.crf.loss(scores, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
+
+    def decode(self, batch: Batch) -> Tensor:
+        """(rows,) the ids of the best tag sequences, legal under the scheme where there is one."""
+        scores, layout = self(batch), batch.layout
+        if self.crf is not None:
+            return self.crf.decode(scores, layout.batch_sizes, layout.sequences)
+        if self.constraint is None:
+            return scores.argmax(-1)
+        return viterbi(scores.log_softmax(-1), layout.batch_sizes, layout.sequences, allowed=self.constraint)
+
+    def explain(self, batch: Batch, n: int) -> tuple[Tensor, Tensor, list[list[tuple[list[int], float]]]]:
+        """(rows,) best ids, (rows, tags) the probability of every tag at each step, and per sequence (in packed order)
+        the n best tag sequences with their log probabilities.
+
+        A CRF's probabilities are its marginals. Without one, steps are independent given the text; under a scheme the n
+        best are the legal ones among them, and their log probabilities are not renormalised over the legal ones."""
+        scores, layout = self(batch), batch.layout
+        sizes, count = layout.batch_sizes, layout.sequences
+        if self.crf is None:
+            rows = scores.log_softmax(-1)
+            paths = nbest(rows, sizes, count, n, allowed=self.constraint)
+            best = viterbi(rows, sizes, count, allowed=self.constraint)
+            return best, rows.exp(), paths
+        partition = self.crf.log_partition(scores, sizes, count).tolist()
+        found = self.crf.nbest(scores, sizes, count, n)
+        paths = [[(tags, s - z) for tags, s in each] for each, z in zip(found, partition, strict=True)]
+        return self.crf.decode(scores, sizes, count), self.crf.marginals(scores, sizes, count), paths
