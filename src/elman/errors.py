@@ -5,6 +5,7 @@
       DataError                3   a file of the user's that is not what it should be (file:line:column)
       ModelError               4   a model folder that is broken, too new, or needs --allow-code
       ResourceError            5   disk full, folder read-only, memory or a tool missing
+      Interrupted            130   stopped by Ctrl-C or SIGTERM; a checkpoint is saved
 
 Everything else that escapes is a bug of ours (exit code 1).
 """
@@ -51,3 +52,9 @@ class ResourceError(ElmanError):
     """The machine cannot give what the work needs: disk space, a writable folder, memory."""
 
     exit_code = 5
+
+
+class Interrupted(ElmanError):
+    """Training was asked to stop (Ctrl-C, SIGTERM) and can be resumed; the message says from where and how."""
+
+    exit_code = 130

@@ -1,4 +1,4 @@
-"""The tagger as its users call it: trains, predicts, scores, saves, loads; every claim against something independent."""
+"""The tagger as its users call it: trains, predicts, scores, saves, loads; against something independent."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import elman
 from elman import DataError, ModelError, Sentence, Tagger, UsageError, schemes
 from elman.layers.characters import LONGEST, spelling
 from elman.recurrent import CELLS
-from elman.tasks.tagging.data import Vocabularies
+from elman.tasks.tagging.data import Vocabularies, split
 from elman.tasks.tagging.network import TaggerNetwork
-from elman.tasks.tagging.tagger import split
 from elman.text.vocabulary import Vocabulary
 
 TINY = {"hidden_size": 8, "word_size": 6, "char_size": 4, "char_hidden_size": 5, "batch_tokens": 30, "threads": 1}
 
-NAMES = "Ada Basil Chloé Дмитрий 王小明 Zoë".split()
-PLACES = "London Köln Αθήνα 北京".split()
+NAMES = ["Ada", "Basil", "Chloé", "Дмитрий", "王小明", "Zoë"]
+PLACES = ["London", "Köln", "Αθήνα", "北京"]
 
 
 def corpus() -> list[Sentence]:

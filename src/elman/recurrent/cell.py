@@ -7,6 +7,7 @@ from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from keyword import iskeyword
 from typing import Any, ClassVar
 
 import torch
@@ -53,6 +54,8 @@ class Cell(nn.Module):
     recurrent_bias  the gates whose recurrent part has a bias of its own.
     vectors         names of per-unit parameter vectors (hidden_size,), reached as `self.name`. They start at 0
                     unless `reset_parameters` says otherwise.
+    straight_through  True for a cell whose gradient is, by design, not its derivative (a hard gate). `check_cell`
+                    then leaves out the comparison with numeric differences.
 
     and define:
 
@@ -77,6 +80,7 @@ class Cell(nn.Module):
     recurrent_bias: ClassVar[tuple[str, ...]] = ()
     vectors: ClassVar[tuple[str, ...]] = ()
     open_gates: ClassVar[tuple[str, ...]] = ()
+    straight_through: ClassVar[bool] = False
 
     W: Tensor
     U: Tensor
@@ -96,6 +100,8 @@ class Cell(nn.Module):
             return
         self._declare()
         recurrent = self.gates if self.recurrent is None else self.recurrent
+        if delays > 1 and not recurrent:
+            raise UsageError(f"{type(self).__name__} has no recurrent products, so delays={delays} would do nothing")
         self._X: Any = namedtuple("_X", self.gates)  # type: ignore[misc]
         self._Rec: Any = namedtuple("_Rec", recurrent)  # type: ignore[misc]
         past = [f"past{k}" for k in range(1, delays)]
@@ -108,15 +114,19 @@ class Cell(nn.Module):
         if self.recurrent_bias:
             self.c = nn.Parameter(torch.empty(len(self.recurrent_bias) * H))
         for name in self.vectors:
-            self.register_parameter(name, nn.Parameter(torch.zeros(H)))
+            self.register_parameter(name, nn.Parameter(torch.empty(H)))
         self.reset_parameters()
 
     @classmethod
     def _declare(cls) -> None:
         """Say what is wrong with a class's declarations before anything is built on them."""
         where = f"cell {cls.__name__}"
-        if not cls.gates:
+        gates: Any = cls.gates
+        if not gates or isinstance(gates, str):
             raise UsageError(f"{where}: expected `gates`, a tuple of names such as ('z',); or override R(s, x)")
+        for name in gates:
+            if not name.isidentifier() or iskeyword(name) or name.startswith("_") or gates.count(name) > 1:
+                raise UsageError(f"{where}: `gates` has {name!r}; expected different names fit for `x.name`")
         if cls.step is Cell.step:
             raise UsageError(f"{where}: expected a method step(self, s, x, r), or an override of R(s, x)")
         recurrent = cls.gates if cls.recurrent is None else cls.recurrent
@@ -140,6 +150,8 @@ class Cell(nn.Module):
                 nn.init.orthogonal_(self.block("U", name))
             if self.recurrent_bias:
                 self.c.zero_()
+            for name in self.vectors:
+                getattr(self, name).zero_()
 
     def block(self, parameter: str, gate_name: str) -> Tensor:
         """The block of W, U, b or c that belongs to a gate, as a view: (..., hidden)."""
@@ -175,7 +187,7 @@ class Cell(nn.Module):
 
     def initial(self, rows: int, like: Tensor | None = None) -> Any:
         """The state before the first step: zeros, (rows, hidden) each, with the dtype and device of `like`."""
-        like = next(self.parameters()) if like is None else like
+        like = next(self.parameters(), torch.zeros(0)) if like is None else like
         zeros = like.new_zeros(rows, self.hidden_size)
         return self.Carried(*[zeros] * len(self.Carried._fields))
 

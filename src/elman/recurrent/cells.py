@@ -85,6 +85,7 @@ class HardMemory(Cell):
 
     gates = ("g", "z")
     recurrent = ("g",)
+    straight_through = True
 
     def step(self, s: Any, x: Any, r: Any) -> Any:
         soft = sigmoid(x.g + r.g)

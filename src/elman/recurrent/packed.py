@@ -139,7 +139,8 @@ class Packed:
         if self.lengths and self.lengths[-1] == 0:
             raise UsageError("torch's PackedSequence cannot hold a sequence of length 0; take those out first")
         sizes = torch.tensor(self.batch_sizes, dtype=torch.long)
-        return PackedSequence(self.data, sizes, self.order, torch.argsort(self.order))
+        order = self.order.to(self.data.device)
+        return PackedSequence(self.data, sizes, order, torch.argsort(order))
 
     @classmethod
     def from_torch(cls, packed: PackedSequence) -> Packed:

@@ -43,12 +43,12 @@ def write(
     atomic.make_folder(folder)
     for name, vocabulary in vocabularies.items():
         if vocabulary is not None:
-            _write_json(folder / f"{name}.json", vocabulary.to_json(), indent=False)
+            write_json(folder / f"{name}.json", vocabulary.to_json(), indent=False)
     if vectors is not None:
         atomic.replace_file(folder / "vectors.safetensors", safetensors.torch.save({"vectors": vectors}))
     if source is not None:
         atomic.replace_file(folder / "cell.py", source.encode("utf-8"))
-    _write_json(folder / "config.json", msgspec.to_builtins(stored))
+    write_json(folder / "config.json", msgspec.to_builtins(stored))
 
 
 def write_weights(folder: Path, network: torch.nn.Module) -> None:
@@ -57,7 +57,7 @@ def write_weights(folder: Path, network: torch.nn.Module) -> None:
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    _write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", metrics)
 
 
 def read_config(folder: Path) -> Stored:
@@ -123,6 +123,6 @@ def _read_json(path: Path) -> Any:
         raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from problem
 
 
-def _write_json(path: Path, value: Any, *, indent: bool = True) -> None:
+def write_json(path: Path, value: Any, *, indent: bool = True) -> None:
     data = msgspec.json.encode(value)
     atomic.replace_file(path, (msgspec.json.format(data, indent=2) if indent else data) + b"\n")

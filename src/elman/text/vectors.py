@@ -112,7 +112,7 @@ def read_vectors(
 
 
 def _word_with_spaces(line: str, dimension: int, file: str, number: int) -> str:
-    """The word of a line that has more spaces than its vector needs. Raises DataError when it has numbers too few or many."""
+    """The word of a line with more spaces than its vector needs. Raises DataError at too few or too many numbers."""
     word, *fields = line.rsplit(" ", dimension)
     if len(fields) < dimension or _is_number(word.rpartition(" ")[2]):
         raise DataError(
@@ -121,6 +121,8 @@ def _word_with_spaces(line: str, dimension: int, file: str, number: int) -> str:
             file=file,
             line=number,
         )
+    if word != word.strip(" "):
+        raise DataError(f"expected single spaces between fields, found more around {word!r}", file=file, line=number)
     return word
 
 

@@ -33,7 +33,7 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], minimum: int = 1, unknown: str | None = None) -> Vocabulary:
-        """Items counted at least `minimum` times, by falling count, then by code point, in whatever order they were read.
+        """Items counted at least `minimum` times, by falling count, then by code point: no matter what was read first.
 
         An item that is spelled like the unknown entry is that entry.
         """

@@ -1,0 +1,27 @@
+"""Training: the visible loop, its schedule, checkpoints and progress. A task is known only as a `Job`.
+
+with prepare(out, resume=False) as folder:
+    result = fit(job, config, folder, make_progress())
+    ...  # write what else belongs to the model
+    folder.finish()
+"""
+
+from __future__ import annotations
+
+from elman.training.config import TrainingConfig, parse_duration
+from elman.training.folder import RunFolder, prepare
+from elman.training.loop import Result, fit
+from elman.training.progress import Progress, make_progress
+from elman.training.run import Job
+
+__all__ = [
+    "Job",
+    "Progress",
+    "Result",
+    "RunFolder",
+    "TrainingConfig",
+    "fit",
+    "make_progress",
+    "parse_duration",
+    "prepare",
+]

@@ -32,7 +32,8 @@ class TaggerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     char_size: int = 48  # 0: no characters
     char_hidden_size: int = 96
     vectors: str | None = None  # a file of word vectors: word2vec, GloVe or fastText text
-    dropout: float = 0.4
+    dropout: float = 0.5  # variational, around and between the recurrent layers
+    word_dropout: float = 0.2  # in training a word's own vector is 0 this often: its characters and neighbours must do
     unknown: float = 0.25  # in training a word seen n times is unknown with probability unknown / (unknown + n)
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class TaggerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 _COUNT = (lambda v: v >= 1, "a whole number of 1 or more")
 _SIZE = (lambda v: v >= 0, "a whole number of 0 or more")
+_SHARE = (lambda v: 0 <= v < 1, "a number from 0 to below 1")
 _RULES: dict[str, tuple[Any, str]] = {
     "hidden_size": _COUNT,
     "layers": _COUNT,
@@ -56,7 +58,8 @@ _RULES: dict[str, tuple[Any, str]] = {
     "char_size": _SIZE,
     "window_before": _SIZE,
     "window_after": _SIZE,
-    "dropout": (lambda v: 0 <= v < 1, "a number from 0 to below 1"),
+    "dropout": _SHARE,
+    "word_dropout": _SHARE,
     "unknown": (lambda v: v >= 0, "a number of 0 or more"),
     "scheme": (lambda v: v in ("auto", "none", "io", "iob1", "iob2", "bioes"), "auto, none, io, iob1, iob2 or bioes"),
 }

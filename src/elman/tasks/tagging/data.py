@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 from elman.layers.characters import Spellings, spelling
 from elman.recurrent import Packed
 from elman.text import Sentence
@@ -132,3 +133,15 @@ def _extend(old: Vocabulary | None, new: Vocabulary) -> Vocabulary:
     unknown = old.items[0] if old.unknown is not None else None
     items = old.items if unknown is None else old.items[1:]
     return Vocabulary([*items, *(item for item in new.items if item not in old)], unknown)
+
+
+def split(sentences: Sequence[Sentence], fraction: float, seed: int) -> tuple[list[Sentence], list[Sentence]]:
+    """Set a fraction of the sentences aside, chosen by the seed: (train, dev), both in the order of the file."""
+    if not 0 < fraction < 1:
+        raise UsageError(f"expected a fraction of the training data between 0 and 1 for dev, found {fraction}")
+    count = round(len(sentences) * fraction)
+    if not 0 < count < len(sentences):
+        raise DataError(f"expected enough sentences to set {fraction:.0%} aside, found {len(sentences)}")
+    chosen = set(random.Random(seed).sample(range(len(sentences)), count))
+    train = [s for i, s in enumerate(sentences) if i not in chosen]
+    return train, [s for i, s in enumerate(sentences) if i in chosen]

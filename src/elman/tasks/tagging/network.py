@@ -37,6 +37,7 @@ class TaggerNetwork(nn.Module):
         self.words: RareEmbedding | None = None
         if config.word_size:
             self.words = RareEmbedding(vocabularies.counts, config.word_size, config.unknown)
+            self.word_dropout = nn.Dropout1d(config.word_dropout)  # whole rows
             width += config.word_size
         self.vectors: Tensor | None
         self.register_buffer("vectors", vectors, persistent=False)
@@ -72,7 +73,7 @@ class TaggerNetwork(nn.Module):
         """(rows, tags) in the packed order of the batch."""
         parts: list[Tensor] = []
         if self.words is not None:
-            parts.append(self.words(batch.words))
+            parts.append(self.word_dropout(self.words(batch.words)))
         if self.vectors is not None:
             parts.append(self.vectors[batch.vectors])
         if self.characters is not None:

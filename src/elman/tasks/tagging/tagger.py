@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from elman.recurrent.cells import cell_from_source, get_cell
 from elman.tasks import storage
 from elman.tasks.tagging import card
 from elman.tasks.tagging.config import Settings
-from elman.tasks.tagging.data import Vocabularies, require_tags
+from elman.tasks.tagging.data import Vocabularies, require_tags, split
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.network import TaggerNetwork
+from elman.tasks.tagging.transfer import take_over
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
 from elman.text.vectors import read_vectors
@@ -76,6 +76,7 @@ class Tagger:
         allow_code: bool = False,
         progress: Progress | None = None,
         reading: dict[str, Any] | None = None,
+        invocation: dict[str, Any] | None = None,
     ) -> Tagger:
         """Train on sentences with tags; returns self, with the best weights by the dev score.
 
@@ -87,6 +88,7 @@ class Tagger:
         resume:  go on with an unfinished training in `out`; everything must be as it was
         progress: what shows the progress; None is silent
         reading: how the sentences were read (format, column, ...), kept for later commands
+        invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
 
         Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
         Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written.
@@ -103,8 +105,9 @@ class Tagger:
             require_tags(test, "test data")
         if out is None:
             with tempfile.TemporaryDirectory(prefix="elman-") as temporary:
-                return self._fit(train, dev, test, Path(temporary), init, resume, allow_code, progress, reading)
-        return self._fit(train, dev, test, Path(out), init, resume, allow_code, progress, reading)
+                out = Path(temporary)
+                return self._fit(train, dev, test, out, init, resume, allow_code, progress, reading, invocation)
+        return self._fit(train, dev, test, Path(out), init, resume, allow_code, progress, reading, invocation)
 
     def _fit(
         self,
@@ -117,6 +120,7 @@ class Tagger:
         allow_code: bool,
         progress: Progress | None,
         reading: dict[str, Any] | None,
+        invocation: dict[str, Any] | None,
     ) -> Tagger:
         old = None if init is None else Tagger.load(init, allow_code=allow_code)
         self.reading = dict(reading or {})
@@ -131,6 +135,8 @@ class Tagger:
             take_over(old, self)
         job = TaggerJob(self.network, self.vocabularies, self.settings, self.scheme, train, dev)
         with prepare(out, resume=resume) as run:
+            if invocation is not None and not resume:
+                storage.write_json(run.training / "run.json", invocation)
             if not resume or not (out / "config.json").exists():
                 self._write_folder(out)  # once: what a resumed run finds there is what it must fit
             self.result = fit(job, self.settings.training, run, progress or make_progress(quiet=True))
@@ -341,39 +347,3 @@ class Tagger:
 
 UNUSED = "<none>"
 VOCABULARIES = ("words", "characters", "tags", "vectors")
-
-
-def split(sentences: Sequence[Sentence], fraction: float, seed: int) -> tuple[list[Sentence], list[Sentence]]:
-    """Set a fraction of the sentences aside, chosen by the seed: (train, dev), both in the order of the file."""
-    if not 0 < fraction < 1:
-        raise UsageError(f"expected a fraction of the training data between 0 and 1 for dev, found {fraction}")
-    count = round(len(sentences) * fraction)
-    if not 0 < count < len(sentences):
-        raise DataError(f"expected enough sentences to set {fraction:.0%} aside, found {len(sentences)}")
-    chosen = set(random.Random(seed).sample(range(len(sentences)), count))
-    train = [s for i, s in enumerate(sentences) if i not in chosen]
-    return train, [s for i, s in enumerate(sentences) if i in chosen]
-
-
-def take_over(old: Tagger, new: Tagger) -> None:
-    """Start `new` from the weights of `old`, whose vocabularies its own begin with. Rows of new entries stay as they
-    are. Raises UsageError for a tensor of another shape."""
-    weights, wanted = old.network.state_dict(), new.network.state_dict()
-    if weights.keys() != wanted.keys():
-        odd = sorted(weights.keys() ^ wanted.keys())
-        raise UsageError(f"the model to start from has another architecture: {', '.join(odd[:4])} is in only one")
-    labels = torch.tensor([new.vocabularies.tags[tag] for tag in old.vocabularies.tags.items])
-    for name, tensor in wanted.items():
-        given = weights[name]
-        if name.startswith(("words.", "characters.embedding.")):
-            tensor[: len(given)] = given
-        elif name.startswith(("out.", "crf.")):
-            if name == "crf.transitions":
-                tensor[labels.unsqueeze(1), labels] = given
-            else:
-                tensor[labels] = given
-        elif given.shape != tensor.shape:
-            shapes = f"{tuple(given.shape)} there, {tuple(tensor.shape)} here"
-            raise UsageError(f"the model to start from has another architecture: {name} is {shapes}")
-        else:
-            tensor.copy_(given)

@@ -1,0 +1,139 @@
+"""`elman check`: what is in some files, and all that is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from elman.cli.options import (
+    SCHEMES,
+    column_option,
+    encoding_option,
+    format_option,
+    json_option,
+    word_column_option,
+)
+from elman.cli.output import emit_json, heading, percent, table
+from elman.errors import DataError
+
+if TYPE_CHECKING:
+    from elman.text.report import Report
+
+
+@click.command("check", short_help="Look through files before training.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@format_option("Of all the files (default: by the suffix of each; columns where it says nothing).")
+@column_option()
+@word_column_option
+@click.option("--scheme", type=click.Choice(SCHEMES), help="The tag scheme to expect (default: found out).")
+@encoding_option
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    files: tuple[str, ...],
+    format_name: str | None,
+    column: str | None,
+    word_column: int | None,
+    scheme: str | None,
+    encoding: str | None,
+    as_json: bool,
+) -> None:
+    """Look through files before training: counts, lengths, tags, unknown words, duplicates, and every problem.
+
+    The first file is the one that the others are compared with: give the training file first. Problems are printed as
+    file:line:column: what was expected, what was found, how to mend it. The exit code is 3 if there are errors;
+    warnings alone leave it at 0.
+
+    \b
+    elman check train.conllu dev.conllu test.conllu
+    elman check ner.tsv --column 4
+    """
+    from elman.text.check import check as look_through
+
+    options = {} if word_column is None else {"word": word_column}
+    report = look_through(
+        files, format=format_name, column=column, scheme=scheme, encoding=encoding or "utf-8", **options
+    )
+    if as_json:
+        emit_json(report.to_json())
+    else:
+        _print(report)
+    if not report.ok:
+        context.exit(DataError.exit_code)
+
+
+def _print(report: Report) -> None:
+    table(
+        ["file", "format", "sentences", "words", "types", "tags", "unknown-%", "unknown-types-%"],
+        [
+            [
+                file.file,
+                file.format,
+                str(file.sentences),
+                str(file.words),
+                str(file.types),
+                str(len(file.tags)),
+                percent(file.unknown.word_rate if file.unknown else None),
+                percent(file.unknown.type_rate if file.unknown else None),
+            ]
+            for file in report.files
+        ],
+        left=2,
+    )
+    _lengths(report)
+    _tags(report)
+    if report.duplicates:
+        heading("sentences that are there already")
+        rows = []
+        for twice in report.duplicates:
+            line, earlier = twice.places[0]
+            first = f"line {line} as line {earlier}"
+            rows.append(
+                [twice.file, "itself" if twice.earlier == twice.file else twice.earlier, first, str(twice.count)]
+            )
+        table(["file", "in", "the first", "count"], rows, left=3)
+    if report.problems:
+        heading("problems")
+    for problem in report.problems:
+        where = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+        print(f"{where}: {'warning: ' if problem.severity == 'warning' else ''}{problem.message}")
+    print(f"\n{_count(report.errors, 'error')}, {_count(report.warnings, 'warning')}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def _lengths(report: Report) -> None:
+    files = [(file, file.lengths) for file in report.files if file.lengths is not None]
+    if not files:
+        return
+    heading("words in a sentence")
+    table(
+        ["file", "mean", "least", "median", "90%", "99%", "most", "in-line"],
+        [
+            [
+                file.file,
+                f"{of.mean:.1f}",
+                *(str(n) for n in (of.minimum, of.median, of.p90, of.p99, of.maximum, of.longest_line)),
+            ]
+            for file, of in files
+        ],
+    )
+    spans = max((of.histogram for _, of in files), key=len)
+    print()
+    table(
+        ["length", *(file.file for file, _ in files)],
+        [[span, *(str(of.histogram.get(span, 0)) for _, of in files)] for span in spans],
+    )
+
+
+def _tags(report: Report) -> None:
+    files = [file for file in report.files if file.tags]
+    if not files:
+        return
+    heading("tags" if report.scheme is None else f"tags (scheme {report.scheme})")
+    tags = list(dict.fromkeys(tag for file in files for tag in file.tags))
+    table(["tag", *(file.file for file in files)], [[tag, *(str(f.tags.get(tag, 0)) for f in files)] for tag in tags])

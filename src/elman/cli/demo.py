@@ -1,0 +1,185 @@
+"""`elman demo`: three taggers on the embedded corpus, and what each of them remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elman.cli.options import json_option
+from elman.cli.output import emit_json, heading, note, percent, shell, table
+from elman.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from elman.tasks.tagging.tagger import Tagger
+    from elman.text import Sentence
+
+# Small, so that the whole demo takes about two minutes on two cores.
+_SHARED: dict[str, Any] = {
+    "hidden_size": 32,
+    "word_size": 16,
+    "char_size": 0,
+    "dropout": 0.0,
+    "word_dropout": 0.0,
+    "unknown": 0.0,
+    "average": 0.0,
+    "learning_rate": 0.01,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "elman": {"cell": "elman", "one_way": True},
+    "lstm": {"cell": "lstm", "one_way": True},
+    "bilstm": {"cell": "lstm", "one_way": False},
+}
+TITLES = {"elman": "an Elman network", "lstm": "an LSTM", "bilstm": "an LSTM in both directions"}
+BANDS = ((1, 2), (3, 5), (6, 10), (11, 15), (16, 20))
+MARK = "demo.json"
+SENTENCE = "the boys that the dog saw near the old barn must be your sheep ."
+
+
+@click.command("demo", short_help="Train three taggers on an embedded corpus, in two minutes.")
+@click.option("--out", default="elman-demo", show_default=True, metavar="DIR", help="The folder to write into.")
+@click.option("--sentences", type=click.IntRange(min=10), default=4000, show_default=True, metavar="N")
+@click.option("--epochs", type=click.IntRange(min=1), default=12, show_default=True, metavar="N")
+@json_option
+def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
+    """Train three taggers on an embedded corpus and see what each remembers (about two minutes).
+
+    In every sentence of the corpus one word (sheep, fish) is singular or plural, which only another word tells, 1 to 20
+    words before it or behind it. An Elman network, an LSTM, and an LSTM in both directions learn to tag it. A second
+    run in the same folder uses what is there, and goes on where the first was stopped.
+    """
+    from pathlib import Path
+
+    folder = Path(out)
+    _prepare(folder, {"sentences": sentences, "epochs": epochs})
+    taggers = {name: _tagger(folder, name, epochs) for name in MODELS}
+    results = _score(taggers, folder / "corpus" / "test.conllu")
+    best = max(results, key=lambda name: results[name]["accuracy"])
+    tagged = list(zip(SENTENCE.split(), taggers[best](SENTENCE.split()), strict=True))
+    if as_json:
+        emit_json({"out": out, "models": results, "best": best, "tagged": tagged})
+    else:
+        _print(results, tagged, TITLES[best])
+    model = shell(folder / best)
+    note("\nNow try:")
+    note(f"  echo 'the deer that the girls like sleeps .' | elman predict {model}")
+    note(f"  elman eval {model} {shell(folder / 'corpus' / 'test.conllu')}")
+    note(f"  elman info {model}")
+    note("  elman train tag --train YOUR.conllu --dev 10% --out my-tagger")
+
+
+def _prepare(folder: Path, arguments: dict[str, Any]) -> None:
+    """Write the corpus, unless an earlier run of the same arguments did. One of others makes room, and says so.
+
+    Raises UsageError for a folder that holds anything but a demo."""
+    import json
+
+    from elman.text.grammar import write_corpus
+    from elman.training import atomic
+
+    mark = folder / MARK
+    if not mark.exists() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"--out {folder}: expected a new folder or that of an earlier demo, found something else there"
+        )
+    if mark.exists():
+        try:
+            before = json.loads(mark.read_bytes())
+        except ValueError:
+            before = None
+        if before == arguments:
+            note(f"{folder}: a demo with these arguments is there; what it has trained is used")
+            return
+        note(f"{folder}: a demo with other arguments is there; its corpus and its models are made anew")
+        for name in MODELS:
+            atomic.remove(folder / name)
+    else:
+        atomic.make_folder(folder)
+    # Marked first as unfinished, so that a stop before the corpus is complete is seen by the next run.
+    atomic.replace_file(mark, b"{}\n")
+    written = write_corpus(folder / "corpus", arguments["sentences"])
+    words = sum(file["words"] for file in written["files"].values())
+    note(f"{folder / 'corpus'}: {arguments['sentences']:,} sentences, {words:,} words made")
+    atomic.replace_file(mark, json.dumps(arguments).encode() + b"\n")
+
+
+def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
+    """The model of this name: trained, gone on with, or, where an earlier run finished it, loaded."""
+    from elman.tasks.load import load
+    from elman.tasks.tagging.tagger import Tagger
+    from elman.text import read
+    from elman.training import make_progress
+
+    out = folder / name
+    unfinished = (out / "training").is_dir()
+    if (out / "model.safetensors").exists() and not unfinished:
+        note(f"\n{TITLES[name]}: already trained, in {out}")
+        found: Tagger = load(out)
+        return found
+    note(f"\n{TITLES[name]}{': going on' if unfinished else ''}")
+    files = {part: folder / "corpus" / f"{part}.conllu" for part in ("train", "dev")}
+    data = {part: read(path, column="xpos") for part, path in files.items()}
+    return Tagger(**_SHARED, **MODELS[name], epochs=epochs).fit(
+        data["train"],
+        data["dev"],
+        out=out,
+        resume=unfinished,
+        progress=make_progress(),
+        reading={"format": "conllu", "column": "xpos", "encoding": "utf-8"},
+    )
+
+
+def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any]]:
+    """For each model its accuracy, and that on the ambiguous words by side and distance as (correct, total)."""
+    from elman.metrics.distance import accuracy_by_distance
+    from elman.text import read
+
+    sentences: list[Sentence] = read(test, column="xpos")
+    gold = [sentence.tags or [] for sentence in sentences]
+    keys = {key: [s.tags or [] for s in read(test, column=f"misc:{key}")] for key in ("Distance", "Side")}
+    misc = [
+        ["_" if d == "_" else f"Distance={d}|Side={s}" for d, s in zip(distances, sides, strict=True)]
+        for distances, sides in zip(keys["Distance"], keys["Side"], strict=True)
+    ]
+    results: dict[str, dict[str, Any]] = {}
+    for name, tagger in taggers.items():
+        guesses = [answer.tags for answer in tagger.predict(sentences)]
+        right = sum(a == b for one, other in zip(gold, guesses, strict=True) for a, b in zip(one, other, strict=True))
+        counts = accuracy_by_distance(gold, guesses, misc)
+        results[name] = {"accuracy": right / sum(map(len, gold)), "by_distance": counts}
+    return results
+
+
+def _share(result: Mapping[str, Any], side: str, low: int, high: int) -> float | None:
+    """The part of the ambiguous words at these distances that is tagged rightly."""
+    counts = [result["by_distance"].get(side, {}).get(n, (0, 0)) for n in range(low, high + 1)]
+    right, total = (sum(column) for column in zip(*counts, strict=True))
+    return right / total if total else None
+
+
+def _print(results: Mapping[str, Mapping[str, Any]], tagged: list[tuple[str, str]], best: str) -> None:
+    sides = {"left": "the word that settles it stands before", "right": "the word that settles it comes later"}
+    print("Accuracy (%) on the ambiguous words, by how many words away the word is that settles them:")
+    for side, title in sides.items():
+        heading(f"{side}: {title}")
+        rows = [
+            [f"{low}-{high}", *(percent(_share(result, side, low, high)) for result in results.values())]
+            for low, high in BANDS
+        ]
+        rows.append(["all", *(percent(_share(result, side, 1, BANDS[-1][1])) for result in results.values())])
+        table(["distance", *results], rows)
+    print()
+    table(["all-words", *results], [["accuracy", *(percent(result["accuracy"]) for result in results.values())]])
+    far = {name: percent(_share(result, "left", *BANDS[-1])) for name, result in results.items()}
+    later = {name: percent(_share(result, "right", 1, BANDS[-1][1])) for name, result in results.items()}
+    print(
+        f"\nGuessing gives 50. What stands before must be remembered: over {BANDS[-1][0]} words and more the Elman network "
+        f"gets\n{far['elman']} of these words right, the LSTM, whose gates can hold on to something, {far['lstm']}. What "
+        "comes later is hidden\nfrom both, so they guess; the LSTM that also reads backwards knows it: "
+        f"{later['bilstm']}."
+    )
+    print(f"\nA sentence, tagged by {best}:\n")
+    print(" ".join(f"{word}/{tag}" for word, tag in tagged))

@@ -1,0 +1,57 @@
+"""Model folders, as far as commands look into them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elman.cli.output import note, shell
+from elman.errors import ModelError
+
+if TYPE_CHECKING:
+    from elman.tasks.tagging.tagger import Tagger
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a model folder. Raises ModelError that names it."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as problem:
+        raise ModelError(f"{path}: cannot be read: {problem.strerror or problem}") from None
+    except ValueError as problem:
+        raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json, read without torch. Raises ModelError where there is none or a broken one."""
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing of this name"
+        raise ModelError(f"{folder}: expected a model folder, found {found}; check the path")
+    config = read_json(folder / "config.json")
+    kinds = {"task": str, "elman": str, "settings": dict, "reading": dict}
+    for key, kind in kinds.items():
+        if not isinstance(config, dict) or not isinstance(config.get(key), kind):
+            raise ModelError(
+                f"{folder / 'config.json'}: expected the key {key!r} of a model, found none; restore the file"
+            )
+    assert isinstance(config, dict)
+    return config
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether a training in the folder waits to be resumed."""
+    return (folder / "training").is_dir()
+
+
+def load_tagger(folder: Path, *, allow_code: bool) -> Tagger:
+    """The tagger in a folder. Raises ModelError; says on standard error when its training is not finished."""
+    if unfinished(folder):
+        go_on = f"elman train --resume {shell(folder)}"
+        if not (folder / "model.safetensors").exists():
+            raise ModelError(f"{folder}: its training has not finished its first epoch; go on with it: {go_on}")
+        note(f"elman: {folder}: training is not finished, the best weights so far are used; go on with it: {go_on}")
+    from elman.tasks.load import load
+
+    tagger: Tagger = load(folder, allow_code=allow_code)
+    return tagger

@@ -1,0 +1,89 @@
+"""What commands print: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+Cell = str | int | float | None
+
+
+def emit_json(value: Any) -> None:
+    """One JSON object on one line of standard output."""
+    import json
+
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def note(text: str) -> None:
+    """Something that is not a result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def heading(text: str) -> None:
+    """A line above a table, with an empty one before it."""
+    print(f"\n{text}")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """A table on standard output: drawn on a terminal, plain columns elsewhere, so that awk and less can read it.
+
+    The first `left` columns are aligned to the left, the others, which are numbers, to the right.
+    """
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        _draw(header, rows, left)
+        return
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(width(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        cells = []
+        for i, cell in enumerate(line):
+            space = " " * (widths[i] - width(cell))
+            cells.append(cell + space if i < left else space + cell)
+        print("  ".join(cells).rstrip())
+
+
+def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(header):
+        drawn.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))  # as Text, so that [brackets] stay what they are
+    Console(file=sys.stdout, highlight=False).print(drawn)
+
+
+def width(text: str) -> int:
+    """How many places a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def percent(value: float | None) -> str:
+    """A fraction as 95.12; a share of nothing as a dash."""
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def size(count: float) -> str:
+    """A number of bytes, readable."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def shell(word: object) -> str:
+    """A word as it must be typed in a shell."""
+    import shlex
+
+    return shlex.quote(str(word))

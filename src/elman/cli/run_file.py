@@ -1,0 +1,98 @@
+"""DIR/training/run.json: the command line that began a training, so that `--resume DIR` needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from elman.cli.output import shell
+from elman.errors import ModelError, UsageError
+
+NAME = "run.json"
+FORMAT = 1
+_KEYS = {"format", "task", "elman", "folder", "given", "files", "threads"}
+
+
+def describe(task: str, given: dict[str, Any], threads: int) -> dict[str, Any]:
+    """What is stored of a new run.
+
+    given:   the data keys and all settings, with the paths of data made absolute
+    folder:  where the command was given; a cell's file and vectors are named relative to it
+    files:   a hash of each file that the checkpoint's own fingerprint of the data does not cover
+    threads: how many there really were
+    """
+    from elman import __version__
+
+    return {
+        "format": FORMAT,
+        "task": task,
+        "elman": __version__,
+        "folder": os.getcwd(),
+        "given": given,
+        "files": hashes(given),
+        "threads": threads,
+    }
+
+
+def hashes(given: dict[str, Any]) -> dict[str, str]:
+    """The hash of every file beside the data that the weights depend on. Raises UsageError for one that is missing."""
+    files: dict[str, Path] = {}
+    for key in ("cell", "char_cell"):
+        if ".py:" in given[key]:
+            files[f"the file of {key}"] = Path(given[key].rpartition(":")[0])
+    if given["vectors"] is not None:
+        files["vectors"] = Path(given["vectors"])
+    if given["init"] is not None:
+        for name in ("model.safetensors", "words.json", "characters.json", "tags.json"):
+            files[f"{name} of init"] = Path(given["init"]) / name
+    found = {}
+    for what, path in files.items():
+        try:
+            with open(path, "rb") as file:
+                found[what] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as problem:
+            raise UsageError(f"{what}: {path}: cannot be read: {problem.strerror or problem}") from None
+    return found
+
+
+def task_of(folder: Path) -> str:
+    """The task of the run in a folder; "tag" where nothing says. Raises ModelError for a broken file."""
+    return str(_load(folder)["task"]) if (folder / "training" / NAME).exists() else "tag"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What `describe` gave when the run in this folder began. Raises UsageError where there is no run to go on with,
+    ModelError for a broken file."""
+    if not folder.is_dir():
+        raise UsageError(f"--resume {folder}: expected the folder of an unfinished training, found nothing there")
+    if not (folder / "training").is_dir():
+        what = "a finished model" if (folder / "model.safetensors").exists() else "none"
+        mend = (
+            f"train on from it with --init {shell(folder)} --out OTHER" if what != "none" else "train without --resume"
+        )
+        raise UsageError(f"--resume {folder}: expected an unfinished training, found {what}; {mend}")
+    if not (folder / "training" / NAME).exists():
+        raise UsageError(
+            f"--resume {folder}: this training was begun from Python; go on with it there, by fit(..., resume=True)"
+        )
+    return _load(folder)
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    path = folder / "training" / NAME
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as problem:
+        raise ModelError(f"{path}: cannot be read: {problem.strerror or problem}") from None
+    except ValueError as problem:
+        raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        version = found.get("elman", "?") if isinstance(found, dict) else "?"
+        raise ModelError(f"{path}: expected format {FORMAT}, found another; it is of elman {version}: resume with that")
+    if not found.keys() >= _KEYS:
+        missing = ", ".join(sorted(_KEYS - found.keys()))
+        raise ModelError(f"{path}: expected the keys of a run, found none named {missing}; start anew with --out")
+    return found

@@ -1,0 +1,63 @@
+"""Tables of a tagger's scores, from what `TaggingResult.to_json` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from elman.cli.output import heading, percent, table
+
+_MAIN = ("accuracy", "seen_accuracy", "unseen_accuracy", "sentence_accuracy")
+
+
+def main_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """The scores that come first, by name, as fractions; those that are not defined for this data are left out."""
+    for name in _MAIN:
+        if result.get(name) is not None:
+            yield name, result[name]
+    for mode, found in result["entities"].items():
+        for score in ("precision", "recall", "f1"):
+            yield f"{mode}_{score}", found[score]
+
+
+def print_summary(results: Mapping[str, Mapping[str, Any]]) -> None:
+    """One column of main scores for each result, and their signature."""
+    if not results:
+        return
+    found = {part: dict(main_scores(result)) for part, result in results.items()}
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
+    table(["score", *found], [[name, *(percent(scores.get(name)) for scores in found.values())] for name in names])
+    for signature in dict.fromkeys(result["signature"] for result in results.values()):
+        print(signature)
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Everything of one result: main scores with their counts, entities by label, tags, and the signature."""
+    counts = {"accuracy": "tokens", "sentence_accuracy": "sentences", "seen_accuracy": "seen"}
+    counts["unseen_accuracy"] = "unseen"
+    rows = []
+    for name, value in main_scores(result):
+        of = result[counts[name]] if name in counts else None
+        rows.append([name, percent(value), str(of["correct"]) if of else "", str(of["total"]) if of else ""])
+    table(["score", "%", "correct", "total"], rows)
+    for mode, found in result["entities"].items():
+        heading(f"entities ({mode})")
+        _matches("entity", found["by_label"])
+    heading("tags")
+    _matches("tag", result["tags"])
+    print(f"\n{result['signature']}")
+
+
+def _matches(what: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    ranked = sorted(rows.items(), key=lambda item: (-item[1]["gold"], item[0]))
+    table(
+        [what, "precision", "recall", "f1", "correct", "predicted", "gold"],
+        [
+            [
+                name,
+                *(percent(row[score]) for score in ("precision", "recall", "f1")),
+                *(str(row[count]) for count in ("correct", "predicted", "gold")),
+            ]
+            for name, row in ranked
+        ],
+    )

@@ -1,0 +1,175 @@
+"""Weights to and from torch's own recurrent modules, exactly: `from_torch` and `to_torch`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError
+from elman.recurrent.cell import Cell
+from elman.recurrent.cells import GRU, LSTM, Elman, ElmanReLU
+from elman.recurrent.layers import Bidirectional, Dropout, Layer, Recurrent, Stack
+
+# Our gates in the order of torch's blocks: LSTM i, f, g, o; GRU r, z, n.
+GATES: dict[type[Cell], tuple[str, ...]] = {
+    Elman: ("z",),
+    ElmanReLU: ("z",),
+    LSTM: ("i", "f", "z", "o"),
+    GRU: ("r", "u", "n"),
+}
+
+
+def from_torch(module: nn.LSTM | nn.GRU | nn.RNN) -> Stack:
+    """A Stack that computes what the torch module does, with copies of its weights.
+
+    One Recurrent or Bidirectional a layer, and where the module has dropout a `Dropout(p, per="step")` between them.
+    dtype, device and training mode are kept. torch's two biases are added up in `b`, but for the GRU's candidate,
+    whose recurrent bias is the cell's `c`; bias=False gives biases of 0. `batch_first` has no counterpart: a Stack
+    takes (batch, time, dim), a list or a Packed.
+
+    Raises UsageError for another kind of module, and for proj_size."""
+    if not isinstance(module, nn.LSTM | nn.GRU | nn.RNN):
+        raise UsageError(f"from_torch: expected an nn.LSTM, nn.GRU or nn.RNN, found {type(module).__name__}")
+    if module.proj_size:
+        raise UsageError(f"from_torch: an LSTM with proj_size={module.proj_size} has no counterpart; expected 0")
+    kind: type[Cell]
+    if isinstance(module, nn.LSTM):
+        kind = LSTM
+    elif isinstance(module, nn.GRU):
+        kind = GRU
+    else:
+        kind = Elman if module.nonlinearity == "tanh" else ElmanReLU
+    directions = ("", "_reverse") if module.bidirectional else ("",)
+    layers: list[Layer] = []
+    for k in range(module.num_layers):
+        if k and module.dropout:
+            layers.append(Dropout(module.dropout, per="step"))
+        width = module.input_size if k == 0 else module.hidden_size * len(directions)
+        cells = [_cell_from(module, kind, width, f"l{k}{direction}") for direction in directions]
+        layers.append(Bidirectional(*cells) if module.bidirectional else Recurrent(cells[0]))
+    return Stack(*layers).train(module.training)
+
+
+def _cell_from(module: nn.RNNBase, kind: type[Cell], input_size: int, suffix: str) -> Cell:
+    weight = getattr(module, f"weight_ih_{suffix}")
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; leave no trace in the random state
+        cell = kind(input_size, module.hidden_size).to(weight.device, weight.dtype)
+    with torch.no_grad():
+        _fill(cell, "W", weight)
+        _fill(cell, "U", getattr(module, f"weight_hh_{suffix}"))
+        names = GATES[kind]
+        biases = [getattr(module, f"bias_{part}_{suffix}").chunk(len(names)) for part in ("ih", "hh") if module.bias]
+        cell.b.zero_()
+        for gate, *blocks in zip(names, *biases, strict=True):
+            if blocks and gate in kind.recurrent_bias:
+                cell.block("c", gate).copy_(blocks.pop())
+            cell.block("b", gate).add_(sum(blocks))
+    return cell
+
+
+def _fill(cell: Cell, parameter: str, weight: Tensor) -> None:
+    """Copy torch's (gates * hidden, width) into the cell's (width, gates * hidden)."""
+    names = GATES[type(cell)]
+    for gate, block in zip(names, weight.chunk(len(names)), strict=True):
+        cell.block(parameter, gate).copy_(block.T)
+
+
+def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.RNN:
+    """The torch module that computes what these layers do, with copies of their weights; the inverse of `from_torch`.
+
+    It has batch_first=True, so that it takes the same (batch, time, dim). Its bias_hh is 0 but for the GRU's candidate.
+    dtype, device and training mode are kept.
+
+    Raises UsageError for what torch has not: other cells or a mixture, delays, a window, a stack that runs in reverse
+    only, layers of different sizes, and dropout other than a `Dropout(p, per="step")` of one p between all layers."""
+    layers, dropout = _plan(layer)
+    cells = [_cells_of(part) for part in layers]
+    first = cells[0][0]
+    kind, hidden = type(first), first.hidden_size
+    if kind not in GATES:
+        raise UsageError(f"to_torch: torch has no {kind.__name__}; expected one of {[k.__name__ for k in GATES]}")
+    for cell in (cell for pair in cells for cell in pair):
+        if type(cell) is not kind or cell.hidden_size != hidden:
+            found = f"{kind.__name__}({hidden}) and {type(cell).__name__}({cell.hidden_size})"
+            raise UsageError(f"to_torch: torch has one kind and size of cell in all layers, found {found}")
+        if cell.delays > 1:
+            raise UsageError(f"to_torch: torch has no delays, found {cell}")
+    if len({len(pair) for pair in cells}) > 1:
+        raise UsageError("to_torch: expected all layers in one direction or all in both, found a mixture")
+    module: nn.LSTM | nn.GRU | nn.RNN
+    with torch.random.fork_rng(devices=[]):
+        sizes = (first.input_size, hidden, len(layers))
+        options: dict[str, Any] = {"batch_first": True, "dropout": dropout, "bidirectional": len(cells[0]) == 2}
+        if kind is LSTM:
+            module = nn.LSTM(*sizes, **options)
+        elif kind is GRU:
+            module = nn.GRU(*sizes, **options)
+        else:
+            module = nn.RNN(*sizes, nonlinearity="relu" if kind is ElmanReLU else "tanh", **options)
+    module = module.to(first.W.device, first.W.dtype)
+    with torch.no_grad():
+        for k, pair in enumerate(cells):
+            for cell, direction in zip(pair, ("", "_reverse"), strict=False):
+                _fill_torch(module, cell, f"l{k}{direction}")
+    return module.train(layer.training)
+
+
+def _fill_torch(module: nn.RNNBase, cell: Cell, suffix: str) -> None:
+    zero = torch.zeros_like(cell.b[: cell.hidden_size])
+    names = GATES[type(cell)]
+    for parameter, target in (("W", "weight_ih"), ("U", "weight_hh"), ("b", "bias_ih"), ("c", "bias_hh")):
+        held = cell.recurrent_bias if parameter == "c" else names
+        blocks = [cell.block(parameter, gate) if gate in held else zero for gate in names]
+        joined = torch.cat(blocks, -1)
+        getattr(module, f"{target}_{suffix}").copy_(joined.T if joined.dim() == 2 else joined)
+
+
+def _plan(layer: Layer) -> tuple[list[Recurrent | Bidirectional], float]:
+    """The recurrent layers from below, and the one rate of dropout between them."""
+    layers: list[Recurrent | Bidirectional] = []
+    gaps: list[float] = []
+    for part in _parts(layer):
+        if isinstance(part, Recurrent | Bidirectional):
+            gaps += [0.0] * (len(layers) - len(gaps))  # no dropout since the layer below
+            layers.append(part)
+        elif isinstance(part, Dropout):
+            if not part.p:
+                continue
+            if part.per != "step":
+                raise UsageError(
+                    "to_torch: torch draws a dropout mask each step, this layer one a sequence; "
+                    'use Dropout(p, per="step"), or take it out'
+                )
+            if len(gaps) != len(layers) - 1:
+                raise UsageError("to_torch: torch has dropout once between layers, not below or twice")
+            gaps.append(part.p)
+        else:
+            raise UsageError(f"to_torch: torch has no counterpart of {type(part).__name__}")
+    if not layers:
+        raise UsageError("to_torch: expected at least one recurrent layer, found none")
+    if len(gaps) == len(layers):
+        raise UsageError("to_torch: torch has dropout between layers, not above the last one")
+    if len(set(gaps)) > 1:
+        raise UsageError(f"to_torch: torch has one dropout for all layers, found {gaps}")
+    return layers, gaps[0] if gaps else 0.0
+
+
+def _parts(layer: Layer) -> Iterator[Layer]:
+    """The layers of a stack, and of stacks in it, from below."""
+    if not isinstance(layer, Stack):
+        yield layer
+        return
+    for part in layer.layers:
+        assert isinstance(part, Layer)
+        yield from _parts(part)
+
+
+def _cells_of(layer: Recurrent | Bidirectional) -> list[Cell]:
+    if isinstance(layer, Bidirectional):
+        return [layer.ahead.cell, layer.back.cell]
+    if layer.reverse:
+        raise UsageError("to_torch: torch has no layer that runs in reverse only; use Bidirectional")
+    return [layer.cell]

@@ -1,0 +1,271 @@
+"""Look through files before training: every problem with its place, none raised, none left out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from elman.errors import DataError, UsageError
+from elman.schemes import detect, get_scheme, violations
+from elman.text.files import Path, name_of, open_text
+from elman.text.formats import Format, get_format, guess_format
+from elman.text.report import Duplicates, FileReport, Lengths, Problem, Report, Severity, Unknown
+from elman.text.sentence import Sentence, shorten
+
+LONGEST = 1000  # characters of a word that may still be one
+PLACES = 5  # of duplicates that are shown beside their number
+# Control characters, and marks that have no width and no meaning inside a word. Joiners (U+200C, U+200D) spell words in
+# Persian, in Indic scripts and in emoji, so they are strange only at the edge of a word.
+INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|^[\u200c\u200d]|[\u200c\u200d]$"
+)
+
+
+def check(
+    files: Sequence[Path],
+    *,
+    format: str | Format | None = None,
+    column: str | int | None = None,
+    scheme: str | None = None,
+    encoding: str = "utf-8",
+    **options: Any,
+) -> Report:
+    """Read all the files, whatever is in them, and report.
+
+    `format`, `column` and `options` as in `elman.text.read`; `scheme` is the tag scheme to expect, None to find out.
+    The first file is the one that the others are compared with. Raises UsageError for a wrong call, never for a file.
+    """
+    if isinstance(files, str):
+        raise UsageError(f"expected a list of files, found the one name {files!r}; put it in a list")
+    if scheme is not None:
+        get_scheme(scheme)
+    if column is not None:
+        options["column"] = column
+    report = Report()
+    read = [_File(path, _format(format, path, options), encoding, report) for path in files]
+    for file in read:
+        file.describe(report)
+        file.judge_words(report)
+        file.judge_untagged(report)
+    _judge_schemes(read, scheme, report)
+    _compare(read, report)
+    _duplicates(read, report)
+    places = {id(problem): place for place, problem in enumerate(report.problems)}
+    names = {file.name: place for place, file in reversed(list(enumerate(read)))}
+    report.problems.sort(key=lambda p: (names[p.file], p.line or 0, p.column or 0, places[id(p)]))
+    return report
+
+
+def _format(format: str | Format | None, path: Path, options: dict[str, Any]) -> Format:
+    if format is None or isinstance(format, str):
+        return get_format(guess_format(path) if format is None else format, **options)
+    return format
+
+
+class _File:
+    """One file: its sentences, as far as they could be read, and its part of the report."""
+
+    def __init__(self, path: Path, format: Format, encoding: str, report: Report) -> None:
+        self.name, self.format = name_of(path), format
+        self.report = FileReport(self.name, format.name)
+        self.sentences: list[Sentence] = []
+        self.types: Counter[str] = Counter()
+        self.tags: Counter[str] = Counter()
+        report.files.append(self.report)
+        before = len(report.problems)
+
+        def told(error: DataError) -> None:
+            report.problems.append(Problem("error", error.problem, self.name, error.line, error.column))
+
+        try:
+            with open_text(path, encoding, on_problem=told) as lines:
+                for sentence in format.read(lines, self.name, on_problem=told):
+                    if sentence.words:
+                        self.sentences.append(sentence)
+        except DataError as error:
+            told(error)
+        if not self.sentences and len(report.problems) == before:
+            told(DataError("expected sentences, found no word in the whole file; check the path and the format"))
+
+    def describe(self, report: Report) -> None:
+        """Count."""
+        for sentence in self.sentences:
+            self.types.update(sentence.words)
+            self.tags.update(sentence.tags or ())
+        self.report.sentences, self.report.words = len(self.sentences), self.types.total()
+        self.report.types = len(self.types)
+        self.report.tags = _ranked(self.tags)
+        self.report.lengths = _lengths(self.sentences) if self.sentences else None
+
+    def tagged(self) -> Iterator[tuple[Sentence, list[str]]]:
+        """The sentences that have tags."""
+        return ((sentence, sentence.tags) for sentence in self.sentences if sentence.tags is not None)
+
+    def add(self, report: Report, severity: Severity, message: str, line: int, column: int | None = None) -> None:
+        """One more problem of this file."""
+        report.problems.append(Problem(severity, message, self.name, line, column))
+
+    def judge_words(self, report: Report) -> None:
+        """Words and tags that are no words or tags. Distinct ones are judged once, then found."""
+        words = {word: fault for word in self.types if (fault := _fault(word, "word")) is not None}
+        tags = {tag: fault for tag in self.tags if (fault := _fault(tag, "tag")) is not None}
+        if not words and not tags:
+            return
+        for sentence in self.sentences:
+            for items, faults, is_tag in ((sentence.words, words, False), (sentence.tags or [], tags, True)):
+                if faults and not faults.keys().isdisjoint(items):
+                    starts = self.format.columns_of(sentence, tag=is_tag)
+                    for item, line, start in zip(items, sentence.lines, starts, strict=True):
+                        if item in faults:
+                            severity, at, message = faults[item]
+                            self.add(report, severity, message, line, None if start is None else start + at)
+
+    def judge_untagged(self, report: Report) -> None:
+        """Words without a tag where others have one. A file where no word has one is one problem."""
+        column = str(getattr(self.format, "column", "")).lower()
+        if self.format.name == "conllu" and column in ("upos", "xpos"):
+            if self.tags and set(self.tags) == {"_"}:
+                message = f"expected {column} tags, found _ (untagged) for all {self.tags.total()} words"
+                self.add(report, "error", f"{message}; choose another column, or tag the file", self.sentences[0].line)
+            elif "_" in self.tags:
+                for sentence, tags in self.tagged():
+                    starts = self.format.columns_of(sentence, tag=True) if "_" in tags else []
+                    for tag, line, start in zip(tags, sentence.lines, starts, strict=False):
+                        if tag == "_":
+                            message = f"expected a tag in {column}, found _ (untagged); tag the word"
+                            self.add(report, "error", message, line, start)
+        untagged = [sentence for sentence in self.sentences if sentence.tags is None]
+        if len(untagged) < len(self.sentences):
+            for sentence in untagged:
+                message = "expected tags, as other sentences of this file have, found none; add them"
+                self.add(report, "error", message, sentence.line)
+
+    def judge_scheme(self, scheme: str, report: Report) -> None:
+        """Tags that break the scheme."""
+        for sentence, tags in self.tagged():
+            if wrong := violations(tags, scheme):
+                starts = self.format.columns_of(sentence, tag=True)
+                for index, message in wrong:
+                    self.add(report, "error", message, sentence.lines[index], starts[index])
+
+    def first_break(self, scheme: str) -> Sentence | None:
+        """The first sentence that is not legal in the scheme."""
+        return next((sentence for sentence, tags in self.tagged() if violations(tags, scheme)), None)
+
+
+def _fault(item: str, what: str) -> tuple[Severity, int, str] | None:
+    """What is wrong with a word or tag for its letters alone, and at which of them."""
+    if len(item) > LONGEST:
+        message = (
+            f"expected a {what} of at most {LONGEST} characters, found {len(item)}; is a line end or a tab missing?"
+        )
+        return "error", 0, message
+    if match := INVISIBLE.search(item):
+        found = f"U+{ord(match[0]):04X} in {shorten(item)}"
+        return "warning", match.start(), f"expected a {what} of visible characters, found {found}; take it out"
+    if item != item.strip():
+        return "warning", 0, f"expected a {what} without white space at its edges, found {shorten(item)}; take it off"
+    return None
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _lengths(sentences: list[Sentence]) -> Lengths:
+    ordered = sorted(len(sentence) for sentence in sentences)
+    longest = max(sentences, key=len)
+    buckets = Counter(length.bit_length() for length in ordered)
+    names = {bits: f"{1 << bits - 1}-{(1 << bits) - 1}" if bits > 1 else "1" for bits in range(1, max(buckets) + 1)}
+
+    def quantile(share: float) -> int:
+        return ordered[math.ceil(share * len(ordered)) - 1]
+
+    return Lengths(
+        mean=sum(ordered) / len(ordered),
+        minimum=ordered[0],
+        median=quantile(0.5),
+        p90=quantile(0.9),
+        p99=quantile(0.99),
+        maximum=ordered[-1],
+        longest_line=longest.line,
+        histogram={name: buckets[bits] for bits, name in names.items()},
+    )
+
+
+def _judge_schemes(files: list[_File], scheme: str | None, report: Report) -> None:
+    """Find the scheme, and what breaks it.
+
+    A file that is wholly in another scheme is one problem; then its tags are judged by its own scheme, since by the
+    first file's nearly all would be wrong. A file that is legal in the first file's scheme is taken to be in it.
+    """
+    found = [detect(tags for _, tags in file.tagged()) for file in files]
+    lead = next((place for place, name in enumerate(found) if name is not None), None)
+    report.scheme = scheme or (found[lead] if lead is not None else None)
+    if report.scheme is None:
+        return
+    for place, file in enumerate(files):
+        if not file.tags:
+            continue
+        broken = file.first_break(report.scheme)
+        own = found[place] or scheme
+        file.report.scheme = report.scheme if broken is None else own
+        if file.report.scheme != report.scheme and broken is not None:
+            told = "as asked for" if scheme else f"as in {files[lead or 0].name}"
+            other = file.report.scheme or "tags that are not of any scheme"
+            message = (
+                f"expected tags in {report.scheme}, {told}, found {other}; convert the file or choose another column"
+            )
+            file.add(report, "error", message, broken.line)
+        if file.report.scheme is not None:
+            file.judge_scheme(file.report.scheme, report)
+
+
+def _compare(files: list[_File], report: Report) -> None:
+    """Words and tags of the later files that the first does not have."""
+    if not files or not files[0].sentences:
+        return
+    first = files[0]
+    for file in files[1:]:
+        if not file.sentences:
+            continue
+        new = {word: count for word, count in file.types.items() if word not in first.types}
+        file.report.unknown = Unknown(sum(new.values()), file.types.total(), len(new), len(file.types))
+        if not first.tags:
+            continue
+        file.report.new_tags = _ranked(Counter({t: n for t, n in file.tags.items() if t not in first.tags}))
+        wanted = set(file.report.new_tags)
+        for sentence, tags in file.tagged():
+            if wanted.isdisjoint(tags):
+                continue
+            for index, tag in enumerate(tags):
+                if tag in wanted:
+                    wanted.remove(tag)
+                    often = f"{shorten(tag)} (here and in all {file.tags[tag]} times)"
+                    message = (
+                        f"expected a tag that {first.name} has, found {often}; a model trained on that never gives it"
+                    )
+                    column = file.format.columns_of(sentence, tag=True)[index]
+                    file.add(report, "warning", message, sentence.lines[index], column)
+
+
+def _duplicates(files: list[_File], report: Report) -> None:
+    seen: list[dict[tuple[str, ...], int]] = []
+    for place, file in enumerate(files):
+        counts: Counter[int] = Counter()
+        places: dict[int, list[tuple[int, int]]] = {}
+        own: dict[tuple[str, ...], int] = {}
+        seen.append(own)
+        for sentence in file.sentences:
+            words = tuple(sentence.words)
+            for earlier, lines in enumerate(seen):
+                if words in lines:
+                    counts[earlier] += 1
+                    if counts[earlier] <= PLACES:
+                        places.setdefault(earlier, []).append((sentence.line, lines[words]))
+            own.setdefault(words, sentence.line)
+        for earlier in sorted(counts, key=lambda one: (one != place, one)):
+            report.duplicates.append(Duplicates(file.name, files[earlier].name, counts[earlier], places[earlier]))

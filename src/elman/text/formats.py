@@ -1,0 +1,138 @@
+"""The table of file formats, and reading a file in one of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from typing import Any, Protocol, cast
+
+from elman.errors import DataError, UsageError
+from elman.text.files import Path, name_of, open_text
+from elman.text.sentence import Sentence
+
+FORMATS: dict[str, str] = {
+    "conllu": "elman.text.conllu:Conllu",
+    "columns": "elman.text.columns:Columns",
+    "text": "elman.text.plain:Text",
+    "jsonl": "elman.text.jsonl:JsonLines",
+}
+SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text"}
+# `name.conll.txt` is a column file that was given .txt so that a browser shows it.
+COLUMN_SUFFIXES = {".conll", ".bio", ".iob", ".iob2", ".bioes", ".tsv"}
+
+
+class Format(Protocol):
+    """A way to write sentences down. A format is a dataclass; its fields are its options."""
+
+    name: str
+
+    def read(
+        self, lines: Iterable[tuple[int, str]], file: str, *, on_problem: Callable[[DataError], None] | None = None
+    ) -> Iterator[Sentence]:
+        """Yield the sentences of numbered lines as soon as each is complete.
+
+        A last Sentence without words carries what stands after the last sentence, so that writing all of them gives the
+        file again. A problem is raised as DataError; with `on_problem` it is told, the line at fault is left out of the
+        sentence and reading goes on.
+        """
+        ...
+
+    def write(self, sentence: Sentence, tags: list[str] | None) -> str:
+        """The sentence's text, its end included: with `tags` in the place of its own, or as it was for None.
+
+        All else is as it was, byte for byte, but line ends are LF and a missing end of the file is added. A sentence
+        that another format read, or none, is written afresh. Raises UsageError for tags that do not fit.
+        """
+        ...
+
+    def columns_of(self, sentence: Sentence, *, tag: bool = False) -> list[int | None]:
+        """Where in its line each word begins, or its tag, in characters from 1; None where that is not known."""
+        ...
+
+
+def get_format(name: str, **options: Any) -> Format:
+    """The format of this name with these options. Raises UsageError, with the nearest real name, for unknown ones."""
+    if name not in FORMATS:
+        raise UsageError(f"unknown format {name!r}; {_nearest(name, FORMATS)}")
+    module, _, attribute = FORMATS[name].partition(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    known = [field.name for field in fields(kind)]
+    for option in options:
+        if option not in known:
+            raise UsageError(f"the format {name} has no option {option!r}; {_nearest(option, known)}")
+    return cast(Format, kind(**options))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known) or 'none'}"
+
+
+def guess_format(path: Path) -> str:
+    """The name of the format that a file's suffix speaks for; `columns` where it says nothing."""
+    stem, suffix = os.path.splitext(os.fspath(path).lower().removesuffix(".gz"))
+    if suffix == ".txt" and os.path.splitext(stem)[1] in COLUMN_SUFFIXES:
+        return "columns"
+    return SUFFIXES.get(suffix, "columns")
+
+
+def iter_read(
+    path: Path,
+    format: str | Format | None = None,
+    *,
+    encoding: str = "utf-8",
+    column: str | int | None = None,
+    allow_empty: bool = False,
+    wordless: bool = False,
+    **options: Any,
+) -> Iterator[Sentence]:
+    """Read a file sentence by sentence as it comes.
+
+    `format` is a name, a Format, or None to go by the suffix. `column` is where the tags are, None for the format's
+    usual one; `options` are the format's. To read words alone pass `get_format(name, column=None)`.
+    `wordless` also yields what has no words: an empty line's sentence of JSON lines, and what follows the last sentence
+    (see Format.read); a program that writes the file again wants it.
+    Raises DataError, with the place, at the first fault, and for a file without a word unless `allow_empty`.
+    """
+    if format is None or isinstance(format, str):
+        if column is not None:
+            options["column"] = column
+        reader = get_format(guess_format(path) if format is None else format, **options)
+    elif options or column is not None:
+        raise UsageError("a Format has its options already; give them where it is made")
+    else:
+        reader = format
+    return _read(path, reader, encoding, allow_empty, wordless)
+
+
+def _read(path: Path, reader: Format, encoding: str, allow_empty: bool, wordless: bool) -> Iterator[Sentence]:
+    empty = True
+    with open_text(path, encoding) as lines:
+        for sentence in reader.read(lines, name_of(path)):
+            if sentence.words:
+                empty = False
+            elif not wordless:
+                continue
+            yield sentence
+    if empty and not allow_empty:
+        raise DataError("expected sentences, found no word in the whole file", file=name_of(path))
+
+
+def read(
+    path: Path,
+    format: str | Format | None = None,
+    *,
+    encoding: str = "utf-8",
+    column: str | int | None = None,
+    allow_empty: bool = False,
+    wordless: bool = False,
+    **options: Any,
+) -> list[Sentence]:
+    """All the sentences of a file; see `iter_read`."""
+    return list(
+        iter_read(path, format, encoding=encoding, column=column, allow_empty=allow_empty, wordless=wordless, **options)
+    )

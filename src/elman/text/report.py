@@ -1,0 +1,124 @@
+"""What `elman check` says of some files, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. `str` gives `file:line:column: what was expected, what was found, how to mend it`."""
+
+    severity: Severity
+    message: str
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return f"{where}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long the sentences are, in words; the quantiles are lengths that occur (nearest rank).
+
+    `histogram` counts the lengths from each power of two up to the next: "1", "2-3", "4-7" and so on.
+    """
+
+    mean: float
+    minimum: int
+    median: int
+    p90: int
+    p99: int
+    maximum: int
+    longest_line: int
+    histogram: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Words of a file that the first file lacks: how many, of how many, in running words and in distinct ones."""
+
+    words: int
+    of_words: int
+    types: int
+    of_types: int
+
+    @property
+    def word_rate(self) -> float:
+        """Share of running words, 0 for an empty file."""
+        return self.words / self.of_words if self.of_words else 0.0
+
+    @property
+    def type_rate(self) -> float:
+        """Share of distinct words, 0 for an empty file."""
+        return self.types / self.of_types if self.of_types else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Sentences of `file` whose words stand already in `earlier` (the same file: earlier in it).
+
+    `count` is all of them; `places` the first few, as (line, line of the earlier one).
+    """
+
+    file: str
+    earlier: str
+    count: int
+    places: list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What is in one file. `lengths` is None without sentences; `unknown` and `new_tags` compare it with the first."""
+
+    file: str
+    format: str
+    sentences: int = 0
+    words: int = 0
+    types: int = 0
+    lengths: Lengths | None = None
+    tags: dict[str, int] = field(default_factory=dict)
+    scheme: str | None = None
+    unknown: Unknown | None = None
+    new_tags: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Report:
+    """What `check` found. `scheme` is the tag scheme of all the files: the one given, or that of the first file."""
+
+    files: list[FileReport] = field(default_factory=list)
+    scheme: str | None = None
+    duplicates: list[Duplicates] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """How many problems are errors: what a reader refuses, or what is surely not meant."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def warnings(self) -> int:
+        """How many problems are warnings: legal, and rarely meant."""
+        return len(self.problems) - self.errors
+
+    @property
+    def ok(self) -> bool:
+        """No errors."""
+        return not self.errors
+
+    def to_json(self) -> dict[str, Any]:
+        """The report in plain dicts, lists, strings and numbers."""
+        answer = asdict(self) | {"errors": self.errors, "warnings": self.warnings, "ok": self.ok}
+        for report, plain in zip(self.files, answer["files"], strict=True):
+            if report.unknown is not None:
+                plain["unknown"] |= {"word_rate": report.unknown.word_rate, "type_rate": report.unknown.type_rate}
+        for plain in answer["duplicates"]:
+            plain["places"] = [list(place) for place in plain["places"]]
+        return answer

@@ -1,0 +1,34 @@
+"""The learning rate as a function of how far the run is."""
+
+from __future__ import annotations
+
+import math
+
+from elman.training.config import TrainingConfig
+
+# A warm-up longer than this part of a short run would leave no time to learn.
+LONGEST_WARMUP = 0.1
+
+
+def progress(config: TrainingConfig, *, epoch: int, batch: int, batches: int, seconds: float) -> float:
+    """How much of the run lies behind, 0 to 1: the larger of the part of the steps and the part of the time.
+
+    `epoch` counts from 0, `batch` of `batches` is the position in it. Steps count as parts of an epoch, so epochs may
+    differ in their number of batches. Where there is a time limit its part counts too, so that a run which time cuts
+    short still ends on a decayed learning rate.
+    """
+    steps = (epoch + batch / batches) / config.epochs
+    return min(1.0, steps if config.time_limit is None else max(steps, seconds / config.time_limit))
+
+
+def rate(config: TrainingConfig, *, step: int, done: float) -> float:
+    """The learning rate of step `step` (from 0) when `done` of the run (see `progress`) lies behind.
+
+    It climbs in a straight line over `warmup_steps` (or over a tenth of the run, where that is shorter), times a decay
+    over the whole run: `1 - done` (linear), half a cosine (cosine) or 1 (none).
+    """
+    warm = 1.0
+    if step < config.warmup_steps:
+        warm = min(1.0, max((step + 1) / config.warmup_steps, done / LONGEST_WARMUP))
+    decay = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "none": 1.0}[config.decay]
+    return config.learning_rate * warm * decay

@@ -1,0 +1,90 @@
+"""Help is fast and whole: nothing heavy is imported for it, and it knows every setting with its real default."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from elman.cli import options, settings
+from elman.cli.main import COMMANDS
+
+HEAVY = ("torch", "msgspec", "rich", "numpy", "safetensors", "elman.text.formats", "elman.training")
+ALL = [[], *([name] for name in COMMANDS), ["train", "tag"], ["data", "make"], ["data", "make", "grammar"]]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom elman.cli.main import run\n"
+        f"codes = [run([*command, '--help']) for command in {ALL!r}]\n"
+        f"print(codes, [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == f"{[0] * len(ALL)} []"
+
+
+def test_help_is_fast() -> None:
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "elman", "--help"], check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - began)
+    empty = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import click"], check=True)
+        empty.append(time.perf_counter() - began)
+    # A busy machine slows both, so the bound of half a second grows with what Python and click take there.
+    assert min(times) < max(0.5, 4 * min(empty))
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_short_and_long_help(elman, command: list[str]) -> None:
+    short, long = elman(*command, "-h"), elman(*command, "--help")
+    assert short == long and short.code == 0 and short.err == "" and "Usage: elman" in short.out
+
+
+def test_no_arguments_is_help_and_version(elman) -> None:
+    import elman as package
+
+    assert "Commands:" in elman().out and elman().code == 0
+    assert elman("--version").out == f"elman {package.__version__}\n"
+
+
+def test_the_table_of_settings_is_that_of_the_structs() -> None:
+    from elman.tasks.tagging.config import Settings, TaggerConfig
+    from elman.training import TrainingConfig
+
+    for table, struct in ((settings.NETWORK, TaggerConfig), (settings.TRAINING, TrainingConfig)):
+        defaults = dict(zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True))
+        assert {setting.key: setting.default for setting in table} == defaults
+    kinds = {bool: "switch", int: "int", float: "float"}
+    for key, value in Settings.of({}).flat().items():
+        if value is not None and not isinstance(value, str):
+            assert settings.ALL[key].kind == kinds[type(value)], key
+
+
+def test_every_setting_has_an_option_and_its_default_in_the_help(elman) -> None:
+    words = " ".join(elman("train", "tag", "--help").out.split())
+    for setting in (*settings.NETWORK, *settings.TRAINING):
+        if setting.key.startswith("window_"):
+            continue
+        assert setting.flags.split("/")[0] in words
+        if setting.kind != "switch" and setting.default is not None:
+            assert f"{setting.help} (default {setting.default})" in words
+    assert "--window N,N" in words
+
+
+def test_names_in_help_are_those_of_the_tables() -> None:
+    from elman.recurrent import CELLS
+    from elman.schemes import SCHEMES
+    from elman.tasks import TASKS
+    from elman.text import FORMATS
+
+    assert set(options.FORMATS) == FORMATS.keys() and set(options.SCHEMES) == SCHEMES.keys()
+    assert settings.ALL["cell"].help == ", ".join([*CELLS, "or file.py:MyCell"])
+    from elman.cli.train import TASKS as TRAINED
+
+    assert TRAINED.keys() == TASKS.keys()

@@ -1,0 +1,106 @@
+"""What may be said by --config, --set and flags, and which of them wins."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.cli import settings
+from elman.errors import DataError, UsageError
+
+
+@pytest.mark.parametrize("setting", [*settings.NETWORK, *settings.TRAINING], ids=lambda s: s.key)
+def test_set_reaches_every_setting(setting: settings.Setting) -> None:
+    from elman.tasks.tagging.config import Settings
+
+    other = {"int": "3", "float": "0.125", "switch": "true", "text": "gru", "max_time": "2m", "threads": "1"}
+    text = other.get(setting.key) or (setting.kind[-1] if isinstance(setting.kind, tuple) else other[setting.kind])
+    values = settings.from_pairs([f"{setting.key}={text}"])
+    found = Settings.of(values).flat()[setting.key]
+    assert found == (120.0 if setting.key == "max_time" else values[setting.key])
+    assert found != setting.default
+    if setting.default is None:
+        assert settings.from_pairs([f"{setting.key}=none"]) == {setting.key: None}
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("hiden=3", "unknown key 'hiden'; did you mean 'hidden_size'"),
+        ("epochs", "expected key=value"),
+        ("epochs=ten", "epochs: expected a whole number, found 'ten'"),
+        ("dropout=", "dropout: expected a number"),
+        ("crf=maybe", "crf: expected true or false"),
+        ("decay=steep", "expected one of linear, cosine, none"),
+    ],
+)
+def test_set_refuses(pair: str, message: str) -> None:
+    with pytest.raises(UsageError, match="--set") as caught:
+        settings.from_pairs([pair])
+    assert message in str(caught.value)
+
+
+@given(st.text(max_size=30))
+def test_any_pair_is_read_or_refused(text: str) -> None:
+    try:
+        settings.from_pairs([text])
+    except UsageError:
+        pass
+
+
+def test_keys_may_be_spelt_as_options() -> None:
+    assert settings.from_pairs(["learning-rate=0.5"]) == {"learning_rate": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hiden = 3", "unknown key 'hiden'; did you mean 'hidden_size'"),
+        ("[network]\ncell = 'gru'", "expected flat keys"),
+        ("train = 3", "train: expected text in quotes"),
+        ("word_column = true", "expected a whole number"),
+        ("format = 'conlu'", "did you mean 'conllu'"),
+    ],
+)
+def test_config_refuses(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        settings.from_file(str(path))
+    assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_config_that_is_no_toml(tmp_path) -> None:
+    (tmp_path / "run.toml").write_bytes(b"epochs = \xff\n")
+    with pytest.raises(DataError):
+        settings.from_file(str(tmp_path / "run.toml"))
+    with pytest.raises(UsageError, match="No such file"):
+        settings.from_file(str(tmp_path / "none.toml"))
+
+
+def test_flags_win_over_set_and_set_over_config(elman, corpus, inside) -> None:
+    (inside / "run.toml").write_text(
+        f"train = '{corpus}/train.conllu'\ncolumn = 'xpos'\nout = 'model'\ndev = '20%'\ncell = 'elman'\n"
+        "hidden_size = 5\nlayers = 2\nword_size = 4\nchar_size = 0\nepochs = 1\nthreads = 1\n",
+        encoding="utf-8",
+    )
+    ran = elman(
+        *("train", "tag", "--config", "run.toml", "--set", "hidden_size=6", "--set", "layers=1"),
+        *("--hidden", "7", "--window", "2,1", "--json"),
+    )
+    assert ran.code == 0, ran.err
+    answer = json.loads(ran.out)
+    assert answer["model"] == "model" and answer["dev"]["tokens"]["total"] > 0 and "test" not in answer
+    stored = json.loads((inside / "model" / "config.json").read_text())["settings"]
+    found = {key: stored[key] for key in ("cell", "hidden_size", "layers", "window_before", "window_after", "seed")}
+    assert found == {
+        "cell": "elman",
+        "hidden_size": 7,
+        "layers": 1,
+        "window_before": 2,
+        "window_after": 1,
+        "seed": 1,
+    }
