@@ -12,6 +12,8 @@ Everything else that escapes is a bug of ours (exit code 1).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class ElmanError(Exception):
     """Base of all errors raised on purpose. The message says what was expected, what was found and how to mend it."""
@@ -58,3 +60,12 @@ class Interrupted(ElmanError):
     """Training was asked to stop (Ctrl-C, SIGTERM) and can be resumed; the message says from where and how."""
 
     exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How an error about an unknown name ends: the known one that was probably meant, or all of them."""
+    import difflib  # late: this file is read by every `elman --help`
+
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known) or 'none'}"

@@ -120,3 +120,8 @@ def test_with_data_keeps_the_sequences():
     packed = Packed.from_list(numbered([1, 3]))
     other = packed.with_data(packed.data[:, :1] * 2)
     assert [len(s) for s in other.to_list()] == [1, 3] and other.to_list()[0].item() == 0.0
+
+
+def test_ties_stay_in_the_callers_order_in_a_large_batch():
+    lengths = [3, 1, 3, 2] * 500
+    assert Packed.plan(lengths).order.tolist() == sorted(range(2000), key=lambda i: -lengths[i])

@@ -1,4 +1,4 @@
-"""A tagger in training is killed at random moments, resumed each time, and ends in the weights of an undisturbed run."""
+"""A tagger in training is killed at random moments, resumed each time, and ends as one that never was."""
 
 from __future__ import annotations
 

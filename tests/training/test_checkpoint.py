@@ -110,9 +110,12 @@ def test_the_best_weights_of_a_checkpoint_outlive_a_better_model(training: Path,
     for round in range(3):  # restored, then replaced: twice, since a rename between two names of one file does nothing
         atomic.replace_by_link(kept, model)
         assert model.read_bytes() == b"best of 1"
+        assert folders(tmp_path) == ["model.safetensors", "training"]
         if round != 1:
             atomic.replace_file(model, b"better")
         assert kept.read_bytes() == b"best of 1"
+    os.link(kept, atomic.temporary(model))  # what a kill between the two steps of replace_by_link leaves
+    atomic.replace_file(model, b"better")
     assert step_of(training) == 1
     assert folders(tmp_path) == ["model.safetensors", "training"]
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -101,10 +103,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert caught.value.exit_code == 5
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_read_only_folder(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(ResourceError, match="make the folder writable"):
+@pytest.mark.parametrize(
+    ("problem", "remedy"), [(errno.EACCES, "make the folder writable"), (errno.EROFS, "mount the disk for writing")]
+)
+@pytest.mark.parametrize("function", ["makedirs", "open"])
+def test_a_read_only_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: int, remedy: str, function: str
+) -> None:
+    """Simulated, because the superuser may write everywhere."""
+
+    def refuse(path: Path, *rest: Any, **options: Any) -> None:
+        raise OSError(problem, os.strerror(problem))
+
+    monkeypatch.setattr(os, function, refuse)
+    with pytest.raises(ResourceError, match=f"cannot write .*{remedy}"):
         prepare(tmp_path / "m")
 
 

@@ -237,7 +237,8 @@ def test_two_threads_give_the_same_bits_every_time(tmp_path: Path, toy: ModuleTy
             self.network = Gathering()
 
         def loss(self, batch: Tensor) -> tuple[Tensor, int]:
-            return self.network((torch.arange(4000) * 7) % 20).sum() * 0.1, len(batch)
+            weights = torch.arange(4000.0).sqrt().sin()[:, None]
+            return (self.network((torch.arange(4000) * 7) % 20) * weights).sum(), len(batch)
 
     for name in "abc":
         train(tmp_path / name, job=Wide(), epochs=2, threads=2)

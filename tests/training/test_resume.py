@@ -232,6 +232,24 @@ def test_the_log_is_cut_back_to_the_checkpoint(unfinished: Path, tmp_path: Path,
     assert same(tmp_path / "whole", unfinished)
 
 
+def test_the_best_weights_come_back_with_the_checkpoint(
+    tmp_path: Path, train: Train, acting: Callable[..., Any]
+) -> None:
+    """Here the first epoch stays the best, so that no later epoch writes them again."""
+
+    def job(at: int, act: Callable[[], None]) -> Any:
+        made = acting(at, act)
+        made.score = lambda: {"accuracy": -float(made.network.seen)}
+        return made
+
+    with pytest.raises(Interrupted):
+        train(tmp_path / "m", job=job(8, interrupt), epochs=3)
+    (tmp_path / "m" / "model.safetensors").unlink()
+    assert train(tmp_path / "m", job=job(0, interrupt), epochs=3, resume=True).best_epoch == 1
+    train(tmp_path / "whole", job=job(0, interrupt), epochs=3)
+    assert same(tmp_path / "whole", tmp_path / "m")
+
+
 def test_a_run_that_ended_gives_its_result_again_until_it_is_finished(
     tmp_path: Path, toy: ModuleType, train: Train
 ) -> None:

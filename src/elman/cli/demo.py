@@ -9,7 +9,7 @@ import click
 
 from elman.cli.options import json_option
 from elman.cli.output import emit_json, heading, note, percent, shell, table
-from elman.errors import UsageError
+from elman.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,14 +122,17 @@ def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
     note(f"\n{TITLES[name]}{': going on' if unfinished else ''}")
     files = {part: folder / "corpus" / f"{part}.conllu" for part in ("train", "dev")}
     data = {part: read(path, column="xpos") for part, path in files.items()}
-    return Tagger(**_SHARED, **MODELS[name], epochs=epochs).fit(
-        data["train"],
-        data["dev"],
-        out=out,
-        resume=unfinished,
-        progress=make_progress(),
-        reading={"format": "conllu", "column": "xpos", "encoding": "utf-8"},
-    )
+    try:
+        return Tagger(**_SHARED, **MODELS[name], epochs=epochs).fit(
+            data["train"],
+            data["dev"],
+            out=out,
+            resume=unfinished,
+            progress=make_progress(),
+            reading={"format": "conllu", "column": "xpos", "encoding": "utf-8"},
+        )
+    except Interrupted:
+        raise Interrupted(f"stopped; the same command goes on from here, with what is in {folder}") from None
 
 
 def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any]]:
@@ -176,10 +179,10 @@ def _print(results: Mapping[str, Mapping[str, Any]], tagged: list[tuple[str, str
     far = {name: percent(_share(result, "left", *BANDS[-1])) for name, result in results.items()}
     later = {name: percent(_share(result, "right", 1, BANDS[-1][1])) for name, result in results.items()}
     print(
-        f"\nGuessing gives 50. What stands before must be remembered: over {BANDS[-1][0]} words and more the Elman network "
-        f"gets\n{far['elman']} of these words right, the LSTM, whose gates can hold on to something, {far['lstm']}. What "
-        "comes later is hidden\nfrom both, so they guess; the LSTM that also reads backwards knows it: "
-        f"{later['bilstm']}."
+        "\nGuessing gives 50. What stands before must be remembered: over "
+        f"{BANDS[-1][0]} words and more the Elman network\ngets {far['elman']} of these words right, the LSTM, whose "
+        f"gates can hold on to something, {far['lstm']}. What comes later\nis hidden from both, so they guess; the "
+        f"LSTM that also reads backwards knows it: {later['bilstm']}."
     )
     print(f"\nA sentence, tagged by {best}:\n")
     print(" ".join(f"{word}/{tag}" for word, tag in tagged))

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from elman.errors import nearest
+
 
 class LazyGroup(click.Group):
     """A group whose commands stand in a table: name -> "module:attribute"."""
@@ -58,11 +60,3 @@ class SectionedCommand(click.Command):
         for name, rows in sections.items():
             with formatter.section(name):
                 formatter.write_dl(rows)
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """Which of the known names was probably meant."""
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"

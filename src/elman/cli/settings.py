@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from elman.cli.groups import SectionOption, nearest
+from elman.cli.groups import SectionOption
 from elman.cli.options import FORMATS
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, nearest
 
 
 class Setting(NamedTuple):
@@ -66,7 +66,7 @@ TRAINING = (
     Setting("warmup_steps", "--warmup-steps", "int", 100, "steps of rising learning rate"),
     Setting("decay", "--decay", ("linear", "cosine", "none"), "linear", "how the learning rate falls"),
     Setting("clip", "--clip", "float", 5.0, "largest gradient norm; 0: any"),
-    Setting("epochs", "--epochs", "int", 18, "passes over the training data"),
+    Setting("epochs", "--epochs", "int", 15, "passes over the training data"),
     Setting("patience", "--patience", "int", 0, "epochs without a better dev score before stopping; 0: any number"),
     Setting("max_time", "--max-time", "text", None, "stop after 90s, 10m, 1h30m"),
     Setting("average", "--average", "float", 0.999, "decay of the moving average of the weights; 0: none"),

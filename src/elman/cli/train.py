@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from elman.cli.groups import LazyGroup, nearest
+from elman.cli.groups import LazyGroup
+from elman.errors import nearest
 
 TASKS = {"tag": "elman.cli.train_tag:tag"}
 

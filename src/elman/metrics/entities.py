@@ -32,15 +32,6 @@ def _split(tag: str) -> tuple[str, str]:
     return _SAME_AS.get(prefix, prefix), label
 
 
-def _ends(before: str, prefix: str, same: bool) -> bool:
-    """`endOfChunk`: does a chunk end between a word with prefix `before` and the next? same: of equal labels."""
-    if before in ("E", "S", "[", "]"):
-        return True
-    if before in ("B", "I") and prefix in ("B", "S", "O"):
-        return True
-    return before not in _OUTSIDE and not same
-
-
 def _starts(before: str, prefix: str, same: bool) -> bool:
     """`startOfChunk`: does a chunk start at a word with this prefix, after a word with prefix `before`?"""
     if prefix in ("[", "]"):
@@ -66,7 +57,8 @@ def conlleval_chunks(tags: Sequence[str]) -> list[Chunk]:
         prefix, label = _split(tag)
         same = label == label_before
         starts = _starts(before, prefix, same)
-        if start >= 0 and (starts or _ends(before, prefix, same)):
+        # `endOfChunk`; its rules for B and I before B or O need no line of their own: O is dealt with above, B starts.
+        if start >= 0 and (starts or not same or before in ("E", "S", "[", "]")):
             chunks.append((start, i, label_before))
             start = -1
         if starts:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, relu, sigmoid, tanh
 
-from elman.errors import UsageError
+from elman.errors import UsageError, nearest
 from elman.recurrent.cell import Cell, gate
 
 
@@ -156,7 +156,7 @@ def get_cell(name: str) -> type[Cell]:
             raise UsageError(f"cell {name}: cannot read {file}: {problem}") from problem
         return cell_from_source(source, class_name, file)
     if name not in CELLS:
-        raise UsageError(f"unknown cell {name!r}; expected one of {', '.join(CELLS)}, or file.py:MyCell")
+        raise UsageError(f"unknown cell {name!r}, and no file.py:MyCell; {nearest(name, CELLS)}")
     return CELLS[name]
 
 

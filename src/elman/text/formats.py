@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, Protocol, cast
 
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, nearest
 from elman.text.files import Path, name_of, open_text
 from elman.text.sentence import Sentence
 
@@ -56,20 +55,14 @@ class Format(Protocol):
 def get_format(name: str, **options: Any) -> Format:
     """The format of this name with these options. Raises UsageError, with the nearest real name, for unknown ones."""
     if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}; {_nearest(name, FORMATS)}")
+        raise UsageError(f"unknown format {name!r}; {nearest(name, FORMATS)}")
     module, _, attribute = FORMATS[name].partition(":")
     kind = getattr(importlib.import_module(module), attribute)
     known = [field.name for field in fields(kind)]
     for option in options:
         if option not in known:
-            raise UsageError(f"the format {name} has no option {option!r}; {_nearest(option, known)}")
+            raise UsageError(f"the format {name} has no option {option!r}; {nearest(option, known)}")
     return cast(Format, kind(**options))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known) or 'none'}"
 
 
 def guess_format(path: Path) -> str:

@@ -167,7 +167,6 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint. Raises ResourceError, the one before it intact."""
-        self.tick()
         tensors = {
             "model": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from elman.errors import UsageError
+from elman.errors import UsageError, nearest
 from elman.training.config import TrainingConfig
 
 
@@ -93,12 +92,6 @@ class Settings(msgspec.Struct, frozen=True):
     def flat(self) -> dict[str, Any]:
         """All keys with their values."""
         return {**msgspec.to_builtins(self.model), **msgspec.to_builtins(self.training)}
-
-
-def nearest(key: str, known: list[str]) -> str:
-    """Which real key was probably meant."""
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
 
 
 def _key(problem: msgspec.ValidationError) -> str:

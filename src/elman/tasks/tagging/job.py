@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman import schemes
 from elman.errors import DataError, UsageError
@@ -30,8 +30,7 @@ class TaggerJob:
         train: Sequence[Sentence],
         dev: Sequence[Sentence] | None,
     ) -> None:
-        self.network: nn.Module = network
-        self.tagger = network
+        self.network = network
         self.vocabularies, self.settings, self.scheme = vocabularies, settings, scheme
         self.train = train
         self.dev = dev
@@ -49,7 +48,7 @@ class TaggerJob:
         return _Lazy(self, batches_by_tokens([len(s) for s in self.train], training.batch_tokens, seed))
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
-        return self.tagger.loss(batch), batch.tokens
+        return self.network.loss(batch), batch.tokens
 
     def score(self) -> dict[str, float]:
         assert self.dev is not None
@@ -59,7 +58,7 @@ class TaggerJob:
             self._dev_batches = [(group, self.vocabularies.batch([s.words for s in group])) for group in chosen]
         total = TaggingScore(self.scheme)
         for sentences, batch in self._dev_batches:
-            guesses = tags_of(self.tagger, self.vocabularies, batch)
+            guesses = tags_of(self.network, self.vocabularies, batch)
             for sentence, guess in zip(sentences, guesses, strict=True):
                 assert sentence.tags is not None
                 total.add(sentence.tags, guess, sentence.words, self._known)
