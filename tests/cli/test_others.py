@@ -22,7 +22,7 @@ def test_check_without_errors(elman, corpus: Path) -> None:
     lines = ran.out.splitlines()
     assert ran.code == 0 and ran.err == "" and lines[-1].startswith("no errors")
     assert lines[0].split()[:4] == ["file", "format", "sentences", "words"]
-    assert lines[1].split()[:3] == [names[0], "conllu", "40"]
+    assert lines[1].split()[:3] == ["train.conllu", "conllu", "40"]
     answer = json.loads(elman("check", *names, "--column", "xpos", "--json").out)
     assert answer["ok"] and [file["sentences"] for file in answer["files"]] == [40, 5]
 

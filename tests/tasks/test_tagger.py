@@ -14,6 +14,7 @@ from elman import DataError, ModelError, Sentence, Tagger, UsageError, schemes
 from elman.layers.characters import LONGEST, spelling
 from elman.recurrent import CELLS
 from elman.tasks.tagging.data import Vocabularies, split
+from elman.tasks.tagging.job import TaggerJob
 from elman.tasks.tagging.network import TaggerNetwork
 from elman.text.vocabulary import Vocabulary
 
@@ -358,3 +359,36 @@ def test_vocabularies_keep_their_order_when_extended() -> None:
     assert new.words.items[: len(old.words)] == old.words.items and new.words.items[-1] == "Zürich"
     assert new.tags == old.tags and new.words["nothing like it"] == 0
     assert isinstance(new.characters, Vocabulary) and new.characters["ü"] == len(new.characters) - 1
+
+
+def test_a_users_cell_that_breaks_the_contract_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "mixing.py").write_text(CELL.replace("f * torch.tanh(x.z + r.z)", "torch.tanh(x.z).mean(0)"))
+    with pytest.raises(UsageError, match="rows are independent"):
+        Tagger(**TINY, cell=f"{tmp_path}/mixing.py:Mine").fit(corpus(), out=tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_a_run_depends_on_is_in_its_fingerprint() -> None:
+    net, vocabularies = network("lstm", False, torch.float32)
+    settings = Tagger(**TINY).settings
+
+    def job(train: list[Sentence], inputs: dict[str, str | bytes | None]) -> dict[str, str]:
+        return TaggerJob(net, vocabularies, settings, None, train, train[:3], inputs).fingerprint()
+
+    base = job(corpus(), {"cell file": "a", "word vectors": None})
+    assert set(base) == {"elman", "training data", "dev data", "settings", "cell file"}
+    assert job(corpus(), {"cell file": "b"})["cell file"] != base["cell file"]
+    retagged = corpus()
+    retagged[5].tags[0] = "O"
+    assert (
+        job(retagged, {})["training data"] != base["training data"]
+        and job(retagged, {})["dev data"] == base["dev data"]
+    )
+
+
+def test_training_leaves_the_callers_random_numbers_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    Tagger(**TINY, epochs=1).fit(corpus())
+    assert torch.equal(torch.rand(3), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -65,35 +66,32 @@ def check(
 
 
 def _print(report: Report) -> None:
+    names = _names(report)
     table(
-        ["file", "format", "sentences", "words", "types", "tags", "unknown-%", "unknown-types-%"],
+        ["file", "format", "sentences", "words", "types", "tags"],
         [
             [
-                file.file,
+                names[file.file],
                 file.format,
                 str(file.sentences),
                 str(file.words),
                 str(file.types),
                 str(len(file.tags)),
-                percent(file.unknown.word_rate if file.unknown else None),
-                percent(file.unknown.type_rate if file.unknown else None),
             ]
             for file in report.files
         ],
         left=2,
     )
-    _lengths(report)
-    _tags(report)
+    _unknown(report, names)
+    _lengths(report, names)
+    _tags(report, names)
     if report.duplicates:
         heading("sentences that are there already")
         rows = []
         for twice in report.duplicates:
             line, earlier = twice.places[0]
-            first = f"line {line} as line {earlier}"
-            rows.append(
-                [twice.file, "itself" if twice.earlier == twice.file else twice.earlier, first, str(twice.count)]
-            )
-        table(["file", "in", "the first", "count"], rows, left=3)
+            rows.append([names[twice.file], names[twice.earlier], str(line), str(earlier), str(twice.count)])
+        table(["file", "in", "line", "as-line", "count"], rows, left=2)
     if report.problems:
         heading("problems")
     for problem in report.problems:
@@ -106,7 +104,24 @@ def _count(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
-def _lengths(report: Report) -> None:
+def _names(report: Report) -> dict[str, str]:
+    """What the files are called in tables: their last name where that tells them apart."""
+    last = {file.file: file.file.rpartition("/")[2] for file in report.files}
+    return last if len(set(last.values())) == len(last) else {name: name for name in last}
+
+
+def _unknown(report: Report, names: Mapping[str, str]) -> None:
+    rows = [
+        [names[file.file], str(of.words), percent(of.word_rate), str(of.types), percent(of.type_rate)]
+        for file in report.files
+        if (of := file.unknown) is not None
+    ]
+    if rows:
+        heading(f"unknown words: not in {names[report.files[0].file]}")
+        table(["file", "words", "words-%", "types", "types-%"], rows)
+
+
+def _lengths(report: Report, names: Mapping[str, str]) -> None:
     files = [(file, file.lengths) for file in report.files if file.lengths is not None]
     if not files:
         return
@@ -115,7 +130,7 @@ def _lengths(report: Report) -> None:
         ["file", "mean", "least", "median", "90%", "99%", "most", "in-line"],
         [
             [
-                file.file,
+                names[file.file],
                 f"{of.mean:.1f}",
                 *(str(n) for n in (of.minimum, of.median, of.p90, of.p99, of.maximum, of.longest_line)),
             ]
@@ -125,15 +140,18 @@ def _lengths(report: Report) -> None:
     spans = max((of.histogram for _, of in files), key=len)
     print()
     table(
-        ["length", *(file.file for file, _ in files)],
+        ["length", *(names[file.file] for file, _ in files)],
         [[span, *(str(of.histogram.get(span, 0)) for _, of in files)] for span in spans],
     )
 
 
-def _tags(report: Report) -> None:
+def _tags(report: Report, names: Mapping[str, str]) -> None:
     files = [file for file in report.files if file.tags]
     if not files:
         return
     heading("tags" if report.scheme is None else f"tags (scheme {report.scheme})")
     tags = list(dict.fromkeys(tag for file in files for tag in file.tags))
-    table(["tag", *(file.file for file in files)], [[tag, *(str(f.tags.get(tag, 0)) for f in files)] for tag in tags])
+    table(
+        ["tag", *(names[file.file] for file in files)],
+        [[tag, *(str(f.tags.get(tag, 0)) for f in files)] for tag in tags],
+    )

@@ -51,7 +51,7 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> No
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for i, name in enumerate(header):
         drawn.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
     for row in rows:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from elman import schemes
+from elman import __version__, schemes
 from elman.errors import DataError, UsageError
 from elman.metrics.tagging import TaggingResult, TaggingScore
 from elman.tasks.tagging.config import Settings
@@ -19,7 +20,11 @@ EVALUATION_TOKENS = 4000
 
 
 class TaggerJob:
-    """What `elman.training.fit` trains. `scheme` is the chunk scheme of the tags, or None."""
+    """What `elman.training.fit` trains.
+
+    scheme: the chunk scheme of the tags, or None
+    inputs: what else the run depends on, name -> content; None where there is none
+    """
 
     def __init__(
         self,
@@ -29,18 +34,25 @@ class TaggerJob:
         scheme: str | None,
         train: Sequence[Sentence],
         dev: Sequence[Sentence] | None,
+        inputs: Mapping[str, str | bytes | None] | None = None,
     ) -> None:
         self.network = network
         self.vocabularies, self.settings, self.scheme = vocabularies, settings, scheme
         self.train = train
         self.dev = dev
+        self.inputs = {name: content for name, content in (inputs or {}).items() if content is not None}
         self.metric = None if dev is None else ("f1" if scheme else "accuracy")
         self._known = {word for word, n in zip(vocabularies.words.items, vocabularies.counts, strict=True) if n}
         self._dev_batches: list[tuple[list[Sentence], Batch]] | None = None
 
     def fingerprint(self) -> dict[str, str]:
-        parts = {"training data": fingerprint(self.train), "architecture": repr(self.settings.model)}
-        return parts if self.dev is None else {**parts, "dev data": fingerprint(self.dev)}
+        parts = {"elman": __version__, "training data": fingerprint(self.train), "settings": repr(self.settings.model)}
+        if self.dev is not None:
+            parts["dev data"] = fingerprint(self.dev)
+        for name, content in self.inputs.items():
+            data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+            parts[name] = hashlib.sha256(data).hexdigest()
+        return parts
 
     def batches(self, epoch: int) -> Sequence[Batch]:
         training = self.settings.training

@@ -15,6 +15,7 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.layers.decoding import constraint
 from elman.metrics.tagging import TaggingResult, TaggingScore
 from elman.recurrent.cells import cell_from_source, get_cell
+from elman.recurrent.check import check_cell
 from elman.tasks import storage
 from elman.tasks.tagging import card
 from elman.tasks.tagging.config import Settings
@@ -129,11 +130,13 @@ class Tagger:
         if vectors is None and old is not None:
             words, vectors = old.vocabularies.vectors, old.network.vectors
         self._vocabularies = Vocabularies.of(train, words, None if old is None else old.vocabularies)
-        torch.manual_seed(self.settings.training.seed)
-        self._build(vectors, None)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.training.seed)
+            self._build(vectors, None)
         if old is not None:
             take_over(old, self)
-        job = TaggerJob(self.network, self.vocabularies, self.settings, self.scheme, train, dev)
+        inputs = {"cell file": self._source, "word vectors": None if vectors is None else vectors.numpy().tobytes()}
+        job = TaggerJob(self.network, self.vocabularies, self.settings, self.scheme, train, dev, inputs)
         with prepare(out, resume=resume) as run:
             if invocation is not None and not resume:
                 storage.write_json(run.training / "run.json", invocation)
@@ -164,6 +167,7 @@ class Tagger:
                 file, _, class_name = name.rpartition(":")
                 if source is None:
                     classes.append(get_cell(name))
+                    check_cell(classes[-1]).raise_if_wrong()  # here, not as an odd error or a wrong result later
                     found = Path(file).read_text(encoding="utf-8")
                     if self._source not in (None, found):
                         raise UsageError("cell and char_cell come from two files; put both classes into one")
