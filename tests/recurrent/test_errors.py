@@ -121,7 +121,7 @@ DOORS = {
     "state of a longer batch": (lambda: unroll(GRU(3, 4), X, [torch.zeros(3, 4)]), r"state.h \(2, 4\), found \(3, 4\)"),
     "state of a wider cell": (lambda: unroll(GRU(3, 4), [X[0]], [torch.zeros(1, 5)]), r"\(1, 4\), found \(1, 5\)"),
     "state of no history": (lambda: unroll(GRU(3, 4, delays=2), X, [ZEROS]), "'past1'"),
-    "unknown cell": (lambda: get_cell("lstmm"), "unknown cell 'lstmm'; expected one of elman"),
+    "unknown cell": (lambda: get_cell("lstmm"), "unknown cell 'lstmm'.*did you mean 'lstm'"),
     "missing file": (lambda folder: get_cell(f"{folder}/no.py:Mine"), "cannot read .*no.py"),
     "file of another class": (file_cell("x = 1"), "expected a subclass of elman.Cell named Mine"),
     "file that fails": (file_cell("x = 1 / 0"), "mine.py:1: ZeroDivisionError"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -41,10 +40,8 @@ def require_same(out: Path, whole: Path) -> None:
 
 
 def test_killed_at_random_moments_many_times(tmp_path: Path, script: Path, whole: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)  # shown when the test fails
     run = subprocess.run(
-        [sys.executable, str(script), "torment", str(tmp_path / "m"), str(seed), "24"],
+        [sys.executable, str(script), "torment", str(tmp_path / "m"), "11", "24"],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

@@ -99,7 +99,7 @@ def torment(out: Path, seed: int, kills: int) -> None:
         child = os.fork()  # torch is imported but has computed nothing here, so forking it is safe
         if child == 0:
             try:
-                train(out, resume=(out / "training").is_dir(), pause=0.001)
+                train(out, resume=(out / "training").is_dir(), pause=0.04)
             except (Interrupted, KeyboardInterrupt):  # the latter before training has begun
                 os._exit(130)
             except BaseException as problem:
