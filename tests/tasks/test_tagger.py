@@ -140,8 +140,8 @@ def test_the_loss_is_that_of_the_gold_tags_alone() -> None:
                 weights = torch.stack([path_score(net, scores, path) for path in legal])
                 total += float(weights.logsumexp(0) - path_score(net, scores, gold))
             else:
-                total -= float(sum(scores.log_softmax(-1)[i, tag] for i, tag in enumerate(gold)))
-        assert float(net.loss(batch)) == pytest.approx(total, rel=1e-9)
+                total -= sum(scores.log_softmax(-1)[i, tag].item() for i, tag in enumerate(gold))
+        assert net.loss(batch).item() == pytest.approx(total, rel=1e-9)
 
 
 def fine(net: TaggerNetwork, path: tuple[int, ...]) -> bool:
