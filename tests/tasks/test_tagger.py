@@ -138,7 +138,7 @@ def test_the_loss_is_that_of_the_gold_tags_alone() -> None:
             if crf:
                 legal = [p for p in itertools.product(range(len(vocabularies.tags)), repeat=len(gold)) if fine(net, p)]
                 weights = torch.stack([path_score(net, scores, path) for path in legal])
-                total += float(weights.logsumexp(0) - path_score(net, scores, gold))
+                total += (weights.logsumexp(0) - path_score(net, scores, gold)).item()
             else:
                 total -= sum(scores.log_softmax(-1)[i, tag].item() for i, tag in enumerate(gold))
         assert net.loss(batch).item() == pytest.approx(total, rel=1e-9)

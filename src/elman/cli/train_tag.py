@@ -224,5 +224,6 @@ def _report(out: Path, metrics: dict[str, Any], as_json: bool, quiet: bool) -> N
         run = metrics["training"]
         weight = size((out / "model.safetensors").stat().st_size)
         note(f"\n{out}: the weights of epoch {run['best_epoch']} of {run['epochs']}, {weight}; its card is README.md")
-        note(f"try:  echo 'Ada lives in London' | elman predict {shell(out)}")
-        note(f"      elman eval {shell(out)} FILE")
+        allow = " --allow-code" if (out / "cell.py").exists() else ""
+        note(f"try:  echo 'Ada lives in London' | elman predict {shell(out)}{allow}")
+        note(f"      elman eval {shell(out)} FILE{allow}")
