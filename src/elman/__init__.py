@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.errors import DataError, ElmanError, Interrupted, ModelError, ResourceError, UsageError
+    from elman.recurrent.backend import use_backend
+    from elman.recurrent.bptt import detach, windows
     from elman.recurrent.cell import Cell, gate
     from elman.recurrent.check import check_cell
+    from elman.recurrent.stepper import stepper
     from elman.recurrent.torch_modules import from_torch, to_torch
     from elman.recurrent.unroll import unroll
     from elman.tasks.load import load
@@ -41,8 +44,12 @@ _EXPORTS = {
     "gate": "elman.recurrent.cell",
     "load": "elman.tasks.load",
     "read": "elman.text",
+    "stepper": "elman.recurrent.stepper",
     "to_torch": "elman.recurrent.torch_modules",
     "unroll": "elman.recurrent.unroll",
+    "use_backend": "elman.recurrent.backend",
+    "windows": "elman.recurrent.bptt",
+    "detach": "elman.recurrent.bptt",
 }
 
 __all__ = [
@@ -57,12 +64,16 @@ __all__ = [
     "UsageError",
     "__version__",
     "check_cell",
+    "detach",
     "from_torch",
     "gate",
     "load",
     "read",
+    "stepper",
     "to_torch",
     "unroll",
+    "use_backend",
+    "windows",
 ]
 
 

@@ -69,3 +69,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known) or 'none'}"
+
+
+class SlowPath(UserWarning):
+    """Something runs that is right but slower than it could be, such as a cell that is not compiled; said once.
+
+    A warning, no error: the command line prints it as a note."""

@@ -1,4 +1,4 @@
-"""check, info, demo, data, doctor; tables."""
+"""check, info, demo, data; tables."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_info_names_a_damaged_file(elman, model: Path, inside: Path) -> None:
         assert ran.code == 4 and name in ran.err and ran.out == ""
 
 
-# demo, data, doctor ----------------------------------------------------------------------------------------------
+# demo, data ------------------------------------------------------------------------------------------------------
 
 
 def test_demo_and_again(elman, inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,24 +129,6 @@ def test_data_make_grammar(elman, inside: Path) -> None:
         "sentences",
         "words",
     ]
-
-
-def test_doctor(elman) -> None:
-    answer = json.loads(elman("doctor", "--json").out)
-    assert answer["recurrent_path"] == "reference" and answer["recurrent_check"] == "passed"
-    assert answer["stdout_encoding"] == "utf-8" and "pip install 'elman[test]'" in str(answer["extras"])
-    ran = elman("doctor")
-    assert ran.code == 0 and "torch_threads" in ran.out
-
-
-def test_doctor_with_things_missing(elman, monkeypatch: pytest.MonkeyPatch) -> None:
-    from elman.cli import doctor
-
-    monkeypatch.setattr(doctor, "_version", lambda name: None)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    ran = elman("doctor")
-    assert ran.code == 0 and "pip install --force-reinstall torch" in ran.out
-    assert "missing conllu, hypothesis" in ran.out and "pip install 'elman[test]'" in ran.out
 
 
 # tables ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import torch
 import elman
 from elman.errors import UsageError
 from elman.recurrent import CELLS, Bidirectional, Dropout, Layer, Recurrent, Stack, Window
+from elman.recurrent.layers import Residual
 
 DIM = 3
 LENGTHS = [4, 0, 6, 1, 6]
@@ -28,10 +29,14 @@ FACTORIES = {
         "override": lambda: Recurrent(cell("deep-transition")),
         "reverse": lambda: Recurrent(cell("lstm"), reverse=True),
         "reverse delays": lambda: Recurrent(cell("gru", delays=2), reverse=True),
+        "modified": lambda: Recurrent(
+            cell("lstm", delays=2), zoneout={"c": 0.5, "h": 0.05}, recurrent_dropout=0.3, weight_dropout=0.5
+        ),
     },
     Bidirectional: {
         "gru": lambda: Bidirectional(cell(), cell()),
-        "mixed": lambda: Bidirectional(cell("lstm"), cell("elman", hidden=2, delays=2)),
+        "mixed": lambda: Bidirectional(cell("lstm"), cell("elman", hidden=2, delays=3)),
+        "zoneout": lambda: Bidirectional(cell("lstm"), cell("mingru"), zoneout=0.3),
     },
     Stack: {
         "one way": lambda: Stack(Recurrent(cell("lstm")), Dropout(0.5), Recurrent(cell("gru", 4))),
@@ -42,6 +47,12 @@ FACTORIES = {
             Stack(Recurrent(cell("lstm"))), Stack(Dropout(0.1), Bidirectional(*[cell("gru", 4)] * 2))
         ),
     },
+    Residual: {
+        "one way": lambda: Residual(Recurrent(cell("lstm", hidden=DIM))),
+        "reverse": lambda: Residual(Recurrent(cell(hidden=DIM), reverse=True)),
+        "stack": lambda: Residual(Stack(Bidirectional(cell(), cell()), Recurrent(cell("gru", 8, DIM)))),
+        "any width": lambda: Residual(Dropout(0.5)),
+    },
     Window: {
         "default": lambda: Window(DIM),
         "behind": lambda: Window(DIM, before=3, after=0),
@@ -50,8 +61,15 @@ FACTORIES = {
     },
     Dropout: {"sequence": lambda: Dropout(0.5), "step": lambda: Dropout(0.5, per="step")},
 }
-ROWS = [(kind, name) for kind, ways in FACTORIES.items() for name in ways]
-over_rows = pytest.mark.parametrize("kind, name", ROWS, ids=[f"{kind.__name__}-{name}" for kind, name in ROWS])
+ROWS = [(kind, name, "reference") for kind, ways in FACTORIES.items() for name in ways]
+ROWS += [(kind, name, "native") for kind, name, _ in ROWS if "Recurrent" in repr(FACTORIES[kind][name]())]
+IDS = [f"{kind.__name__}-{name}-{backend}" for kind, name, backend in ROWS]
+
+
+def over_rows(test):
+    """Every layer, and those with cells on both paths."""
+    decorated = pytest.mark.parametrize("kind, name, backend", ROWS, ids=IDS, indirect=["backend"])(test)
+    return pytest.mark.usefixtures("backend")(decorated)
 
 
 def subclasses(kind):

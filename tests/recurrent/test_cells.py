@@ -16,7 +16,7 @@ FITTING = [name for name, kind in CELLS.items() if kind.R is Cell.R]
 @pytest.mark.parametrize("name", FITTING)
 def test_first_weights_are_as_documented(name):
     torch.manual_seed(1)
-    cell = CELLS[name](5, 8, delays=2)
+    cell = CELLS[name](5, 8, delays=1 if CELLS[name].recurrent == () else 2)
     bound = (6 / 13) ** 0.5
     assert cell.W.abs().max() <= bound and cell.W.std() > bound / 3
     for part in cell._Rec._fields:
@@ -29,6 +29,39 @@ def test_first_weights_are_as_documented(name):
     for part in cell.gates:
         assert (cell.block("b", part) == (1.0 if part in cell.open_gates else 0.0)).all()
     assert CELLS["lstm"].open_gates == ("f",)
+
+
+def test_what_differs_from_the_plain_first_weights():
+    torch.manual_seed(1)
+    u = CELLS["indrnn"](5, 2000).u
+    # 2,000 uniform numbers: the mean is within five standard deviations of 1/2, and both ends are reached.
+    assert 0 <= u.min() < 0.01 and 0.99 < u.max() <= 1 and abs(u.mean() - 0.5) < 5 / (12 * 2000) ** 0.5
+    cell = CELLS["lstm-layernorm"](5, 8)
+    for gain in (cell.gain_x, cell.gain_h, cell.gain_c):
+        assert (gain == 1).all()
+    assert cell.b.tolist() == [0.0] * 8 + [1.0] * 8 + [0.0] * 16 and not cell.bias_c.any()
+    assert cell.W.abs().max() <= (6 / 13) ** 0.5
+    for block in cell.U.split(8, -1):
+        torch.testing.assert_close(block.T @ block, torch.eye(8), atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("backend")
+def test_minlstm_stays_finite_where_both_gates_are_shut():
+    cell = CELLS["minlstm"](1, 1)
+    with torch.no_grad():
+        cell.W.zero_()
+        cell.b.copy_(torch.tensor([-200.0, -200.0, 3.0]))  # sigmoid(-200) is 0 in float32
+    _, end = unroll(cell, torch.zeros(1, 1, 1), [torch.ones(1, 1)])
+    end.h.sum().backward()
+    assert end.h.item() == 2.0 and all(p.grad.isfinite().all() for p in cell.parameters())
+
+
+def test_a_layer_norm_ignores_the_scale_of_the_input():
+    """What Ba et al. promise: x and 7 x give the same products after the norm, but for the 1e-5 in it."""
+    torch.manual_seed(1)
+    cell = CELLS["lstm-layernorm"](5, 8).double()
+    xs = torch.randn(3, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(unroll(cell, 7 * xs)[0], unroll(cell, xs)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_vectors_start_at_zero_and_return_to_it():
@@ -49,6 +82,7 @@ def test_vectors_start_at_zero_and_return_to_it():
     assert not cell.u.any()
 
 
+@pytest.mark.usefixtures("backend")
 def test_hard_gates_are_exactly_zero_or_one():
     torch.manual_seed(2)
     seen = []
@@ -107,9 +141,9 @@ def test_a_cell_is_found_by_name_and_in_a_file(tmp_path):
     kind = get_cell(f"{file}:Mine")
     assert issubclass(kind, Cell)
     torch.manual_seed(3)
-    mine, elman = kind(3, 4), CELLS["elman"](3, 4)
+    mine, elman = kind(3, 4).double(), CELLS["elman"](3, 4).double()
     elman.load_state_dict(mine.state_dict())
-    x = torch.randn(2, 5, 3)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
     assert torch.equal(unroll(mine, x)[0], unroll(elman, x)[0])
 
 

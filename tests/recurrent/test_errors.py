@@ -31,6 +31,12 @@ from elman.recurrent import (
     to_torch,
     unroll,
 )
+from elman.recurrent.backend import use_backend
+from elman.recurrent.bptt import windows
+from elman.recurrent.kernels import native
+from elman.recurrent.layers import Residual
+from elman.recurrent.noise import Modifiers, Noise
+from elman.recurrent.stepper import stepper
 
 HERE = Path(inspect.getfile(elman.recurrent)).parent
 GRU, LSTM = CELLS["gru"], CELLS["lstm"]
@@ -40,8 +46,8 @@ class MyGRU(GRU):
     """A user's variant: torch has no module for it, though it inherits from one that torch has."""
 
 
-def recurrent(name="gru", width=3, hidden=4, **options):
-    return Recurrent(CELLS[name](width, hidden, **options))
+def recurrent(name="gru", width=3, hidden=4, delays=1, **options):
+    return Recurrent(CELLS[name](width, hidden, delays=delays), **options)
 
 
 TORCH_HAS_NOT = {
@@ -61,6 +67,7 @@ TORCH_HAS_NOT = {
         lambda: to_torch(Stack(recurrent(), Bidirectional(GRU(4, 4), GRU(4, 4)))),
         "found a mixture",
     ),
+    "zoneout to torch": (lambda: to_torch(recurrent(zoneout=0.1)), "torch has no zoneout=0.1"),
     "reverse only": (lambda: to_torch(Recurrent(GRU(3, 4), reverse=True)), "in reverse only"),
     "a window": (lambda: to_torch(Stack(Window(3), recurrent(width=12))), "no counterpart of Window"),
     "nothing recurrent": (lambda: to_torch(Stack(Dropout(0.0))), "at least one recurrent layer"),
@@ -86,12 +93,39 @@ def declares(**attributes):
     return type("Mine", (Cell,), {"gates": ("z",), "step": lambda self, s, x, r: s, **attributes})
 
 
+class Counter(Cell):
+    """An override with a field that is no floating number."""
+
+    State = namedtuple("State", "h steps")
+
+    def initial(self, rows, like=None):
+        return self.State(super().initial(rows, like).h, torch.zeros(rows, 1, dtype=torch.long))
+
+    def R(self, s, x):
+        return self.State(s.h, s.steps + 1)
+
+
 def file_cell(text, name="Mine"):
     def call(folder):
         (folder / "mine.py").write_text(text, encoding="utf-8")
         get_cell(f"{folder / 'mine.py'}:{name}")
 
     return call
+
+
+def inside(name, call):
+    """The same call on a backend."""
+
+    def run():
+        with use_backend(name):
+            call()
+
+    return run
+
+
+def differentiate_twice():
+    with torch.enable_grad():  # as autograd does for create_graph
+        native._Engine.backward(None, torch.zeros(1))
 
 
 X = torch.zeros(2, 5, 3)
@@ -148,6 +182,87 @@ DOORS = {
     "state of another window": (lambda: Window(3)(X, (ZEROS,)), r"state \(past,\) of shape \(2, 6\)"),
     "dropout of all": (lambda: Dropout(1.0), "0 <= p < 1"),
     "dropout per word": (lambda: Dropout(0.5, per="word"), "per 'sequence' or 'step'"),
+    "rate of all": (
+        lambda: Modifiers(recurrent_dropout=1.0),
+        "recurrent_dropout to be 0 or more and below 1, found 1.0",
+    ),
+    "rate below 0": (lambda: recurrent(weight_dropout=-0.1), "weight_dropout to be 0 or more and below 1, found -0.1"),
+    "rate of a field": (lambda: Modifiers(zoneout={"c": float("nan")}), "zoneout of c to be 0 or more"),
+    "rate in words": (lambda: Modifiers(zoneout="much"), "expected zoneout to be 0 or more and below 1, found 'much'"),
+    "zoneout of no field": (
+        lambda: Recurrent(GRU(3, 4), zoneout={"c": 0.1}),
+        r"GRU: zoneout names \['c'\], expected some of the state's \['h'\]",
+    ),
+    "zoneout of a counter": (
+        lambda: Recurrent(Counter(3, 4), zoneout=0.1),
+        "cannot mix state.steps, which is torch.int",
+    ),
+    "dropout of an override": (
+        lambda: Recurrent(CELLS["deep-transition"](3, 4), recurrent_dropout=0.5),
+        "DeepTransition overrides R, so recurrent_dropout=0.5 cannot reach",
+    ),
+    "weights of no product": (
+        lambda: Bidirectional(GRU(3, 4), CELLS["mingru"](3, 4), weight_dropout=0.5),
+        "MinGRU has no recurrent products, so weight_dropout=0.5 would do nothing",
+    ),
+    "mask of an override": (
+        lambda: unroll(CELLS["lstm-layernorm"](3, 4), X, noise=Noise(mask=ZEROS)),
+        "overrides R, so a mask cannot reach",
+    ),
+    "U of no product": (
+        lambda: unroll(CELLS["sru"](3, 4), X, noise=Noise(U=ZEROS)),
+        "no recurrent products, so a U with dropped weights",
+    ),
+    "zoneout of one field": (
+        lambda: unroll(LSTM(3, 4), X, noise=Noise(zoneout=(0.1,))),
+        r"expected zoneout for \('h', 'c'\), found 1 values",
+    ),
+    "mask of another batch": (
+        lambda: unroll(LSTM(3, 4), X, noise=Noise(mask=ZEROS[:1])),
+        r"expected mask \(2, 4\), found \(1, 4\)",
+    ),
+    "zoneout of sequences": (
+        lambda: unroll(LSTM(3, 4), X, noise=Noise(zoneout=(0.1, ZEROS))),
+        r"expected zoneout of c \(10, 4\), found \(2, 4\)",
+    ),
+    "U of another cell": (
+        lambda: unroll(LSTM(3, 4), X, noise=Noise(U=ZEROS)),
+        r"LSTM: expected U \(4, 16\), found \(2, 4\)",
+    ),
+    "residual of two widths": (lambda: Residual(recurrent()), r"as wide at its output .*, found \(3, 4\)"),
+    "residual of no layer": (
+        lambda: recurrent_stack(GRU, 3, 4, residual=True),
+        "no layer is as wide at its input as at its output, found 3 and 8",
+    ),
+    "unknown backend": (inside("natif", list), "backend: unknown backend 'natif'; did you mean 'native'"),
+    "override on the native path": (
+        inside("native", lambda: unroll(CELLS["deep-transition"](3, 4), X)),
+        "backend native: it overrides R, .*; use backend auto or reference",
+    ),
+    "gradient of a gradient": (differentiate_twice, r"no gradient of its gradient \(create_graph\)"),
+    "windows of nothing": (lambda: list(windows(X, 0)), "windows: expected a length of 1 step or more, found 0"),
+    "memory of one byte": (
+        lambda: unroll(GRU(3, 4), X, memory="1B"),
+        "memory: .* do not hold this backpropagation; the least for 5 steps",
+    ),
+    "memory in words": (
+        lambda: unroll(GRU(3, 4), X, memory="much"),
+        "number of bytes or text such as .*, found 'much'",
+    ),
+    "steps of no batch": (lambda: stepper(recurrent(), 0), "stepper: expected a batch of 1 or more, found 0"),
+    "steps in float64": (
+        lambda: stepper(recurrent(), 1, torch.float64),
+        "torch.float32 or torch.bfloat16, found torch.f",
+    ),
+    "a step of two rows": (
+        inside("reference", lambda: stepper(recurrent())(torch.zeros(2, 3))),
+        r"stepper: expected x \(1, 3\), one row a sequence, found \(2, 3\)",
+    ),
+    "steps of any layer": (lambda: stepper(Layer()), "cannot step a Layer; expected Recurrent, Window, Stack"),
+    "native steps of an override": (
+        inside("native", lambda: stepper(recurrent("deep-transition"))),
+        "backend native: DeepTransition is not compiled: it overrides R",
+    ),
     "no layers": (lambda: recurrent_stack(GRU, 3, 4, 0), "layers of 1 or more, found 0"),
     "length below 0": (lambda: Packed.plan([3, -1]), "lengths of 0 or more, found -1"),
     "no sequences": (lambda: unroll(GRU(3, 4), []), "at least one sequence, found an empty list"),

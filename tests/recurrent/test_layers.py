@@ -17,6 +17,7 @@ from elman.recurrent import (
     recurrent_stack,
     unroll,
 )
+from elman.recurrent.layers import Residual
 
 LSTM, GRU = CELLS["lstm"], CELLS["gru"]
 LENGTHS = [4, 0, 9, 1]
@@ -108,6 +109,7 @@ def test_a_causal_window_remembers_across_short_pieces():
 # Directions and stacks -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("backend")
 def test_bidirectional_is_two_unrolls_side_by_side():
     torch.manual_seed(5)
     forward, backward = LSTM(6, 3).double(), GRU(6, 5).double()
@@ -123,6 +125,7 @@ def test_bidirectional_is_two_unrolls_side_by_side():
     torch.testing.assert_close(state, (ahead_end, back_end))
 
 
+@pytest.mark.usefixtures("backend")
 def test_the_encoders_vector_is_o_of_the_final_state():
     torch.manual_seed(6)
     cell = CELLS["deep-transition"](6, 3).double()
@@ -136,6 +139,7 @@ def test_the_encoders_vector_is_o_of_the_final_state():
     torch.testing.assert_close(topped.final(topped(ones())[1]), vectors)
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_stack_feeds_each_layer_from_the_one_below():
     torch.manual_seed(7)
     first, second = Recurrent(LSTM(6, 3).double()), Recurrent(GRU(3, 2).double(), reverse=True)
@@ -167,3 +171,56 @@ def test_recurrent_stack_builds_what_it_says():
     assert stack.output_size == 8
     narrow = recurrent_stack(LSTM, 6, 4, layers=2, bidirectional=False)
     assert [type(part).__name__ for part in narrow.layers] == ["Recurrent", "Recurrent"] and narrow.output_size == 4
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_residual_adds_its_input_to_its_output():
+    torch.manual_seed(8)
+    inner = Recurrent(LSTM(6, 6).double(), reverse=True)
+    layer = Residual(inner)
+    xs = [torch.randn(n, 6, dtype=torch.float64) for n in LENGTHS]
+    state = [torch.randn(len(xs), 6, dtype=torch.float64) for _ in range(2)]
+    ys, end = layer(xs, state)
+    below, below_end = inner(xs, state)
+    for y, x, b in zip(ys, xs, below, strict=True):
+        torch.testing.assert_close(y, x + b)
+    assert all(torch.equal(a, b) for a, b in zip(end, below_end, strict=True))
+    assert torch.equal(layer.final(end), below_end.h) and not layer.causal
+    assert (layer.input_size, layer.output_size) == (6, 6)
+
+
+def test_recurrent_stack_puts_a_residual_where_widths_are_equal():
+    def kinds(*sizes, **options):
+        return [type(part).__name__ for part in recurrent_stack(LSTM, *sizes, residual=True, **options).layers]
+
+    assert kinds(6, 4, 3, dropout=0.1) == ["Bidirectional", "Residual", "Residual"]
+    # what goes past a layer is not dropped
+    inside = recurrent_stack(LSTM, 6, 4, 2, bidirectional=False, residual=True, dropout=0.1).layers[1].layer.layers
+    assert [type(part).__name__ for part in inside] == ["Dropout", "Recurrent"]
+    assert kinds(6, 3, 2) == ["Residual", "Residual"] and kinds(4, 4, 1, bidirectional=False) == ["Residual"]
+    assert kinds(6, 4, 2, bidirectional=False) == ["Recurrent", "Residual"]
+    torch.manual_seed(9)
+    with_it = recurrent_stack(LSTM, 6, 3, 1, residual=True)
+    torch.manual_seed(9)
+    without = recurrent_stack(LSTM, 6, 3, 1)
+    x = torch.randn(2, 5, 6)
+    torch.testing.assert_close(with_it(x)[0], without(x)[0] + x)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_stack_hands_its_noise_to_every_direction(bidirectional):
+    stack = recurrent_stack(
+        LSTM,
+        6,
+        4,
+        2,
+        bidirectional=bidirectional,
+        zoneout={"c": 0.1},
+        recurrent_dropout=0.2,
+        weight_dropout=0.3,
+        residual=True,
+    )
+    found = [part.modifiers for part in stack.modules() if isinstance(part, Recurrent)]
+    assert len(found) == (4 if bidirectional else 2)
+    for modifiers in found:
+        assert (modifiers.zoneout, modifiers.recurrent_dropout, modifiers.weight_dropout) == ({"c": 0.1}, 0.2, 0.3)

@@ -61,6 +61,7 @@ def weighted_sum(*values):
     return sum((value * torch.randn_like(value)).sum() for value in values)
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layers, both", SHAPES)
 @pytest.mark.parametrize("kind", KINDS)

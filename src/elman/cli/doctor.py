@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -50,7 +51,8 @@ def examine() -> dict[str, Any]:
     found: dict[str, Any] = {"elman": __version__, "python": platform.python_version(), "system": platform.platform()}
     found |= {name: _version(name) or "missing" for name in CORE}
     found |= {"processor": _processor(), "cores": _cores(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
-    found |= _torch()
+    native = _native()  # first: it answers for the cache that checking a cell may use
+    found |= _torch() | native
     found["memory_bytes"], found["memory_free_bytes"] = _memory("MemTotal"), _memory("MemAvailable")
     found["disk_free_bytes"] = _disk()
     found["stdout_encoding"] = getattr(sys.stdout, "encoding", None)
@@ -76,6 +78,36 @@ def _torch() -> dict[str, Any]:
         "recurrent_path": lstm.path,
         "recurrent_check": "passed" if lstm.ok else str(lstm),
     }
+
+
+def _native() -> dict[str, Any]:
+    """What compiles cells, for which threads, and where the result is kept."""
+    try:
+        from elman.recurrent.kernels import build
+
+        runtime = build.openmp_runtime()
+    except Exception:  # of torch, which has been reported
+        return {}
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say is in the answer
+        threads = str(runtime) if runtime else "none that torch uses: compiled cells run on one thread"
+        try:
+            tools = build.compiler()
+            compiler = f"{shlex.join(tools.command)}, {tools.version or 'of unknown version'}"
+            if runtime and not tools.openmp:
+                threads += "; this compiler cannot build for it: compiled cells run on one thread"
+        except build.BuildError as problem:
+            compiler = f"none: {problem.reason}; without it recurrent layers run on the slower reference path"
+        found = {"native_compiler": compiler, "openmp_runtime": threads}
+        try:
+            folder, (entries, size) = build.cache_folder(), build.cache_use()
+        except OSError as problem:
+            return found | {"native_cache": f"none: {problem}"}
+        why = build.cache_problem()
+    found["native_cache"] = f"{folder}, for this run only: {why}" if why else str(folder)
+    return found | {"native_cache_entries": entries, "native_cache_bytes": size}
 
 
 def _version(name: str) -> str | None:

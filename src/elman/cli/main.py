@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from elman import __version__
 from elman.cli.groups import LazyGroup
-from elman.errors import ElmanError, Interrupted, ResourceError
+from elman.errors import ElmanError, Interrupted, ResourceError, SlowPath
 
 # Name -> where its command is, imported when it is asked for.
 COMMANDS = {
@@ -24,6 +25,7 @@ COMMANDS = {
     "info": "elman.cli.info:info",
     "demo": "elman.cli.demo:demo",
     "data": "elman.cli.data:data",
+    "bench": "elman.cli.bench:bench",
     "doctor": "elman.cli.doctor:doctor",
 }
 BUG, INTERRUPTED = 1, Interrupted.exit_code
@@ -56,6 +58,7 @@ def cli(context: click.Context, debug: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and leave Python with its exit code."""
     _prepare_streams()
+    _prepare_warnings()
     if "_ELMAN_COMPLETE" in os.environ:
         from click.shell_completion import shell_complete
 
@@ -67,6 +70,19 @@ def main() -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _prepare_warnings() -> None:
+    """Elman's own warnings are notes to the user; the others stay what they are."""
+    show = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+        if issubclass(category, SlowPath):
+            print(f"note: {message}", file=sys.stderr, flush=True)
+        else:
+            show(message, category, *place, **rest)
+
+    warnings.showwarning = note
 
 
 def run(arguments: Sequence[str]) -> int:

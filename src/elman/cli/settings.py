@@ -31,7 +31,8 @@ NETWORK = (
         "--cell",
         "text",
         "lstm",
-        "elman, elman-relu, lstm, gru, hard-memory, soft-memory, deep-transition, or file.py:MyCell",
+        "elman, elman-relu, lstm, lstm-peephole, lstm-coupled, lstm-layernorm, gru, mgu, indrnn, mingru, minlstm, sru, "
+        "hard-memory, soft-memory, deep-transition, or file.py:MyCell",
     ),
     Setting("hidden_size", "--hidden/--hidden-size", "int", 200, "units of each direction"),
     Setting("layers", "--layers", "int", 1, "recurrent layers"),

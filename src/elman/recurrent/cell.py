@@ -27,6 +27,11 @@ def gate(name: str, value: Tensor) -> Tensor:
     return value
 
 
+def is_listened_to() -> bool:
+    """Whether someone listens to gates, so that every step must run in plain torch."""
+    return _listener.get() is not None
+
+
 @contextmanager
 def listen_to_gates(listener: Any) -> Iterator[None]:
     """While inside, `listener(name, value)` is called for every named gate of every step."""
@@ -60,7 +65,7 @@ class Cell(nn.Module):
     and define:
 
     step(s, x, r)   elementwise, row by row, pure: `x.i = x_t W_i + b_i`, `r.i = recur(s) U_i`, all (rows, hidden).
-    recur(s)        (rows, hidden) what U multiplies. Default `s.h`. Masks on h go here.
+    recur(s)        (rows, hidden) what U multiplies. Default `s.h`. Recurrent dropout masks it, never the state.
     output(s)       (rows, output_size) O. Default `s.h`.
 
     A cell that does not fit overrides `R(s, x)` and, if need be, `O(s)`, `output_size` and `initial`, whole.
@@ -197,21 +202,35 @@ class Cell(nn.Module):
         For a cell that overrides R, x itself. Rows of any number of steps may be given at once."""
         return torch.addmm(self.b, x, self.W) if self.fits else x
 
-    def advance(self, s: Any, a: Tensor) -> Any:
-        """One step from the state s, given a = inputs(x_t): the next state, (rows, hidden) each."""
-        if not self.fits:
-            return self.R(s, a)
+    def advance(
+        self,
+        s: Any,
+        a: Tensor,
+        U: Tensor | None = None,
+        mask: Tensor | None = None,
+        zoneout: Sequence[Tensor | float] | None = None,
+    ) -> Any:
+        """One step from the state s, given a = inputs(x_t): the next state, (rows, hidden) each.
+
+        The rest is one step of a `Noise`: U in place of the cell's; mask (rows, hidden); zoneout, for each field
+        (rows, hidden) or a number. They are trusted: where there is no product, U and mask would do nothing."""
         own = len(self.State._fields)
+        if not self.fits:
+            new = self.R(s, a)
+            return new if zoneout is None else type(new)(*_zoned(s[:own], new[:own], zoneout), *new[own:])
         core = self.State(*s[:own])
         remembered = self.recur(core)
         x = self._X(*a.chunk(len(self.gates), -1))
         r: Any = None
         if self._Rec._fields:
-            seen = remembered if self.delays == 1 else torch.cat([remembered, *s[own:]], -1)
-            r = self._Rec(*(seen @ self.U).chunk(len(self._Rec._fields), -1))
+            past = [remembered, *s[own:]] if mask is None else [mask * h for h in (remembered, *s[own:])]
+            seen = past[0] if self.delays == 1 else torch.cat(past, -1)
+            r = self._Rec(*(seen @ (self.U if U is None else U)).chunk(len(self._Rec._fields), -1))
             for name in self.recurrent_bias:
                 r = r._replace(**{name: getattr(r, name) + self.block("c", name)})
         new = self.step(core, x, r)
+        if zoneout is not None:
+            new = self.State(*_zoned(core, new, zoneout))
         if self.delays == 1:
             return new
         return self.Carried(*new, *[remembered, *s[own:]][: self.delays - 1])
@@ -227,6 +246,12 @@ class Cell(nn.Module):
     def extra_repr(self) -> str:
         delays = f", delays={self.delays}" if self.delays > 1 else ""
         return f"{self.input_size}, {self.hidden_size}{delays}"
+
+
+def _zoned(old: Sequence[Tensor], new: Sequence[Tensor], zoneout: Sequence[Tensor | float]) -> list[Tensor]:
+    """z * old + (1 - z) * new, field by field; where z is the number 0 the new as it is."""
+    fields = zip(old, new, zoneout, strict=True)
+    return [n if isinstance(z, float | int) and z == 0 else z * o + (1 - z) * n for o, n, z in fields]
 
 
 def as_state(cell: Cell, values: Sequence[Tensor]) -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
+from elman.recurrent.backend import Way
 from elman.recurrent.cell import Cell, as_state
+from elman.recurrent.loop import Sequences, check_state, map_state, open_door, run_together
+from elman.recurrent.noise import Modifiers
 from elman.recurrent.packed import Packed
-from elman.recurrent.unroll import Sequences, check_state, map_state, open_door, run
 
 
 class Layer(nn.Module):
@@ -71,15 +73,33 @@ class Layer(nn.Module):
 
 
 class Recurrent(Layer):
-    """One cell in one direction. State: the cell's."""
+    """One cell in one direction. State: the cell's.
 
-    def __init__(self, cell: Cell, *, reverse: bool = False) -> None:
+    zoneout, recurrent_dropout, weight_dropout: see `Modifiers`. In training their noise is drawn once a call, from
+    torch's default generator. Raises UsageError where one cannot reach the cell's products."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        reverse: bool = False,
+        zoneout: float | Mapping[str, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.cell, self.reverse, self.causal = cell, reverse, not reverse
         self.input_size, self.output_size = cell.input_size, cell.output_size
+        self.modifiers = Modifiers(zoneout, recurrent_dropout, weight_dropout)
+        self.modifiers.check(cell)
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
-        return run(self.cell, xs, state, self.reverse)
+        ys, (final,) = run_together([self.way(xs, state)], xs)
+        return ys, final
+
+    def way(self, xs: Packed, state: Any) -> Way:
+        """What is to be run, with the noise of this call."""
+        return Way(self.cell, state, self.reverse, self.modifiers.draw(self.cell, xs, self.training))
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.cell.initial(sequences, like)
@@ -91,30 +111,46 @@ class Recurrent(Layer):
         return self.cell.O(state)
 
     def extra_repr(self) -> str:
-        return "reverse=True" if self.reverse else ""
+        return ", ".join(filter(None, ["reverse=True" if self.reverse else "", str(self.modifiers)]))
 
 
 class Bidirectional(Layer):
     """Two layers over the same inputs, outputs side by side: (.., forward | backward).
 
     As a transducer, each step sees both sides; as an encoder, `final` is the end of each direction.
-    State: (forward's, backward's). Schuster and Paliwal 1997."""
+    State: (forward's, backward's). Schuster and Paliwal 1997.
+
+    zoneout, recurrent_dropout, weight_dropout: as for `Recurrent`; each direction draws its own."""
 
     causal = False
 
-    def __init__(self, forward_cell: Cell, backward_cell: Cell) -> None:
+    def __init__(
+        self,
+        forward_cell: Cell,
+        backward_cell: Cell,
+        *,
+        zoneout: float | Mapping[str, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         if forward_cell.input_size != backward_cell.input_size:
             sizes = (forward_cell.input_size, backward_cell.input_size)
             raise UsageError(f"expected two cells over the same inputs, found input sizes {sizes}")
-        self.ahead, self.back = Recurrent(forward_cell), Recurrent(backward_cell, reverse=True)
+        noise: dict[str, Any] = {
+            "zoneout": zoneout,
+            "recurrent_dropout": recurrent_dropout,
+            "weight_dropout": weight_dropout,
+        }
+        self.ahead = Recurrent(forward_cell, **noise)
+        self.back = Recurrent(backward_cell, reverse=True, **noise)
         self.input_size = forward_cell.input_size
         self.output_size = forward_cell.output_size + backward_cell.output_size
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
-        ahead, ahead_state = self.ahead.run(xs, state[0])
-        back, back_state = self.back.run(xs, state[1])
-        return xs.with_data(torch.cat([ahead.data, back.data], -1)), (ahead_state, back_state)
+        ways = [one.way(xs, before) for one, before in zip((self.ahead, self.back), state, strict=True)]
+        ys, (ahead, back) = run_together(ways, xs)
+        return ys, (ahead, back)
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.ahead.initial(sequences, like), self.back.initial(sequences, like)
@@ -168,6 +204,34 @@ class Stack(Layer):
             if not isinstance(layer, Dropout):
                 return layer.final(part)  # type: ignore[operator]
         raise UsageError("Stack: none of its layers is recurrent, so it has no encoder's vector")
+
+
+class Residual(Layer):
+    """A layer and a way past it: ys + xs. State, causality and the encoder's vector are the layer's.
+
+    Raises UsageError unless the layer's output is as wide as its input. He, Zhang, Ren and Sun 2016."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        sizes = layer.input_size, getattr(layer, "output_size", None)
+        if sizes[0] != sizes[1]:
+            raise UsageError(f"Residual: expected a layer as wide at its output as at its input, found {sizes}")
+        self.layer, self.causal, self.input_size = layer, layer.causal, layer.input_size
+        if sizes[1] is not None:
+            self.output_size = sizes[1]
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        ys, state = self.layer.run(xs, state)
+        return ys.with_data(ys.data + xs.data), state
+
+    def initial(self, sequences: int, like: Tensor | None = None) -> Any:
+        return self.layer.initial(sequences, like)
+
+    def check(self, state: Any, sequences: int) -> Any:
+        return self.layer.check(state, sequences)
+
+    def final(self, state: Any) -> Tensor:
+        return self.layer.final(state)
 
 
 class Window(Layer):
@@ -255,19 +319,33 @@ def recurrent_stack(
     bidirectional: bool = True,
     dropout: float = 0.0,
     delays: int = 1,
+    zoneout: float | Mapping[str, float] = 0.0,
+    recurrent_dropout: float = 0.0,
+    weight_dropout: float = 0.0,
+    residual: bool = False,
 ) -> Stack:
     """The usual stack: `layers` layers of one kind of cell, both directions or one, variational dropout between them.
 
-    hidden_size is that of each direction."""
+    hidden_size is that of each direction. zoneout, recurrent_dropout and weight_dropout are those of `Recurrent`.
+    residual: every layer as wide at its input as at its output is a `Residual`. Raises UsageError if none is."""
     if layers < 1:
         raise UsageError(f"expected layers of 1 or more, found {layers}")
     stack: list[Layer] = []
     width = input_size
+    noise: dict[str, Any] = {
+        "zoneout": zoneout,
+        "recurrent_dropout": recurrent_dropout,
+        "weight_dropout": weight_dropout,
+    }
     for i in range(layers):
-        if i and dropout:
-            stack.append(Dropout(dropout))
         cells = [cell(width, hidden_size, delays=delays) for _ in range(2 if bidirectional else 1)]
-        layer = Bidirectional(*cells) if bidirectional else Recurrent(cells[0])
-        stack.append(layer)
+        layer: Layer = Bidirectional(*cells, **noise) if bidirectional else Recurrent(cells[0], **noise)
+        below: list[Layer] = [Dropout(dropout)] if i and dropout else []
+        if residual and layer.output_size == width:
+            stack.append(Residual(Stack(*below, layer)))  # the way past it stays whole
+        else:
+            stack += [*below, layer]
         width = layer.output_size
+    if residual and not any(isinstance(layer, Residual) for layer in stack):
+        raise UsageError(f"residual: no layer is as wide at its input as at its output, found {input_size} and {width}")
     return Stack(*stack)

@@ -84,13 +84,18 @@ def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.
     dtype, device and training mode are kept.
 
     Raises UsageError for what torch has not: other cells or a mixture, delays, a window, a stack that runs in reverse
-    only, layers of different sizes, and dropout other than a `Dropout(p, per="step")` of one p between all layers."""
+    only, layers of different sizes, zoneout, dropout on h or U, and dropout other than a `Dropout(p, per="step")` of
+    one p between all layers."""
     layers, dropout = _plan(layer)
     cells = [_cells_of(part) for part in layers]
     first = cells[0][0]
     kind, hidden = type(first), first.hidden_size
     if kind not in GATES:
         raise UsageError(f"to_torch: torch has no {kind.__name__}; expected one of {[k.__name__ for k in GATES]}")
+    for part in layers:
+        ones = [part] if isinstance(part, Recurrent) else [part.ahead, part.back]
+        if modifiers := next(filter(None, (str(one.modifiers) for one in ones)), ""):
+            raise UsageError(f"to_torch: torch has no {modifiers}")
     for cell in (cell for pair in cells for cell in pair):
         if type(cell) is not kind or cell.hidden_size != hidden:
             found = f"{kind.__name__}({hidden}) and {type(cell).__name__}({cell.hidden_size})"

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from elman.errors import Interrupted
+from elman.recurrent import current_backend
+from elman.recurrent.kernels import build
 
 
 class StopRequest:
@@ -84,6 +86,7 @@ def environment(device: torch.device) -> dict[str, str]:
         "torch version": str(torch.__version__),
         "threads": str(torch.get_num_threads()),
         "device": f"{device.type} ({name})",
+        "recurrent cells": "reference" if current_backend() == "reference" or build.available() else "compiled",
     }
 
 

@@ -1,0 +1,151 @@
+"""Which path runs: compiled cells, or the loop in plain torch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman.errors import SlowPath, UsageError, nearest
+from elman.recurrent import cell as cells
+from elman.recurrent.cell import Cell
+from elman.recurrent.kernels import cudnn, native
+from elman.recurrent.kernels.build import BuildError
+from elman.recurrent.kernels.trace import Untraceable
+from elman.recurrent.noise import Noise
+from elman.recurrent.packed import Packed
+
+BACKENDS = ("auto", "native", "reference")
+VARIABLE = "ELMAN_BACKEND"
+_chosen: ContextVar[str | None] = ContextVar("elman_backend", default=None)
+_told: set[tuple[str, str]] = set()
+
+
+class Way(NamedTuple):
+    """One cell over a batch: from which state, in which direction, with which noise."""
+
+    cell: Cell
+    state: Any
+    reverse: bool
+    noise: Noise | None = None
+
+
+def current_backend() -> str:
+    """The backend in force: that of `use_backend`, else of the environment variable ELMAN_BACKEND, else "auto".
+
+    "auto":      compiled where that is possible, otherwise the reference
+    "native":    compiled, or UsageError saying why that is not possible
+    "reference": the loop over time in plain torch
+    """
+    return _chosen.get() or _known(os.environ.get(VARIABLE) or "auto", f"the environment variable {VARIABLE}")
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Inside the `with`, cells run on this backend. Raises UsageError for a name that is not in BACKENDS."""
+    token = _chosen.set(_known(name, "backend"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def _known(name: str, where: str) -> str:
+    if name not in BACKENDS:
+        raise UsageError(f"{where}: unknown backend {name!r}; {nearest(name, BACKENDS)}")
+    return name
+
+
+def run_fast(ways: Sequence[Way], xs: Packed) -> tuple[Tensor, list[Any]] | None:
+    """ys (rows, sum of output sizes) side by side and the final states, or None where the reference is to run."""
+    wanted = current_backend()
+    if wanted == "reference" or cells.is_listened_to():
+        return None
+    if xs.data.is_cuda and wanted == "auto":
+        return cudnn.run(ways, xs) if all(cudnn.serves(way.cell, way.noise) for way in ways) else None
+    why = next(filter(None, (_unsuited(way, xs, wanted) for way in ways)), None)
+    if why is None:
+        try:
+            return native.run([_direction(way, xs) for way in ways], xs, [way.state for way in ways])
+        except Untraceable as problem:
+            why = f"{type(ways[0].cell).__name__} cannot be compiled: {problem}"
+        except BuildError as problem:
+            why = f"{type(ways[0].cell).__name__} was not compiled: {problem.reason}"
+        _tell(type(ways[0].cell).__name__, why, wanted)
+    if wanted == "native" and len(xs.data):
+        raise UsageError(f"backend native: {why}; use backend auto or reference")
+    return None
+
+
+def path_of(cell: Cell) -> tuple[str, str]:
+    """The path that the cell takes on the CPU in float32, "native" or "reference", and why if it is the reference."""
+    if current_backend() == "reference":
+        return "reference", "asked for"
+    if whole := _overrides(cell):
+        return "reference", whole
+    try:
+        native.kernel(cell, torch.float32, False, False, False)
+    except Untraceable as problem:
+        return "reference", str(problem)
+    except BuildError as problem:
+        return "reference", problem.reason
+    return "native", ""
+
+
+def half_wanted() -> bool:
+    """Whether products are to be in bfloat16: inside `torch.autocast("cpu", torch.bfloat16)`."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def _direction(way: Way, xs: Packed) -> native.Direction:
+    cell, noise = way.cell, way.noise or Noise()
+    dtype = cell.b.dtype
+    zoneout = noise.rows(len(xs.data), cell.hidden_size, dtype)
+    half = half_wanted() and dtype == torch.float32
+    kernel = native.kernel(cell, dtype, half, noise.mask is not None, zoneout is not None)
+    U = noise.U if noise.U is not None else getattr(cell, "U", None)
+    mask = None if noise.mask is None else noise.mask.contiguous()
+    return native.Direction(cell, kernel, way.reverse, U, mask, zoneout)
+
+
+def _unsuited(way: Way, xs: Packed, wanted: str) -> str | None:
+    """Why this call cannot be compiled, or None. What a user would not expect to be slow is told once."""
+    cell = way.cell
+    name = type(cell).__name__
+    if not len(xs.data):
+        return "there are no rows"
+    if whole := _overrides(cell):
+        _tell(name, f"{name} is not compiled: {whole}", wanted)
+        return whole
+    tensors = [xs.data, *way.state, *cell.parameters(recurse=False)]
+    if any(t.device.type != "cpu" for t in tensors):
+        return f"compiled cells are for the CPU, found {xs.data.device}"
+    dtypes = {t.dtype for t in tensors} - ({torch.bfloat16} if half_wanted() else set())
+    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
+        return f"expected inputs, state and parameters all float32, found {sorted(map(str, dtypes))}"
+    if torch.float64 in dtypes and wanted == "auto":
+        return "float64 is compiled only when asked for: it is there to check, not to be fast"
+    if way.noise is not None and way.noise.mask is not None and cell.delays > 1:
+        why = "recurrent dropout with delays: the masked history is not kept"
+        _tell(name, f"{name} is not compiled: {why}", wanted)
+        return why
+    return None
+
+
+def _overrides(cell: Cell) -> str:
+    for name in ("R", "advance", "inputs", "O"):
+        if getattr(type(cell), name) is not getattr(Cell, name):
+            return f"it overrides {name}, so its products stay inside the loop over time"
+    return ""
+
+
+def _tell(name: str, why: str, wanted: str) -> None:
+    if wanted == "auto" and (name, why) not in _told:
+        _told.add((name, why))
+        warnings.warn(f"{why}; it runs on the slower reference path", SlowPath, stacklevel=2)

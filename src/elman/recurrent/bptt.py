@@ -1,0 +1,250 @@
+"""Policies of backpropagation through time: in windows with a carried, detached state, or whole within a memory bound.
+
+Without either, backpropagation is whole and keeps what every step needs (Werbos 1990)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.errors import UsageError
+from elman.recurrent.backend import Way, current_backend, half_wanted, path_of, use_backend
+from elman.recurrent.cell import Cell
+from elman.recurrent.kernels import native
+from elman.recurrent.loop import Sequences, map_state, open_door, run_together
+from elman.recurrent.noise import Noise
+from elman.recurrent.packed import Packed
+
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+# What one step of the reference path costs beside its numbers: the objects of autograd's graph and of Python.
+GRAPH_BYTES = 32_000
+
+
+# Windows ----------------------------------------------------------------------------------------------------------
+
+
+def windows(xs: Sequences, length: int, lengths: Sequence[int] | Tensor | None = None) -> Iterator[Packed]:
+    """Cut sequences into windows of at most `length` steps, first to last: truncated backpropagation.
+
+        state = None
+        for window in windows(xs, 35):
+            ys, state = layer(window, state)
+            ...                      # a loss of ys.data, backward, a step of the optimizer
+            state = detach(state)    # the numbers go on, the gradient stops here (Williams and Peng 1990)
+
+    xs: as in `unroll`. Every window has all sequences, in packed order (`Packed.order`); those that have ended have
+    length 0 there and keep their state. Raises UsageError for a length below 1."""
+    if not isinstance(length, int) or length < 1:
+        raise UsageError(f"windows: expected a length of 1 step or more, found {length!r}")
+    packed, _ = open_door(xs, lengths, None, "windows")
+    yield from (_cut(packed, start, start + length) for start in range(0, len(packed.batch_sizes), length))
+
+
+def detach(state: Any) -> Any:
+    """The same numbers, without the way back to what they came from. Any state of a cell, layer or stack."""
+    return map_state(Tensor.detach, state)
+
+
+def _cut(xs: Packed, start: int, end: int) -> Packed:
+    """Steps start..end of every sequence."""
+    sizes = xs.batch_sizes[start:end]
+    first = sum(xs.batch_sizes[:start])
+    lengths = [min(max(n - start, 0), len(sizes)) for n in xs.lengths]
+    return Packed(xs.data[first : first + sum(sizes)], sizes, lengths, xs.order)
+
+
+# Within a memory bound --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How one cell's backpropagation stays within a bound: `steps` steps are kept at a time, and recomputed once.
+
+    peak: bytes that it plans to hold beyond inputs, outputs and their gradients."""
+
+    steps: int
+    segments: int
+    peak: int
+
+    def __str__(self) -> str:
+        if self.segments == 1:
+            return f"nothing is recomputed: planned peak {_size(self.peak)}"
+        return f"{self.segments} segments of {self.steps:,} steps, recomputed once: planned peak {_size(self.peak)}"
+
+
+def memory_plan(cell: Cell, xs: Packed, memory: str | int) -> MemoryPlan:
+    """Choose how many steps to keep at a time. The state is kept at each segment's start (Gruslys et al. 2016).
+
+    memory: bytes, or text such as "256MB". The more of it, the fewer segments; if one is enough nothing is recomputed.
+    Raises UsageError if even the best choice needs more, saying how much."""
+    bound = _bytes(memory)
+    longest, size = len(xs.batch_sizes), xs.data.element_size()
+    state = sum(value.numel() for value in cell.initial(xs.sequences, xs.data)) * size
+    row = _bytes_per_row(cell, size)
+    step = row * (xs.batch_sizes[0] if longest else 0) + (GRAPH_BYTES if path_of(cell)[0] == "reference" else 0)
+    # the weights packed, their gradients of a segment and the sums of these
+    fixed = 3 * sum(p.numel() for p in cell.parameters()) * size
+
+    def peak(steps: int) -> int:
+        return fixed + steps * step + (-(-longest // steps) + 4) * state
+
+    best = max((n for n in range(1, longest + 1) if peak(n) <= bound), default=0) if longest < 2000 else 0
+    if longest >= 2000:  # the cost falls, then rises: look among the divisions into equal segments
+        counts = sorted({max(1, round(longest / 1.05**k)) for k in range(300)})
+        best = max((n for n in counts if peak(n) <= bound), default=0)
+    if longest and not best:
+        least = min(peak(max(1, round(longest / 1.05**k))) for k in range(300))
+        raise UsageError(
+            f"memory: {_size(bound)} do not hold this backpropagation; "
+            f"the least for {longest:,} steps of {xs.sequences} sequences is {_size(least)}"
+        )
+    segments = -(-longest // best) if longest else 0
+    steps = -(-longest // segments) if segments else 0
+    return MemoryPlan(steps, segments, peak(steps) if steps else fixed)
+
+
+def _bytes(memory: str | int) -> int:
+    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+        return memory
+    found = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B|B)\s*", memory, re.IGNORECASE)
+        if isinstance(memory, str)
+        else None
+    )
+    if found is None:
+        raise UsageError(f'memory: expected a number of bytes or text such as "256MB", found {memory!r}')
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 10**7 else f"{count / 1e3:,.0f} KB"
+
+
+def _bytes_per_row(cell: Cell, size: int) -> int:
+    """What the backward pass of one row of one step holds at its peak."""
+    if path_of(cell)[0] == "native":
+        program = native.kernel(cell, torch.float32, False, False, False).program
+        # the gates' inputs and their gradients twice (autograd's copy), what is kept, seen, the output and its gradient
+        blocks = 2 * program.gates + program.blocks + program.kept + program.delays + 2
+        return blocks * cell.hidden_size * size
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    # two steps of many rows, so that the weights do not count
+    rows = 64
+    x = torch.zeros(rows, cell.input_size, dtype=cell.initial(1)[0].dtype)
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        s = cell.advance(cell.initial(rows, x), cell.inputs(x))
+        before = sum(saved.values())
+        s = cell.advance(s, cell.inputs(x))
+        cell.O(s)
+    return 3 * (sum(saved.values()) - before) // rows  # saved, the values between, and the gradients of both
+
+
+def run_bounded(way: Way, xs: Packed, memory: str | int) -> tuple[Packed, Any]:
+    """One cell over packed rows as `run_together` would, with what backpropagation holds bounded by `memory`."""
+    if not torch.is_grad_enabled():
+        ys, finals = run_together([way], xs)
+        return ys, finals[0]
+    plan = memory_plan(way.cell, xs, memory)
+    if plan.segments <= 1:
+        ys, finals = run_together([way], xs)
+        return ys, finals[0]
+    inputs = [xs.data, *way.state]
+    others: list[Tensor] = [*way.cell.parameters()]
+    if way.noise is not None and way.noise.U is not None:
+        others.append(way.noise.U)
+    ys, *final = _Bounded.apply(way, xs, plan, *inputs, *others)
+    return xs.with_data(ys), type(way.state)(*final)
+
+
+class _Bounded(torch.autograd.Function):
+    """(way, layout, plan, rows, state..., parameters...) -> (ys, final state...)."""
+
+    @staticmethod
+    def forward(ctx: Any, way: Way, xs: Packed, plan: MemoryPlan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        fields = len(way.state)
+        state = type(way.state)(*tensors[1 : 1 + fields])
+        starts: list[Any] = []
+        ys: Tensor | None = None
+        pieces = _pieces(xs.with_data(tensors[0]), plan, way.reverse)
+        for first, piece in pieces:
+            starts.append(state)
+            out, (state,) = run_together(
+                [way._replace(state=state, noise=_noise(way.noise, first, len(piece.data)))], piece
+            )
+            if ys is None:
+                ys = out.data.new_empty(len(xs.data), out.data.shape[1])
+            ys[first : first + len(piece.data)] = out.data
+        assert ys is not None
+        ctx.call = way, xs.with_data(xs.data[:0]), plan
+        ctx.half, ctx.backend, ctx.starts = half_wanted(), current_backend(), starts
+        ctx.save_for_backward(*tensors)
+        # a final state may be the very tensor that came in, for sequences of length 0 alone
+        return (ys, *[value.clone() for value in state])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dys: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
+        way, layout, plan = ctx.call
+        data, *rest = ctx.saved_tensors
+        fields = len(way.state)
+        others = rest[fields:]
+        needs = ctx.needs_input_grad[3:]
+        wanted = [tensor for tensor, need in zip(others, needs[1 + fields :], strict=True) if need]
+        sums = [torch.zeros_like(tensor) for tensor in wanted]
+        ddata = torch.empty_like(data) if needs[0] else None
+        pieces = _pieces(layout.with_data(data), plan, way.reverse)
+        for (first, piece), start in zip(reversed(pieces), reversed(ctx.starts), strict=True):
+            end = first + len(piece.data)
+            rows = piece.data.detach().requires_grad_(needs[0])
+            begin = type(start)(*[value.detach().requires_grad_() for value in start])
+            noise = _noise(way.noise, first, len(rows))
+            here = wanted
+            if noise is not None and noise.U is not None and needs[-1]:  # its own way back begins outside
+                noise = noise._replace(U=noise.U.detach().requires_grad_())
+                here = [*wanted[:-1], noise.U]
+            autocast = torch.autocast("cpu", torch.bfloat16, enabled=ctx.half)
+            with torch.enable_grad(), autocast, use_backend(ctx.backend):
+                out, (after,) = run_together([way._replace(state=begin, noise=noise)], piece.with_data(rows))
+            results = [
+                (v, d) for v, d in zip((out.data, *after), (dys[first:end], *dstate), strict=True) if v.requires_grad
+            ]
+            asked = [*([rows] if needs[0] else []), *begin, *here]
+            grads = torch.autograd.grad([v for v, _ in results], asked, [d for _, d in results], allow_unused=True)
+            if ddata is not None:
+                ddata[first:end], grads = grads[0], grads[1:]
+            dstate = tuple(torch.zeros_like(s) if g is None else g for s, g in zip(begin, grads[:fields], strict=True))
+            for total, g in zip(sums, grads[fields:], strict=True):
+                if g is not None:
+                    total += g
+            del out, after, results, grads
+        found = iter(sums)
+        return (None, None, None, ddata, *dstate, *[next(found) if need else None for need in needs[1 + fields :]])
+
+
+def _pieces(xs: Packed, plan: MemoryPlan, reverse: bool) -> list[tuple[int, Packed]]:
+    """(first row, the steps of a segment), in the order in which the cell meets them."""
+    found = []
+    first = 0
+    for start in range(0, len(xs.batch_sizes), plan.steps):
+        piece = _cut(xs, start, start + plan.steps)
+        found.append((first, piece))
+        first += len(piece.data)
+    return found[::-1] if reverse else found
+
+
+def _noise(noise: Noise | None, first: int, rows: int) -> Noise | None:
+    """The part of the noise that belongs to some rows."""
+    if noise is None or noise.zoneout is None:
+        return noise
+    return noise._replace(zoneout=tuple(z[first : first + rows] if isinstance(z, Tensor) else z for z in noise.zoneout))

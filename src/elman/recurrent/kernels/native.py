@@ -1,0 +1,324 @@
+"""The native path: packed batches through compiled cells, with exact backpropagation through time.
+
+What the engine does is in engine.h; here room is made for it and torch's autograd is told. The input halves of the
+gates come in as one product made by torch (`cell.inputs`), so dW, db and dX are autograd's own; dU is one product at
+the end."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.errors import UsageError
+from elman.recurrent.cell import Cell
+from elman.recurrent.kernels import build
+from elman.recurrent.kernels.emit import Program, emit
+from elman.recurrent.kernels.trace import trace, vector_names
+from elman.recurrent.packed import Packed
+
+POINTERS = ctypes.c_void_p
+COUNT = ctypes.c_int64
+
+
+class Job(ctypes.Structure):
+    """`struct Job` of engine.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("steps", "sequences", "hidden", "reverse")),
+        *((name, POINTERS) for name in ("size", "offset", "a", "panels", "vectors", "mask", "noise", "state", "seen")),
+        ("y", POINTERS),
+        ("y_stride", COUNT),
+        ("kept", POINTERS),
+        ("dy", POINTERS),
+        ("dy_stride", COUNT),
+        *((name, POINTERS) for name in ("dstate", "dseen", "grads")),
+    ]
+
+
+class Step(ctypes.Structure):
+    """`struct Step` of engine.h."""
+
+    _fields_ = [("job", Job), ("x", POINTERS), ("inputs", COUNT), ("weights", POINTERS), ("bias", POINTERS)]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled cell. dtype: of the state and of all sums. stored: of what products read."""
+
+    program: Program
+    library: Any
+    dtype: torch.dtype
+    weight: torch.dtype
+    stored: torch.dtype
+
+    def packed(self, U: Tensor, hidden: int, threads: int, backward: bool = False, one_by_one: bool = False) -> Tensor:
+        """U in panels, as the products read it. one_by_one: as a single step reads it."""
+        room: Tensor = torch.empty(self.library.elman_sizes(int(backward), hidden), dtype=self.weight)
+        U = U.detach().contiguous()
+        if backward:
+            self.library.elman_pack_backward(U.data_ptr(), room.data_ptr(), hidden, threads)
+        else:
+            self.library.elman_pack_forward(U.data_ptr(), room.data_ptr(), hidden, int(one_by_one), threads)
+        return room
+
+    def packed_inputs(self, W: Tensor, hidden: int, threads: int) -> Tensor:
+        """W in panels, as a single step reads it."""
+        depth = (len(W) + 1) // 2 if self.half else len(W)
+        room: Tensor = torch.empty(depth * self.library.elman_sizes(4, hidden), dtype=self.weight)
+        W = W.detach().contiguous()
+        self.library.elman_pack_inputs(W.data_ptr(), room.data_ptr(), len(W), hidden, threads)
+        return room
+
+    @property
+    def half(self) -> bool:
+        """Whether products are in bfloat16."""
+        return self.weight == torch.int32
+
+    def left(self, values: Tensor) -> Tensor:
+        """What a product reads on its left: as it is, or in bfloat16 (rounded, where the CPU has no such product)."""
+        return values.bfloat16().to(self.stored) if self.half else values
+
+
+def kernel(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool) -> Kernel:
+    """The compiled form of a cell. Raises Untraceable, or build.BuildError."""
+    # A step may read plain attributes of its cell; another value is another equation.
+    plain = tuple(sorted((k, v) for k, v in vars(cell).items() if isinstance(v, (bool, int, float, str))))
+    plain = tuple((k, v) for k, v in plain if k not in ("input_size", "hidden_size", "training"))
+    key = (type(cell), type(cell).step, type(cell).recur, type(cell).output, cell.training, plain)
+    found = _kernels.get((key, dtype, half, masked, zoneout))
+    if found is None:
+        found = _compile(cell, dtype, half, masked, zoneout)
+        _kernels[key, dtype, half, masked, zoneout] = found
+    return found
+
+
+_kernels: dict[Any, Kernel] = {}
+
+
+def _compile(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool) -> Kernel:
+    program = emit(cell, trace(cell, masked, zoneout), masked, zoneout)
+    real = {torch.float32: "float", torch.float64: "double"}[dtype]
+    settings = f"#define REAL {real}\n#define HALF {int(half)}\n"
+    source = f'{settings}#include "maths.h"\n\n{program.source}\n#include "engine.h"\n'
+    library = build.load(source, _headers(), type(cell).__name__)
+    library.elman_sizes.restype = COUNT
+    library.elman_sizes.argtypes = [ctypes.c_int, COUNT]
+    integer = ctypes.c_int
+    for name, *arguments in (
+        ("pack_forward", POINTERS, POINTERS, COUNT, integer, integer),
+        ("pack_backward", POINTERS, POINTERS, COUNT, integer),
+        ("pack_inputs", POINTERS, POINTERS, COUNT, COUNT, integer),
+        ("forward", ctypes.POINTER(Job), integer, integer),
+        ("backward", ctypes.POINTER(Job), integer, integer),
+        ("step", ctypes.POINTER(Step), integer),
+    ):
+        function = getattr(library, f"elman_{name}")
+        function.restype, function.argtypes = None, arguments
+    stored = torch.bfloat16 if library.elman_sizes(3, 1) == 2 else dtype
+    return Kernel(program, library, dtype, torch.int32 if half else dtype, stored)
+
+
+@cache
+def _headers() -> dict[str, str]:
+    here = Path(__file__).parent
+    return {name: (here / name).read_text(encoding="utf-8") for name in ("maths.h", "engine.h")}
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One cell over the batch, and the noise of this call."""
+
+    cell: Cell
+    kernel: Kernel
+    reverse: bool
+    U: Tensor | None
+    mask: Tensor | None
+    noise: Tensor | None
+
+
+def run(directions: Sequence[Direction], xs: Packed, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:
+    """ys (rows, sum of hidden sizes), side by side, and the final state of each direction, in packed order."""
+    if any(one.kernel is not directions[0].kernel for one in directions):  # each library knows one cell
+        results = [run([one], xs, [state]) for one, state in zip(directions, states, strict=True)]
+        return torch.cat([ys for ys, _ in results], -1), [final for _, finals in results for final in finals]
+    with torch.autocast("cpu", enabled=False):
+        return _run(directions, xs, states)
+
+
+def _run(directions: Sequence[Direction], xs: Packed, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:
+    tensors: list[Tensor | None] = []
+    for one, state in zip(directions, states, strict=True):
+        cell, kernel = one.cell, one.kernel
+        own = len(cell.State._fields)
+        a = _inputs(cell, kernel, xs.data)
+        state = [value.to(kernel.dtype) for value in state]
+        start, seen = torch.stack(state[:own]), None
+        if kernel.program.recurrent:
+            remembered = cell.recur(cell.State(*state[:own]))
+            if one.mask is not None:
+                remembered = remembered * one.mask
+            seen = torch.cat([remembered, *state[own:]], -1)
+        tensors += [a, one.U, vectors(cell), start, seen]
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    layout = _Layout(xs, directions, keep)
+    results = _Engine.apply(layout, *tensors)
+    finals = []
+    for i, one in enumerate(directions):
+        state, past = results[1 + 2 * i], results[2 + 2 * i]
+        values = [*state.unbind(0)]
+        if one.cell.delays > 1:
+            values += past.chunk(one.cell.delays - 1, -1)
+        finals.append(one.cell.Carried(*values))
+    return results[0], finals
+
+
+def _inputs(cell: Cell, kernel: Kernel, x: Tensor) -> Tensor:
+    """(rows, gates * hidden) x W + b, as the kernel's precision has it."""
+    if not kernel.half:
+        return cell.inputs(x)
+    # without bfloat16 products `left` gives float32, whose product is then many times faster than torch's bfloat16
+    return torch.addmm(cell.b.to(kernel.stored), kernel.left(x), kernel.left(cell.W)).float()
+
+
+def vectors(cell: Cell) -> Tensor | None:
+    """(vectors, hidden) the per-unit parameters that the step reads, in the order of `vector_names`."""
+    values = [cell.block("c", name[2:]) if "." in name else getattr(cell, name) for name in vector_names(cell)]
+    return torch.stack(values) if values else None
+
+
+class _Layout:
+    """The shape of a call: where each step's rows are, and what each direction needs."""
+
+    def __init__(self, xs: Packed, directions: Sequence[Direction], keep: bool) -> None:
+        self.directions, self.keep = directions, keep
+        self.size = torch.tensor(xs.batch_sizes, dtype=torch.long)
+        self.offset = self.size.cumsum(0) - self.size
+        self.rows, self.sequences = len(xs.data), xs.sequences
+        lengths = torch.tensor(xs.lengths, dtype=torch.long)
+        self.running = int(self.size[0]) if len(self.size) else 0  # sequences that are not empty
+        self.head = torch.arange(self.running)
+        self.tail = self.offset[lengths[: self.running] - 1] + self.head
+        self.threads = torch.get_num_threads()
+
+    def first(self, reverse: bool) -> Tensor:
+        """(running,) the row that each sequence begins with, in the order of running."""
+        return self.tail if reverse else self.head
+
+    def job(self, one: Direction, hidden: int, steps: int) -> Job:
+        job = Job(steps=steps, sequences=self.sequences, hidden=hidden, reverse=one.reverse)
+        job.size, job.offset = self.size.data_ptr(), self.offset.data_ptr()
+        job.mask, job.noise = _at(one.mask), _at(one.noise)
+        return job
+
+
+class _Engine(torch.autograd.Function):
+    """(layout, a, U, vectors, start, seen of each direction) -> (ys, final state and final past of each direction)."""
+
+    @staticmethod
+    def forward(ctx: Any, layout: _Layout, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        rows, running = layout.rows, layout.running
+        hidden = [one.cell.hidden_size for one in layout.directions]
+        kernel = layout.directions[0].kernel
+        ys = torch.empty(rows, sum(hidden), dtype=kernel.dtype)
+        jobs = (Job * len(hidden))()
+        results, saved, alive = [ys], [], []
+        for i, (one, H) in enumerate(zip(layout.directions, hidden, strict=True)):
+            a, U, given, start, before = tensors[5 * i : 5 * i + 5]
+            assert a is not None and start is not None
+            program, K = one.kernel.program, one.cell.delays * H
+            job = layout.job(one, H, len(layout.size))
+            a, state = a.contiguous(), start.clone(memory_format=torch.contiguous_format)
+            given = None if given is None else given.contiguous()
+            seen = panels = kept = None
+            if U is not None and before is not None:
+                panels = one.kernel.packed(U, H, layout.threads)
+                seen = torch.empty(rows, K, dtype=one.kernel.stored)
+                seen[layout.first(one.reverse)] = one.kernel.left(before[:running])
+            if layout.keep:
+                kept = torch.empty(rows, program.kept * H, dtype=a.dtype)
+            job.a, job.panels, job.vectors, job.seen = _at(a), _at(panels), _at(given), _at(seen)
+            job.state, job.kept = _at(state), _at(kept)
+            job.y, job.y_stride = ys.data_ptr() + sum(hidden[:i]) * ys.element_size(), ys.shape[1]
+            jobs[i] = job
+            past = state.new_zeros(0)
+            results += [state, past]
+            alive += [a, panels, seen, kept, given]
+            saved += [a if program.reads_x else None, U, given, seen, kept]
+        kernel.library.elman_forward(jobs, len(hidden), layout.threads)
+        for i, one in enumerate(layout.directions):
+            if one.cell.delays > 1:  # what was seen at the last step becomes the past
+                before, seen = tensors[5 * i + 4], alive[5 * i + 2]
+                assert before is not None and seen is not None
+                H = hidden[i]
+                past = before[:, H:].clone()
+                past[:running] = seen[layout.first(not one.reverse)][:, :-H].to(past.dtype)
+                results[2 + 2 * i] = past
+        ctx.layout = layout
+        ctx.save_for_backward(*saved)
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, dys: Tensor, *dfinals: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends unseen
+            raise UsageError("a compiled cell has no gradient of its gradient (create_graph); use backend reference")
+        with torch.autocast("cpu", enabled=False):
+            return _backward(ctx, dys, dfinals)
+
+
+def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    layout: _Layout = ctx.layout
+    saved = ctx.saved_tensors  # asked for once: recomputing checkpoints give them only once
+    hidden = [one.cell.hidden_size for one in layout.directions]
+    dys = dys.contiguous()
+    jobs = (Job * len(hidden))()
+    alive = []
+    for i, (one, H) in enumerate(zip(layout.directions, hidden, strict=True)):
+        a, U, given, seen, kept = saved[5 * i : 5 * i + 5]
+        program = one.kernel.program
+        job = layout.job(one, H, len(layout.size))
+        dstate = dfinals[2 * i].clone(memory_format=torch.contiguous_format)
+        dseen = dys.new_zeros(layout.sequences, one.cell.delays * H)
+        if one.cell.delays > 1:
+            dseen[:, H:] = dfinals[2 * i + 1]
+        panels = None if U is None else one.kernel.packed(U, H, layout.threads, backward=True)
+        grads = torch.empty(layout.rows, program.blocks * H, dtype=one.kernel.stored)
+        job.a, job.panels, job.vectors, job.kept = _at(a), _at(panels), _at(given), _at(kept)
+        job.dy, job.dy_stride = dys.data_ptr() + sum(hidden[:i]) * dys.element_size(), dys.shape[1]
+        job.dstate, job.dseen, job.grads = _at(dstate), _at(dseen), _at(grads)
+        jobs[i] = job
+        alive.append((dstate, dseen, panels, grads))
+    layout.directions[0].kernel.library.elman_backward(jobs, len(hidden), layout.threads)
+    results: list[Tensor | None] = [None]
+    for i, (one, H) in enumerate(zip(layout.directions, hidden, strict=True)):
+        _, U, given, seen, _ = saved[5 * i : 5 * i + 5]
+        dstate, dseen, _, grads = alive[i]
+        program = one.kernel.program
+        needs = ctx.needs_input_grad[1 + 5 * i : 6 + 5 * i]
+        da = grads[:, : program.gates * H].to(dys.dtype)
+        dU = _dU(program, seen, grads, H).to(U.dtype) if needs[1] and U is not None else None
+        dvectors = None
+        if given is not None and needs[2]:
+            sums = [grads[:, block * H : (block + 1) * H].sum(0, dtype=dys.dtype) for block in program.vectors]
+            dvectors = torch.stack(sums)
+        results += [da, dU, dvectors, dstate, dseen if U is not None else None]
+    return tuple(results)
+
+
+def _dU(program: Program, seen: Tensor, grads: Tensor, H: int) -> Tensor:
+    """(delays * hidden, recurrent gates * hidden): one product a run of gates whose gradients lie side by side."""
+    ends = [i for i, (a, b) in enumerate(pairwise(program.recurrent), 1) if b != a + 1]
+    runs = pairwise([0, *ends, len(program.recurrent)])
+    parts = [seen.t() @ grads[:, program.recurrent[a] * H : (program.recurrent[b - 1] + 1) * H] for a, b in runs]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+def _at(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

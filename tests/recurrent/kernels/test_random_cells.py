@@ -1,0 +1,212 @@
+"""Cells that nobody wrote, drawn from a grammar: compiled, against autograd in float64 through a loop written here."""
+
+from __future__ import annotations
+
+import random
+from collections import namedtuple
+
+import pytest
+import torch
+from torch import clamp, exp, relu, sigmoid, tanh, where
+from torch.nn.functional import softplus
+
+from elman.recurrent import Bidirectional, Cell
+from elman.recurrent.backend import use_backend
+
+pytestmark = pytest.mark.usefixtures("compiler")
+INPUT = 5
+WORDS = {"clamp": clamp, "exp": exp, "relu": relu, "sigmoid": sigmoid, "softplus": softplus, "tanh": tanh}
+WORDS["where"] = where
+RAGGED, EVEN = [6, 0, 3, 9, 1, 3, 0, 5], [4] * 9  # the second is cut by rows where there are threads
+CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def expression(draw: random.Random, leaves: list[str], depth: int) -> str:
+    """Elementwise, with values of about 1 and no poles; continuous, so that rounding cannot turn it over."""
+    if depth == 0 or draw.random() < 0.15:
+        return draw.choice([*leaves, *leaves, f"{draw.uniform(-0.8, 0.8):.3f} * {draw.choice(leaves)}"])
+    a, b = (expression(draw, leaves, depth - 1) for _ in range(2))
+    forms = [f"sigmoid({a})", f"tanh({a})", f"relu({a} + 0.3)", f"exp(-softplus({a}))", f"tanh({a}) * sigmoid({b})"]
+    forms += [f"clamp({a}, -0.9, 1.1)", f"({a} + {b})", f"({a} - {b})", f"tanh({a}) * tanh({b})"]
+    forms += [f"({a}) / (1 + ({b}) * ({b}))", f"where({a} > 0, {a}, 0.3 * ({a}))", f"(0.7 - 0.6 * {a})"]
+    return draw.choice(forms)
+
+
+def random_cell(seed: int) -> tuple[type[Cell], int, int]:
+    """A class, the number of delays and a hidden size."""
+    draw = random.Random(seed)
+    gates = tuple("abdeg"[: draw.randint(2, 5)])
+    fields = tuple("hcm"[: draw.randint(1, 3)])
+    recurrent = tuple(sorted(draw.sample(gates, draw.randint(1, len(gates))), key=gates.index))
+    biased = tuple(g for g in recurrent if draw.random() < 0.3)
+    vectors = tuple("uv"[: draw.randint(0, 2)])
+    lines, values = [], []
+    for i, g in enumerate(gates):
+        terms = [f"x.{g}"] + ([f"r.{g}"] if g in recurrent else [])
+        if values and len(terms) == 2 and draw.random() < 0.4:  # as a reset gate does
+            terms[1] = f"{draw.choice(values)} * r.{g}"
+        if i < len(vectors):
+            terms.append(f"self.{vectors[i]} * s.{draw.choice(fields)}")
+        lines.append(f"{g} = {draw.choice(['sigmoid', 'tanh', 'sigmoid'])}({' + '.join(terms)})")
+        values.append(g)
+    leaves = [*values, *(f"s.{f}" for f in fields)]
+    for f in fields:
+        fresh = expression(draw, leaves, 3)
+        lines += [f"{f}_gate = sigmoid({expression(draw, leaves, 2)})", f"{f} = tanh({fresh} + {draw.choice(values)})"]
+        lines.append(f"{f} = {f}_gate * {f} + (0.9 - 0.8 * {f}_gate) * s.{f}")
+        leaves.append(f)
+    left = " + ".join([*values, *fields])
+    lines.append(f"h = h + 0.1 * tanh({left})")  # so that every gate has a gradient
+    body = "\n    ".join([*lines, f"return self.State({', '.join(fields)})"])
+    recur, output = (draw.choice(["s.h", expression(draw, [f"s.{f}" for f in fields], 2)]) for _ in range(2))
+    made: dict = {}
+    methods = f"def step(self, s, x, r):\n    {body}\ndef recur(self, s):\n    return {recur}\n"
+    exec(methods + f"def output(self, s):\n    return s.h + {output}\n", dict(WORDS), made)
+    declared = {"State": namedtuple("State", fields), "gates": gates, "recurrent": recurrent, "recurrent_bias": biased}
+    kind = type(f"Random{seed}", (Cell,), declared | {"vectors": vectors, "__doc__": methods} | made)
+    return kind, draw.choice([1, 1, 2]), draw.choice([3, 5, 16, 17, 31])
+
+
+def make(kind, hidden, delays, dtype):
+    cell = kind(INPUT, hidden, delays=delays).double()
+    with torch.no_grad():
+        for name, p in cell.named_parameters():
+            p.add_(torch.randn_like(p), alpha=0.3 if p.dim() == 1 else 0.3 / p.shape[0] ** 0.5)
+            if name == "U":
+                p.mul_(0.7 / delays)
+    return cell.to(dtype)
+
+
+def by_hand(cell, p, xs, state, reverse):
+    """Sequence by sequence, with nothing of the cell but its equation. p: parameters by name, in float64."""
+    H, recurrent = cell.hidden_size, cell.gates if cell.recurrent is None else cell.recurrent
+    X, Rec = namedtuple("X", cell.gates), namedtuple("Rec", recurrent)
+    outputs, ends = [], []
+    for i, x in enumerate(xs):
+        s = cell.State(*(value[i : i + 1] for value in state[: len(cell.State._fields)]))
+        past = [value[i : i + 1] for value in state[len(cell.State._fields) :]]
+        ys = {}
+        for t in reversed(range(len(x))) if reverse else range(len(x)):
+            a = x[t : t + 1] @ p["W"] + p["b"]
+            seen = [cell.recur(s), *past]
+            u = sum(h @ p["U"][k * H : (k + 1) * H] for k, h in enumerate(seen))
+            r = dict(zip(recurrent, u.split(H, -1), strict=True))
+            for k, name in enumerate(cell.recurrent_bias):
+                r[name] = r[name] + p["c"][k * H : (k + 1) * H]
+            own = {name: p[name] for name in cell.vectors}
+            shell = type("Shell", (), {**own, "State": cell.State})
+            s = type(cell).step(shell, s, X(*a.split(H, -1)), Rec(**r))
+            past = seen[: len(past)]
+            ys[t] = type(cell).output(cell, s)
+        outputs.append(torch.cat([ys[t] for t in sorted(ys)]) if ys else x.new_zeros(0, H))
+        ends.append([*s, *past])
+    return outputs, [torch.cat(values) for values in zip(*ends, strict=True)]
+
+
+def leaves_of(cells, x, states):
+    named = {f"{way} {name}": p for way, cell in zip(("ahead", "back"), cells, strict=True) for name, p in cell.items()}
+    named |= {f"{way} state {i}": v for way, s in zip(("ahead", "back"), states, strict=True) for i, v in enumerate(s)}
+    return named | {"x": x}
+
+
+def gradients(results, leaves):
+    """Of a sum in which every result has its own weight."""
+    torch.manual_seed(7)
+    loss = sum((v.double() * torch.randn(v.shape, dtype=torch.float64)).sum() for v in results)
+    return torch.autograd.grad(loss, list(leaves.values()))
+
+
+def errors(seed, dtype, threads, lengths, hidden=None):
+    """{what: relative error} of a layer of two compiled cells, one in each direction."""
+    kind, delays, small = random_cell(seed)
+    hidden = hidden or small
+    torch.manual_seed(seed)
+    stored = torch.float64 if dtype == torch.float64 else torch.float32
+    cells = [make(kind, hidden, delays, stored) for _ in range(2)]
+    x = torch.randn(sum(lengths), INPUT, dtype=stored)
+    rows = (len(lengths), hidden)
+    states = [[0.5 * torch.randn(rows, dtype=stored) for _ in cells[0].Carried._fields] for _ in cells]
+
+    def exact(t):
+        return t.detach().double().requires_grad_()
+
+    exact_x, exact_states = exact(x), [[exact(v) for v in s] for s in states]
+    exact_p = [{name: exact(p) for name, p in cell.named_parameters()} for cell in cells]
+    halves = [
+        by_hand(cell, p, exact_x.split(lengths), s, reverse)
+        for cell, p, s, reverse in zip(cells, exact_p, exact_states, (False, True), strict=True)
+    ]
+    expected = [torch.cat(pair, -1) for pair in zip(halves[0][0], halves[1][0], strict=True)]
+    expected += [*halves[0][1], *halves[1][1]]
+    wanted = leaves_of(exact_p, exact_x, exact_states)
+
+    x.requires_grad_()
+    states = [[v.requires_grad_() for v in s] for s in states]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        half = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
+        with use_backend("native"), half:
+            ys, ends = Bidirectional(*cells)(list(x.split(lengths)), states)
+        got = [*ys, *ends[0], *ends[1]]
+        given = leaves_of([dict(cell.named_parameters()) for cell in cells], x, states)
+        grads = gradients(got, given)
+    finally:
+        torch.set_num_threads(before)
+    pairs = {"outputs": (torch.cat(got[: len(ys)]), torch.cat(expected[: len(ys)]))}
+    pairs |= {f"end {i}": pair for i, pair in enumerate(zip(got[len(ys) :], expected[len(ys) :], strict=True))}
+    pairs |= {
+        f"gradient of {name}": pair for name, *pair in zip(given, grads, gradients(expected, wanted), strict=True)
+    }
+    found = {}
+    for name, (a, b) in pairs.items():
+        assert b.norm() > 0, f"{name} is 0 everywhere, which shows nothing"
+        found[name] = ((a.double() - b).norm() / b.norm()).item()
+    return found
+
+
+def agree(seed, dtype, threads, lengths, hidden=None):
+    found = errors(seed, dtype, threads, lengths, hidden)
+    wrong = {name: error for name, error in found.items() if not error <= CLOSE[dtype]}
+    assert not wrong, f"{wrong}\n{random_cell(seed)[0].__doc__}"
+
+
+SEEDS = range(6)
+
+
+def test_the_grammar_covers_what_a_cell_may_declare():
+    cells = [random_cell(seed) for seed in SEEDS]
+    assert {len(kind.State._fields) for kind, *_ in cells} == {1, 2, 3} and {d for _, d, _ in cells} == {1, 2}
+    assert any(set(kind.recurrent) < set(kind.gates) for kind, *_ in cells)
+    assert any(kind.recurrent_bias for kind, *_ in cells) and any(kind.vectors for kind, *_ in cells)
+    assert {len(kind.gates) for kind, *_ in cells} >= {2, 5}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_cell_in_float32(seed, threads):
+    for lengths in (RAGGED, EVEN):
+        agree(seed, torch.float32, threads, lengths)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_units_in_several_panels(threads):
+    """More units than a panel holds, and not a whole number of vectors."""
+    for lengths in (RAGGED, EVEN):
+        agree(3, torch.float32, threads, lengths, hidden=101)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_random_cell_in_float64(threads):
+    for lengths in (RAGGED, EVEN):
+        agree(3, torch.float64, threads, lengths)
+        agree(3, torch.float64, threads, lengths, hidden=67)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_random_cell_in_bfloat16(seed, threads):
+    for lengths in (RAGGED, EVEN):
+        # with a handful of units one relu that rounding turns over is a tenth of a gradient, on any path
+        agree(seed, torch.bfloat16, threads, lengths, hidden=17)
+        agree(seed, torch.bfloat16, threads, lengths, hidden=101)
