@@ -201,16 +201,14 @@ def test_the_source_is_the_same_in_every_process():
         "    cell = CELLS[name](3, 4)\n"
         "    print(emit(cell, trace(cell, False, True), False, True).source)\n"
     )
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        ).stdout
-        for seed in ("1", "2")
-    ]
+    other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": other},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
     here = "".join(written(n, False, True).source + "\n" for n in ("lstm", "gru", "lstm-peephole", "hard-memory"))
-    assert found[0] == found[1] == here and len(here) > 1000
+    assert found == here and len(here) > 1000

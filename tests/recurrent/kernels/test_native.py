@@ -55,7 +55,7 @@ def same(function):
     return found[0]
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 4])  # of two directions each has one of 2, and two of 4
 def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)

@@ -295,6 +295,8 @@ struct Step {
   int64_t inputs;
   const Weight* weights;     // W, packed one vector of units at a time, and so is job.panels
   const real* bias;          // (GATES * hidden)
+  const real* const* before; // each field of the state, (rows, hidden)
+  real* const* after;
 };
 
 static void step_part(const Step& s, int rank, int team) {
@@ -479,14 +481,17 @@ void elman_pack_inputs(const real* W, Weight* to, int64_t inputs, int64_t hidden
 }
 
 void elman_step(const Step* step, int threads) {
+  const Job& j = step->job;
+  const int64_t field = j.sequences * j.hidden;
+  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(j.state + f * field, step->before[f], field * sizeof(real));
 #ifdef _OPENMP
   if (threads > 1) {
 #pragma omp parallel num_threads(threads)
     step_part(*step, omp_get_thread_num(), omp_get_num_threads());
-    return;
-  }
+  } else
 #endif
-  step_part(*step, 0, 1);
+    step_part(*step, 0, 1);
+  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(step->after[f], j.state + f * field, field * sizeof(real));
 }
 
 void elman_forward(Job* jobs, int count, int threads) { run(jobs, count, threads, forward_part); }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,12 @@ class Job(ctypes.Structure):
 class Step(ctypes.Structure):
     """`struct Step` of engine.h."""
 
-    _fields_ = [("job", Job), ("x", POINTERS), ("inputs", COUNT), ("weights", POINTERS), ("bias", POINTERS)]
+    _fields_ = [
+        ("job", Job),
+        ("x", POINTERS),
+        ("inputs", COUNT),
+        *((name, POINTERS) for name in ("weights", "bias", "before", "after")),
+    ]
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,14 @@ class Kernel:
         W = W.detach().contiguous()
         self.library.elman_pack_inputs(W.data_ptr(), room.data_ptr(), len(W), hidden, threads)
         return room
+
+    @cached_property
+    def step(self) -> Any:
+        """The engine's single step. It keeps Python's lock, which costs less than giving it away for microseconds; and
+        so one stepper may serve many threads."""
+        function = ctypes.PyDLL(None, handle=self.library._handle).elman_step
+        function.restype, function.argtypes = None, [ctypes.POINTER(Step), ctypes.c_int]
+        return function
 
     @property
     def half(self) -> bool:
@@ -118,7 +131,6 @@ def _compile(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: 
         ("pack_inputs", POINTERS, POINTERS, COUNT, COUNT, integer),
         ("forward", ctypes.POINTER(Job), integer, integer),
         ("backward", ctypes.POINTER(Job), integer, integer),
-        ("step", ctypes.POINTER(Step), integer),
     ):
         function = getattr(library, f"elman_{name}")
         function.restype, function.argtypes = None, arguments
