@@ -85,7 +85,11 @@ INLINE void product(const Stored* A, int64_t stride, const Weight* B, int64_t K,
   for (; k + CHAINS <= K; k += CHAINS, B += CHAINS * N * LANES)
     UNROLL for (int c = 0; c < CHAINS; c++) {
       V b[N];
-      UNROLL for (int n = 0; n < N; n++) b[n] = *reinterpret_cast<const V*>(B + (c * N + n) * LANES);
+      UNROLL for (int n = 0; n < N; n++) {
+        b[n] = *reinterpret_cast<const V*>(B + (c * N + n) * LANES);
+        // with so few rows reading B is all there is to do, and the hardware does not look far enough ahead
+        if (CHAINS > 1) __builtin_prefetch(B + (c + 16) * N * LANES + n * LANES, 0, 2);
+      }
       UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
         (CHAINS == 1 ? acc : more[c])[m][n] += A[m * stride + k + c] * b[n];
     }
