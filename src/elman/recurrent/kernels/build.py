@@ -30,7 +30,7 @@ from pathlib import Path
 VARIABLE = "ELMAN_CACHE"
 COMPILERS = ("c++", "g++", "clang++")
 # Not -ffast-math: linked into a library, it flushes denormals in the whole process, and a NaN may become anything.
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-fPIC")
+FLAGS = ("-std=c++17", "-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-fPIC")
 # By liking; each compiler and processor knows some of them. Without "unique" symbols the statics of a header are each
 # library's own, though many libraries are built from that header.
 TUNING = (

@@ -57,13 +57,15 @@ INLINE void store_left(Stored* p, V v, int lanes) { store(p, v, lanes); }
 INLINE V load_left(const Stored* p, int lanes) { return load(p, lanes); }
 #endif
 
-// acc[m][n] += sum_k A[m, k] B[k, n]: M rows of `stride`, N vectors of columns, B stored tile by tile
+// acc[m][n] += sum_k A[m, k] B[k, n]: M rows of `stride`, N vectors of columns, B stored tile by tile.
+// ahead: what will be read next, to be fetched meanwhile.
 template <int M, int N>
-INLINE void product(const Stored* A, int64_t stride, const Weight* B, int64_t K, V (&acc)[M][N]) {
+INLINE void product(const Stored* A, int64_t stride, const Weight* B, const Weight* ahead, int64_t K, V (&acc)[M][N]) {
 #if HALF
   int64_t pairs = (K + 1) / 2;
   for (int64_t k = 0; k < pairs; k++, B += N * LANES) {
     const bool last = 2 * k + 1 == K;
+    __builtin_prefetch(ahead + k * LANES, 0, 2);
     Pairs b[N];
     UNROLL for (int n = 0; n < N; n++) b[n] = *reinterpret_cast<const Pairs*>(B + n * LANES);
     UNROLL for (int m = 0; m < M; m++) {
@@ -85,6 +87,7 @@ INLINE void product(const Stored* A, int64_t stride, const Weight* B, int64_t K,
   for (; k + CHAINS <= K; k += CHAINS, B += CHAINS * N * LANES)
     UNROLL for (int c = 0; c < CHAINS; c++) {
       V b[N];
+      if (CHAINS == 1) __builtin_prefetch(ahead + k * LANES, 0, 2);
       UNROLL for (int n = 0; n < N; n++) {
         b[n] = *reinterpret_cast<const V*>(B + (c * N + n) * LANES);
         // with so few rows reading B is all there is to do, and the hardware does not look far enough ahead
@@ -113,13 +116,16 @@ struct Tiling {
 
   // out (M, N) = sum over segments s of A[:, column[s] * K ...] B_s; rows `stride` apart
   template <int M, int N>
-  static void tile(const Stored* A, int64_t stride, const int* column, int segments, const Weight* B, int64_t K, V* out) {
+  static void tile(const Stored* A, int64_t stride, const int* column, int segments, const Weight* B, const Weight* ahead,
+                   int64_t K, V* out) {
     V acc[M][N] = {};
-    for (int s = 0; s < segments; s++) product<M, N>(A + column[s] * K, stride, B + s * depth(K) * N * LANES, K, acc);
+    const int64_t rows = depth(K) * LANES;
+    for (int s = 0; s < segments; s++)
+      product<M, N>(A + column[s] * K, stride, B + s * rows * N, ahead + s * rows, K, acc);
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++) out[m * N + n] = acc[m][n];
   }
 
-  using Tile = void (*)(const Stored*, int64_t, const int*, int, const Weight*, int64_t, V*);
+  using Tile = void (*)(const Stored*, int64_t, const int*, int, const Weight*, const Weight*, int64_t, V*);
   template <int W, int M = ROWS>
   static Tile rows(int m) {
     if constexpr (M > 1)
@@ -166,10 +172,10 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
 // ---- A call ----------------------------------------------------------------------------------------------------------
 
 struct Job {      // one direction of one call; rows are time-major, longest sequence first
-  int64_t steps, sequences, hidden, reverse;
+  int64_t steps, sequences, hidden, reverse, keep;  // keep: for the backward pass
   const int64_t* size;       // sequences that run at each step
   const int64_t* offset;     // the first row of each step
-  const real* a;             // (rows, GATES * hidden)    x W + b
+  real* a;                   // (rows, GATES * hidden)    x W + b; then the first of what is kept, in its place
   const Weight* panels;      // U, packed: by columns going forward, by rows going back
   const real* vectors;       // (VECTORS, hidden)
   const real* mask;          // (sequences, hidden)       on what U multiplies, or null
@@ -178,13 +184,36 @@ struct Job {      // one direction of one call; rows are time-major, longest seq
   Stored* seen;              // (rows, DELAYS * hidden)   what U multiplies; the first row of each sequence is given
   real* y;                   // (rows, y_stride)          output
   int64_t y_stride;
-  real* kept;                // (rows, KEPT * hidden)     for the backward pass, or null
+  real* kept;                // (rows, BESIDE * hidden)   what else is kept
   const real* dy;            // (rows, dy_stride)
   int64_t dy_stride;
   real* dstate;              // (FIELDS, sequences, hidden)  in: of the final state. out: of the first
   real* dseen;               // (sequences, DELAYS * hidden) in: of the final past. out: of the first row of `seen`
   Stored* grads;             // (rows, BLOCKS * hidden)   gradients of the gates and vectors
 };
+
+// Where value k of what is kept at a row and unit lies. The gates' inputs are read once, so it goes in their place, which
+// is in cache at that moment; unless the backward pass reads them again.
+constexpr int INSTEAD = Cell::READS_X ? 0 : std::min(Cell::GATES, Cell::KEPT), BESIDE = Cell::KEPT - INSTEAD;
+INLINE real* kept_at(const Job& j, int64_t row, int k, int64_t unit) {
+  if (k < INSTEAD) return j.a + (row * Cell::GATES + k) * j.hidden + unit;
+  return j.kept + (row * BESIDE + k - INSTEAD) * j.hidden + unit;
+}
+
+// Fetch what the gates of some rows will read, while their product is computed.
+template <bool BACKWARD>
+INLINE void fetch(const Job& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w) {
+  for (int64_t i = row; i < row + m; i++)
+    for (int64_t u = v0 * LANES; u < (v0 + w) * LANES; u += LANES) {
+      const int64_t at = j.offset[t] + i;
+      if (!BACKWARD || Cell::READS_X)
+        UNROLL for (int g = 0; g < Cell::GATES; g++) __builtin_prefetch(j.a + (at * Cell::GATES + g) * j.hidden + u);
+      if (BACKWARD || j.keep)
+        UNROLL for (int k = BACKWARD ? 0 : INSTEAD; k < Cell::KEPT; k++) __builtin_prefetch(kept_at(j, at, k, u), !BACKWARD);
+      if (BACKWARD) __builtin_prefetch(j.dy + at * j.dy_stride + u);
+      else __builtin_prefetch(j.y + at * j.y_stride + u, 1);
+    }
+}
 
 struct Barrier {
   std::atomic<int> waiting{0}, round{0};
@@ -226,6 +255,14 @@ struct Share {              // a range of (panel, block of rows), panel by panel
     first = items * p.rank / p.team, last = items * (p.rank + 1) / p.team;
   }
   int64_t row(int64_t block) const { return block * n / blocks; }
+  // Where the next panel begins, and in it the part to fetch during this item: each block of rows reads the whole panel,
+  // one vector of it a time, and fetches as many single vectors of the next, so that this waits for no memory but a cache.
+  // panel_size: numbers in a vector of units, over all rows of a panel
+  const Weight* ahead(const Weight* all, const Panels& panels, int64_t item, int64_t panel_size, int64_t line) const {
+    const int64_t panel = item / blocks, next = (panel + 1) * blocks < last ? panel + 1 : first / blocks;
+    const int64_t from = panels.first(next) * panel_size, size = panels.first(next + 1) * panel_size - from;
+    return all + from + item % blocks * line % size;
+  }
 };
 
 // ---- Forward ---------------------------------------------------------------------------------------------------------
@@ -253,8 +290,8 @@ static __attribute__((noinline)) void gates_forward(Job& j, int64_t t, int64_t n
       Cell::forward(x, r, s, p, mask, noise, after, y, q, kept);
       UNROLL for (int f = 0; f < Cell::FIELDS; f++) store(j.state + (f * S + i) * H + u, after[f], lanes);
       store(j.y + at * j.y_stride + u, y, lanes);
-      if (j.kept)
-        UNROLL for (int k = 0; k < Cell::KEPT; k++) store(j.kept + (at * Cell::KEPT + k) * H + u, kept[k], lanes);
+      if (j.keep)
+        UNROLL for (int k = 0; k < Cell::KEPT; k++) store(kept_at(j, at, k, u), kept[k], lanes);
       if (Cell::RECURRENT && i < going_on) {
         Stored* to = j.seen + (j.offset[next] + i) * Cell::DELAYS * H + u;
         const Stored* from = j.seen + at * Cell::DELAYS * H + u;
@@ -270,6 +307,7 @@ static void forward_part(const Part& part) {
   Job& j = *part.job;
   const int64_t H = j.hidden, K = Cell::DELAYS * H;
   const Panels panels(H, Ahead::WIDTH);
+  const int64_t size = depth(K) * Cell::RECURRENT * LANES;  // numbers of U for a vector of units
   const int none[1] = {0};
   V sums[Ahead::ROWS * Ahead::WIDTH * std::max(1, Cell::RECURRENT)];
   for (int64_t i = 0; i < j.steps; i++) {
@@ -281,9 +319,10 @@ static void forward_part(const Part& part) {
         const int64_t panel = item / share.blocks, block = item % share.blocks;
         const int64_t v0 = panels.first(panel), w = panels.first(panel + 1) - v0;
         const int64_t row = part.low + share.row(block), m = part.low + share.row(block + 1) - row;
+        fetch<false>(j, t, row, m, v0, w);
         if constexpr (Cell::RECURRENT > 0)
-          Ahead::pick(int(m), int(w))(j.seen + (j.offset[t] + row) * K, K, none, 1,
-                                      j.panels + v0 * depth(K) * Cell::RECURRENT * LANES, K, sums);
+          Ahead::pick(int(m), int(w))(j.seen + (j.offset[t] + row) * K, K, none, 1, j.panels + v0 * size,
+                                      share.ahead(j.panels, panels, item, size, depth(K) * LANES), K, sums);
         gates_forward(j, t, next, row, m, v0, w, sums);
       }
     }
@@ -306,7 +345,6 @@ struct Step {
 static void step_part(const Step& s, int rank, int team) {
   FlushDenormals flush;
   Job j = s.job;
-  real* a = const_cast<real*>(j.a);
   using Input = Tiling<Cell::GATES>;
   constexpr int ROWS = std::min(Input::ROWS, Ahead::ROWS);
   const int64_t H = j.hidden, K = Cell::DELAYS * H, D = s.inputs, vectors = (H + LANES - 1) / LANES;
@@ -315,14 +353,17 @@ static void step_part(const Step& s, int rank, int team) {
   for (int64_t v = vectors * rank / team; v < vectors * (rank + 1) / team; v++)
     for (int64_t row = 0; row < j.sequences; row += ROWS) {
       const int m = int(std::min<int64_t>(ROWS, j.sequences - row)), lanes = int(std::min(H - v * LANES, int64_t(LANES)));
-      Input::pick(m, 1)(s.x + row * D, D, none, 1, s.weights + v * depth(D) * Cell::GATES * LANES, D, sums);
+      const Weight* W = s.weights + v * depth(D) * Cell::GATES * LANES;
+      Input::pick(m, 1)(s.x + row * D, D, none, 1, W, W, D, sums);
       for (int i = 0; i < m; i++)
         for (int g = 0; g < Cell::GATES; g++) {
           const int64_t at = g * H + v * LANES;
-          store(a + (row + i) * Cell::GATES * H + at, sums[i * Cell::GATES + g] + load(s.bias + at, lanes), lanes);
+          store(j.a + (row + i) * Cell::GATES * H + at, sums[i * Cell::GATES + g] + load(s.bias + at, lanes), lanes);
         }
-      if constexpr (Cell::RECURRENT > 0)
-        Ahead::pick(m, 1)(j.seen + row * K, K, none, 1, j.panels + v * depth(K) * Cell::RECURRENT * LANES, K, sums);
+      if constexpr (Cell::RECURRENT > 0) {
+        const Weight* U = j.panels + v * depth(K) * Cell::RECURRENT * LANES;
+        Ahead::pick(m, 1)(j.seen + row * K, K, none, 1, U, U, K, sums);
+      }
       gates_forward(j, 0, -1, row, m, v, 1, sums);
     }
 }
@@ -359,7 +400,7 @@ static __attribute__((noinline)) void gates_backward(Job& j, int64_t t, int64_t 
       V dbefore[Cell::FIELDS], grads[Cell::BLOCKS];
       if (Cell::READS_X)
         UNROLL for (int g = 0; g < Cell::GATES; g++) x[g] = load(j.a + (at * Cell::GATES + g) * H + u, lanes);
-      UNROLL for (int k = 0; k < Cell::KEPT; k++) kept[k] = load(j.kept + (at * Cell::KEPT + k) * H + u, lanes);
+      UNROLL for (int k = 0; k < Cell::KEPT; k++) kept[k] = load(kept_at(j, at, k, u), lanes);
       UNROLL for (int k = 0; k < Cell::NOISE; k++) noise[k] = load(j.noise + (at * Cell::NOISE + k) * H + u, lanes);
       if (Cell::MASKED) mask = load(j.mask + i * H + u, lanes);
       UNROLL for (int f = 0; f < Cell::FIELDS; f++) dafter[f] = load(j.dstate + (f * S + i) * H + u, lanes);
@@ -376,6 +417,7 @@ static void backward_part(const Part& part) {
   Job& j = *part.job;
   const int64_t H = j.hidden;
   const Panels panels(H, Back::WIDTH);
+  const int64_t line = Cell::RECURRENT * depth(H) * LANES, size = line * Cell::DELAYS;
   V sums[Back::ROWS * Back::WIDTH * Cell::DELAYS];
   // one round more than steps: the last only takes the gradient of the first step's gates to the initial state
   for (int64_t i = 0; i <= j.steps; i++) {
@@ -389,9 +431,10 @@ static void backward_part(const Part& part) {
         const int64_t panel = item / share.blocks, block = item % share.blocks;
         const int64_t v0 = panels.first(panel), w = panels.first(panel + 1) - v0;
         const int64_t row = part.low + share.row(block), rows = part.low + share.row(block + 1) - row;
+        if (row < n + part.low) fetch<true>(j, t, row, std::min(rows, n + part.low - row), v0, w);
         Back::pick(int(rows), int(w))(j.grads + (j.offset[later] + row) * Cell::BLOCKS * H, Cell::BLOCKS * H,
                                       Cell::COLUMN, Cell::RECURRENT,
-                                      j.panels + v0 * Cell::RECURRENT * depth(H) * Cell::DELAYS * LANES, H, sums);
+                                      j.panels + v0 * size, share.ahead(j.panels, panels, item, size, line), H, sums);
         gates_backward(j, t, row, rows, v0, w, sums);
       }
     }
@@ -453,6 +496,7 @@ int64_t elman_sizes(int what, int64_t hidden) {  // what Python must know to mak
     case 2: return sizeof(Weight);
     case 3: return sizeof(Stored);
     case 4: return vectors * Cell::GATES;                                     // a row of W's panels
+    case 6: return BESIDE * hidden;                                           // a row of `kept`
 #ifdef _OPENMP
     case 5: return omp_get_max_threads();
 #endif

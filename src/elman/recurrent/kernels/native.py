@@ -32,7 +32,7 @@ class Job(ctypes.Structure):
     """`struct Job` of engine.h."""
 
     _fields_ = [
-        *((name, COUNT) for name in ("steps", "sequences", "hidden", "reverse")),
+        *((name, COUNT) for name in ("steps", "sequences", "hidden", "reverse", "keep")),
         *((name, POINTERS) for name in ("size", "offset", "a", "panels", "vectors", "mask", "noise", "state", "seen")),
         ("y", POINTERS),
         ("y_stride", COUNT),
@@ -225,7 +225,7 @@ class _Layout:
         return self.tail if reverse else self.head
 
     def job(self, one: Direction, hidden: int, steps: int) -> Job:
-        job = Job(steps=steps, sequences=self.sequences, hidden=hidden, reverse=one.reverse)
+        job = Job(steps=steps, sequences=self.sequences, hidden=hidden, reverse=one.reverse, keep=self.keep)
         job.size, job.offset = self.size.data_ptr(), self.offset.data_ptr()
         job.mask, job.noise = _at(one.mask), _at(one.noise)
         return job
@@ -255,7 +255,7 @@ class _Engine(torch.autograd.Function):
                 seen = torch.empty(rows, K, dtype=one.kernel.stored)
                 seen[layout.first(one.reverse)] = one.kernel.left(before[:running])
             if layout.keep:
-                kept = torch.empty(rows, program.kept * H, dtype=a.dtype)
+                kept = torch.empty(rows, one.kernel.library.elman_sizes(6, H), dtype=a.dtype)
             job.a, job.panels, job.vectors, job.seen = _at(a), _at(panels), _at(given), _at(seen)
             job.state, job.kept = _at(state), _at(kept)
             job.y, job.y_stride = ys.data_ptr() + sum(hidden[:i]) * ys.element_size(), ys.shape[1]
@@ -263,7 +263,7 @@ class _Engine(torch.autograd.Function):
             past = state.new_zeros(0)
             results += [state, past]
             alive += [a, panels, seen, kept, given]
-            saved += [a if program.reads_x else None, U, given, seen, kept]
+            saved += [a if layout.keep else None, U, given, seen, kept]
         kernel.library.elman_forward(jobs, len(hidden), layout.threads)
         for i, one in enumerate(layout.directions):
             if one.cell.delays > 1:  # what was seen at the last step becomes the past
