@@ -238,3 +238,24 @@ def test_a_changed_step_is_another_cell():
         kernel = native.emit(cell, native.trace(cell, False, False), False, False)
         traced.append(kernel.source)
     assert "real(0.5)" in traced[1] and "real(0.5)" not in traced[0]
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("guard", [torch.inference_mode, torch.no_grad])
+def test_the_first_call_may_be_a_prediction(guard):
+    """A cell that nobody has met yet is traced, derivative and all, where no gradients are kept."""
+
+    class Fresh(Cell):
+        gates = ("z",)
+
+        def step(self, s, x, r):
+            return self.State(h=torch.tanh(x.z + r.z) * 0.5)
+
+    cell, xs = Fresh(3, 4), torch.randn(2, 5, 3)
+    with use_backend("reference"):
+        expected, _ = unroll(cell, xs)
+    with use_backend("native"), guard():
+        ys, _ = unroll(cell, xs)
+    torch.testing.assert_close(ys, expected)
+    with use_backend("native"):
+        assert unroll(cell, xs)[0].requires_grad

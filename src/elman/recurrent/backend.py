@@ -70,14 +70,20 @@ def run_fast(ways: Sequence[Way], xs: Packed) -> tuple[Tensor, list[Any]] | None
     if xs.data.is_cuda and wanted == "auto":
         return cudnn.run(ways, xs) if all(cudnn.serves(way.cell, way.noise) for way in ways) else None
     why = next(filter(None, (_unsuited(way, xs, wanted) for way in ways)), None)
-    if why is None:
+    directions = []
+    for way in ways if why is None else ():
+        name = type(way.cell).__name__
         try:
-            return native.run([_direction(way, xs) for way in ways], xs, [way.state for way in ways])
+            directions.append(_direction(way, xs))
         except Untraceable as problem:
-            why = f"{type(ways[0].cell).__name__} cannot be compiled: {problem}"
+            why = f"{name} cannot be compiled: {problem}"
         except BuildError as problem:
-            why = f"{type(ways[0].cell).__name__} was not compiled: {problem.reason}"
-        _tell(type(ways[0].cell).__name__, why, wanted)
+            why = f"{name} was not compiled: {problem.reason}"
+        if why is not None:
+            _tell(name, why, wanted)
+            break
+    if why is None:
+        return native.run(directions, xs, [way.state for way in ways])
     if wanted == "native" and len(xs.data):
         raise UsageError(f"backend native: {why}; use backend auto or reference")
     return None

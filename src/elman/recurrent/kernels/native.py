@@ -21,7 +21,7 @@ from elman.errors import UsageError
 from elman.recurrent.cell import Cell
 from elman.recurrent.kernels import build
 from elman.recurrent.kernels.emit import Program, emit
-from elman.recurrent.kernels.trace import trace, vector_names
+from elman.recurrent.kernels.trace import Untraceable, trace, vector_names
 from elman.recurrent.packed import Packed
 
 POINTERS = ctypes.c_void_p
@@ -105,15 +105,20 @@ def kernel(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bo
     # A step may read plain attributes of its cell; another value is another equation.
     plain = tuple(sorted((k, v) for k, v in vars(cell).items() if isinstance(v, (bool, int, float, str))))
     plain = tuple((k, v) for k, v in plain if k not in ("input_size", "hidden_size", "training"))
-    key = (type(cell), type(cell).step, type(cell).recur, type(cell).output, cell.training, plain)
-    found = _kernels.get((key, dtype, half, masked, zoneout))
-    if found is None:
-        found = _compile(cell, dtype, half, masked, zoneout)
-        _kernels[key, dtype, half, masked, zoneout] = found
+    key: Any = (type(cell), type(cell).step, type(cell).recur, type(cell).output, cell.training, plain)
+    key = (key, dtype, half, masked, zoneout)
+    if key not in _kernels:
+        try:
+            _kernels[key] = _compile(cell, dtype, half, masked, zoneout)
+        except Untraceable as problem:  # which stays so: do not follow the step again at every call
+            _kernels[key] = problem
+    found = _kernels[key]
+    if isinstance(found, Untraceable):
+        raise found
     return found
 
 
-_kernels: dict[Any, Kernel] = {}
+_kernels: dict[Any, Kernel | Untraceable] = {}
 
 
 def _compile(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool) -> Kernel:
@@ -245,7 +250,7 @@ class _Engine(torch.autograd.Function):
         for i, (one, H) in enumerate(zip(layout.directions, hidden, strict=True)):
             a, U, given, start, before = tensors[5 * i : 5 * i + 5]
             assert a is not None and start is not None
-            program, K = one.kernel.program, one.cell.delays * H
+            K = one.cell.delays * H
             job = layout.job(one, H, len(layout.size))
             a, state = a.contiguous(), start.clone(memory_format=torch.contiguous_format)
             given = None if given is None else given.contiguous()

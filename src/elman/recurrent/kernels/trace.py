@@ -50,6 +50,11 @@ def vector_names(cell: Cell) -> list[str]:
 def trace(cell: Cell, masked: bool, zoneout: bool) -> Trace:
     """Follow one step of a cell that fits. masked: a mask multiplies what U sees. zoneout: a share of each old state
     field is kept. Raises Untraceable, naming what stands in the way."""
+    with torch.inference_mode(False):  # the first call may well be a prediction
+        return _trace(cell, masked, zoneout)
+
+
+def _trace(cell: Cell, masked: bool, zoneout: bool) -> Trace:
     generator = torch.Generator().manual_seed(1)
 
     def fresh(count: int) -> list[Tensor]:

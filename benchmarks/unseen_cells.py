@@ -1,0 +1,69 @@
+"""Cells that the library has never seen, invented at random from a grammar of elementwise expressions (the tests'): the
+compiled cell's GFLOP/s against the built-in LSTM's, and its time against its own loop in plain torch. One run,
+interleaved, medians; batch 32, 35 steps, 200 wide, one direction, forward and backward."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+import elman
+from elman.recurrent import CELLS, Recurrent
+from elman.recurrent.bench import products
+from machine import machine
+
+TESTS = Path(__file__).parent.parent / "tests" / "recurrent" / "kernels" / "test_random_cells.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--runs", type=int, default=9)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    xs = torch.randn(32, 35, 200, requires_grad=True)
+    subjects = {"lstm": CELLS["lstm"](200, 200)}
+    for seed in given.seeds:
+        kind = invented(seed)
+        if len(kind.gates) >= 3 and kind.recurrent != ():
+            subjects[f"seed {seed}"] = kind(200, 200)
+    times: dict[tuple[str, str], list[float]] = {}
+    for run in range(given.runs + 1):
+        for name, cell in subjects.items():
+            for backend in ("native", "reference"):
+                layer = Recurrent(cell)
+                with elman.use_backend(backend):
+                    began = time.perf_counter()
+                    layer(xs)[0].sum().backward()
+                    if run:  # the first is to warm up, and to compile
+                        times.setdefault((name, backend), []).append(time.perf_counter() - began)
+    print(machine(), f"{given.threads} threads", sep=", ")
+    speeds = {}
+    for name, cell in subjects.items():
+        native, loop = (statistics.median(times[name, backend]) for backend in ("native", "reference"))
+        speeds[name] = 3 * 2 * 32 * 35 * (products(cell) or 0) / native / 1e9
+        gates = f"{len(cell.gates)} gates, {len(cell._Rec._fields)} recurrent, {len(cell.State._fields)} fields"
+        ratio = speeds[name] / speeds["lstm"]
+        print(
+            f"{name:8} {speeds[name]:6.1f} GFLOP/s  {ratio:5.2f} of the LSTM  {loop / native:5.2f} x its loop  {gates}"
+        )
+
+
+def invented(seed: int) -> type[elman.Cell]:
+    spec = importlib.util.spec_from_file_location("random_cells", TESTS)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kind: type[elman.Cell] = module.random_cell(seed)[0]
+    return kind
+
+
+if __name__ == "__main__":
+    main()
