@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 
 import elman
-from elman.recurrent import CELLS, Recurrent
+from elman.recurrent import CELLS, Packed, Recurrent
 from elman.recurrent.bench import products
+from elman.recurrent.kernels.graph import DEAR, kept_for_backward, ordered
+from elman.recurrent.kernels.trace import trace
 from machine import machine
 
 TESTS = Path(__file__).parent.parent / "tests" / "recurrent" / "kernels" / "test_random_cells.py"
@@ -28,7 +30,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    xs = torch.randn(32, 35, 200, requires_grad=True)
+    xs = Packed.from_padded(torch.randn(32, 35, 200))
+    xs.data.requires_grad_()
     subjects = {"lstm": CELLS["lstm"](200, 200)}
     for seed in given.seeds:
         kind = invented(seed)
@@ -41,7 +44,7 @@ def main() -> None:
                 layer = Recurrent(cell)
                 with elman.use_backend(backend):
                     began = time.perf_counter()
-                    layer(xs)[0].sum().backward()
+                    layer(xs)[0].data.sum().backward()
                     if run:  # the first is to warm up, and to compile
                         times.setdefault((name, backend), []).append(time.perf_counter() - began)
     print(machine(), f"{given.threads} threads", sep=", ")
@@ -49,11 +52,20 @@ def main() -> None:
     for name, cell in subjects.items():
         native, loop = (statistics.median(times[name, backend]) for backend in ("native", "reference"))
         speeds[name] = 3 * 2 * 32 * 35 * (products(cell) or 0) / native / 1e9
-        gates = f"{len(cell.gates)} gates, {len(cell._Rec._fields)} recurrent, {len(cell.State._fields)} fields"
-        ratio = speeds[name] / speeds["lstm"]
+        steps, functions = work(cell)
         print(
-            f"{name:8} {speeds[name]:6.1f} GFLOP/s  {ratio:5.2f} of the LSTM  {loop / native:5.2f} x its loop  {gates}"
+            f"{name:8} {speeds[name]:6.1f} GFLOP/s {speeds[name] / speeds['lstm']:5.2f} of the LSTM "
+            f"{loop / native:5.2f} x its loop   {len(cell.gates)} gates, {len(cell._Rec._fields)} with U, "
+            f"{steps} kept, {functions} functions a unit"
         )
+
+
+def work(cell: elman.Cell) -> tuple[int, int]:
+    """Values kept a unit, and functions such as sigmoid, exp and division computed a unit, forward and backward."""
+    traced = trace(cell, False, False)
+    forward = [*traced.after, traced.y, traced.q]
+    backward = [*traced.dx, *traced.dr, *traced.dvectors, *traced.dbefore]
+    return len(kept_for_backward(forward, backward)), sum(n.op in DEAR for n in ordered([*forward, *backward]))
 
 
 def invented(seed: int) -> type[elman.Cell]:

@@ -184,7 +184,7 @@ struct Job {      // one direction of one call; rows are time-major, longest seq
   Stored* seen;              // (rows, DELAYS * hidden)   what U multiplies; the first row of each sequence is given
   real* y;                   // (rows, y_stride)          output
   int64_t y_stride;
-  real* kept;                // (rows, BESIDE * hidden)   what else is kept
+  real* kept;                // (rows, vectors of units, BESIDE, LANES)  what else is kept
   const real* dy;            // (rows, dy_stride)
   int64_t dy_stride;
   real* dstate;              // (FIELDS, sequences, hidden)  in: of the final state. out: of the first
@@ -197,7 +197,8 @@ struct Job {      // one direction of one call; rows are time-major, longest seq
 constexpr int INSTEAD = Cell::READS_X ? 0 : std::min(Cell::GATES, Cell::KEPT), BESIDE = Cell::KEPT - INSTEAD;
 INLINE real* kept_at(const Job& j, int64_t row, int k, int64_t unit) {
   if (k < INSTEAD) return j.a + (row * Cell::GATES + k) * j.hidden + unit;
-  return j.kept + (row * BESIDE + k - INSTEAD) * j.hidden + unit;
+  // side by side for a vector of units, since nothing else reads them: one stream of memory, not BESIDE
+  return j.kept + ((row * ((j.hidden + LANES - 1) / LANES) + unit / LANES) * BESIDE + k - INSTEAD) * LANES;
 }
 
 // Fetch what the gates of some rows will read, while their product is computed.
@@ -291,7 +292,7 @@ static __attribute__((noinline)) void gates_forward(Job& j, int64_t t, int64_t n
       UNROLL for (int f = 0; f < Cell::FIELDS; f++) store(j.state + (f * S + i) * H + u, after[f], lanes);
       store(j.y + at * j.y_stride + u, y, lanes);
       if (j.keep)
-        UNROLL for (int k = 0; k < Cell::KEPT; k++) store(kept_at(j, at, k, u), kept[k], lanes);
+        UNROLL for (int k = 0; k < Cell::KEPT; k++) store(kept_at(j, at, k, u), kept[k], k < INSTEAD ? lanes : LANES);
       if (Cell::RECURRENT && i < going_on) {
         Stored* to = j.seen + (j.offset[next] + i) * Cell::DELAYS * H + u;
         const Stored* from = j.seen + at * Cell::DELAYS * H + u;
@@ -400,7 +401,7 @@ static __attribute__((noinline)) void gates_backward(Job& j, int64_t t, int64_t 
       V dbefore[Cell::FIELDS], grads[Cell::BLOCKS];
       if (Cell::READS_X)
         UNROLL for (int g = 0; g < Cell::GATES; g++) x[g] = load(j.a + (at * Cell::GATES + g) * H + u, lanes);
-      UNROLL for (int k = 0; k < Cell::KEPT; k++) kept[k] = load(kept_at(j, at, k, u), lanes);
+      UNROLL for (int k = 0; k < Cell::KEPT; k++) kept[k] = load(kept_at(j, at, k, u), k < INSTEAD ? lanes : LANES);
       UNROLL for (int k = 0; k < Cell::NOISE; k++) noise[k] = load(j.noise + (at * Cell::NOISE + k) * H + u, lanes);
       if (Cell::MASKED) mask = load(j.mask + i * H + u, lanes);
       UNROLL for (int f = 0; f < Cell::FIELDS; f++) dafter[f] = load(j.dstate + (f * S + i) * H + u, lanes);
@@ -496,7 +497,7 @@ int64_t elman_sizes(int what, int64_t hidden) {  // what Python must know to mak
     case 2: return sizeof(Weight);
     case 3: return sizeof(Stored);
     case 4: return vectors * Cell::GATES;                                     // a row of W's panels
-    case 6: return BESIDE * hidden;                                           // a row of `kept`
+    case 6: return vectors * BESIDE;                                          // a row of `kept`
 #ifdef _OPENMP
     case 5: return omp_get_max_threads();
 #endif
