@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from elman.errors import SlowPath
+
 VARIABLE = "ELMAN_CACHE"
 COMPILERS = ("c++", "g++", "clang++")
 # Not -ffast-math: linked into a library, it flushes denormals in the whole process, and a NaN may become anything.
@@ -412,6 +414,7 @@ def _give_up(folder: Path | None, problem: str) -> None:
         warnings.warn(
             f"{folder or '~/.cache/elman'} is not used for compiled cells: {problem}. They are kept for this process "
             f"only; {VARIABLE} names another folder",
+            SlowPath,
             stacklevel=3,
         )
 
