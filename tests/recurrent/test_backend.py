@@ -259,3 +259,24 @@ def test_the_first_call_may_be_a_prediction(guard):
     torch.testing.assert_close(ys, expected)
     with use_backend("native"):
         assert unroll(cell, xs)[0].requires_grad
+
+
+@pytest.mark.usefixtures("compiler")
+def test_noise_in_another_precision_is_converted():
+    cell, xs = CELLS["gru"](3, 4).double(), torch.randn(2, 5, 3, dtype=torch.float64)
+    noise = Noise(mask=torch.tensor([[0.0, 2.0, 2.0, 0.0]] * 2), U=cell.U.float() * 1.0)
+    with use_backend("native"):
+        ys, _ = unroll(cell, xs, noise=noise)
+    with use_backend("reference"):
+        expected, _ = unroll(cell, xs, noise=Noise(mask=noise.mask.double(), U=noise.U.double()))
+    torch.testing.assert_close(ys, expected)
+
+
+def test_a_gradient_by_a_mask_takes_the_reference():
+    cell, xs = CELLS["elman"](3, 4), torch.randn(2, 5, 3)
+    mask = torch.ones(2, 4, requires_grad=True)
+    ys, _ = unroll(cell, xs, noise=Noise(mask=mask))
+    (grad,) = torch.autograd.grad(ys.sum(), mask)
+    assert grad.abs().sum() > 0
+    with use_backend("native"), pytest.raises(UsageError, match="a gradient by the masks"):
+        unroll(cell, xs, noise=Noise(mask=mask))

@@ -115,8 +115,8 @@ def _direction(way: Way, xs: Packed) -> native.Direction:
     zoneout = noise.rows(len(xs.data), cell.hidden_size, dtype)
     half = half_wanted() and dtype == torch.float32
     kernel = native.kernel(cell, dtype, half, noise.mask is not None, zoneout is not None)
-    U = noise.U if noise.U is not None else getattr(cell, "U", None)
-    mask = None if noise.mask is None else noise.mask.contiguous()
+    U = noise.U.to(dtype) if noise.U is not None else getattr(cell, "U", None)
+    mask = None if noise.mask is None else noise.mask.to(dtype).contiguous()
     return native.Direction(cell, kernel, way.reverse, U, mask, zoneout)
 
 
@@ -137,6 +137,11 @@ def _unsuited(way: Way, xs: Packed, wanted: str) -> str | None:
         return f"expected inputs, state and parameters all float32, found {sorted(map(str, dtypes))}"
     if torch.float64 in dtypes and wanted == "auto":
         return "float64 is compiled only when asked for: it is there to check, not to be fast"
+    if any(value.shape != (xs.sequences, cell.hidden_size) for value in way.state):
+        return "its state has fields that are not (sequences, hidden)"
+    noise = [] if way.noise is None else [way.noise.mask, *(way.noise.zoneout or ())]
+    if any(isinstance(value, Tensor) and value.requires_grad for value in noise):
+        return "a gradient by the masks or by zoneout is asked for"
     if way.noise is not None and way.noise.mask is not None and cell.delays > 1:
         why = "recurrent dropout with delays: the masked history is not kept"
         _tell(name, f"{name} is not compiled: {why}", wanted)
