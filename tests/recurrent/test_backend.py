@@ -280,3 +280,21 @@ def test_a_gradient_by_a_mask_takes_the_reference():
     assert grad.abs().sum() > 0
     with use_backend("native"), pytest.raises(UsageError, match="a gradient by the masks"):
         unroll(cell, xs, noise=Noise(mask=mask))
+
+
+@pytest.mark.usefixtures("compiler")
+def test_gates_may_have_any_name():
+    class Names(Cell):
+        gates = ("z", "g")
+
+        def step(self, s, x, r):
+            g = gate("new", torch.sigmoid(x.g + r.g))
+            z = gate("sigmoid", torch.sigmoid(x.z + r.z))
+            both = gate("t0", torch.sigmoid(g * z + s.h))
+            return self.State(h=gate("mask", torch.tanh(both - g)))
+
+    cell, xs = Names(3, 4), torch.randn(2, 5, 3)
+    with use_backend("reference"):
+        expected, _ = unroll(cell, xs)
+    with use_backend("native"):
+        torch.testing.assert_close(unroll(cell, xs)[0], expected)

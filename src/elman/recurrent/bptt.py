@@ -42,7 +42,7 @@ def windows(xs: Sequences, length: int, lengths: Sequence[int] | Tensor | None =
     if not isinstance(length, int) or length < 1:
         raise UsageError(f"windows: expected a length of 1 step or more, found {length!r}")
     packed, _ = open_door(xs, lengths, None, "windows")
-    yield from (_cut(packed, start, start + length) for start in range(0, len(packed.batch_sizes), length))
+    yield from (window for _, window in _cuts(packed, length))
 
 
 def detach(state: Any) -> Any:
@@ -50,12 +50,15 @@ def detach(state: Any) -> Any:
     return map_state(Tensor.detach, state)
 
 
-def _cut(xs: Packed, start: int, end: int) -> Packed:
-    """Steps start..end of every sequence."""
-    sizes = xs.batch_sizes[start:end]
-    first = sum(xs.batch_sizes[:start])
-    lengths = [min(max(n - start, 0), len(sizes)) for n in xs.lengths]
-    return Packed(xs.data[first : first + sum(sizes)], sizes, lengths, xs.order)
+def _cuts(xs: Packed, length: int) -> Iterator[tuple[int, Packed]]:
+    """(first row, every sequence's part of the next `length` steps), from the first steps on."""
+    first = 0
+    for start in range(0, len(xs.batch_sizes), length):
+        sizes = xs.batch_sizes[start : start + length]
+        rows = sum(sizes)
+        lengths = [min(max(n - start, 0), len(sizes)) for n in xs.lengths]
+        yield first, Packed(xs.data[first : first + rows], sizes, lengths, xs.order)
+        first += rows
 
 
 # Within a memory bound --------------------------------------------------------------------------------------------
@@ -234,12 +237,7 @@ class _Bounded(torch.autograd.Function):
 
 def _pieces(xs: Packed, plan: MemoryPlan, reverse: bool) -> list[tuple[int, Packed]]:
     """(first row, the steps of a segment), in the order in which the cell meets them."""
-    found = []
-    first = 0
-    for start in range(0, len(xs.batch_sizes), plan.steps):
-        piece = _cut(xs, start, start + plan.steps)
-        found.append((first, piece))
-        first += len(piece.data)
+    found = list(_cuts(xs, plan.steps))
     return found[::-1] if reverse else found
 
 

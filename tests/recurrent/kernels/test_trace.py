@@ -282,7 +282,7 @@ def test_names_of_gates_come_along():
     traced = trace(cell, False, False)
     assert (
         set(traced.graph.names.values()) == {"keep"}
-        and "const V keep = sigmoid(" in emit(cell, traced, False, False).source
+        and "const V keep_ = sigmoid(" in emit(cell, traced, False, False).source
     )
 
 

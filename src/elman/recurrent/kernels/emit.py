@@ -20,7 +20,6 @@ class Program:
     reads_x: the backward pass reads the gates' input half again, so it must be kept."""
 
     source: str
-    fields: int
     gates: int
     delays: int
     kept: int
@@ -85,7 +84,6 @@ struct Cell {{
 """
     return Program(
         source,
-        len(traced.after),
         len(cell.gates),
         cell.delays,
         len(stored),
@@ -109,8 +107,9 @@ def _lines(graph: Graph, results: list[tuple[str, Node]], known: dict[Node, str]
         elif node.op == "const":
             text[node] = f"all(real({node.value!r}))" if abs(node.value) != float("inf") else _infinity(node.value)
         else:
-            name = graph.names.get(node, "")
-            if not name or name in taken or name in RESERVED:
+            # with an underscore, because a gate may be called `new`, or as a function is
+            name = f"{graph.names[node]}_" if node in graph.names else ""
+            if not name or name in taken:
                 name = f"t{len(lines)}"
             taken.add(name)
             expression = CPP[node.op].format(*(text[a] for a in node.args))
@@ -120,10 +119,6 @@ def _lines(graph: Graph, results: list[tuple[str, Node]], known: dict[Node, str]
         value = f"{text[node]} ? all(1) : V{{}}" if node.truth else text[node]
         lines.append(f"    {place} = {value};")
     return "\n".join(lines)
-
-
-WORDS = "x r s p mask noise after y q kept dafter dy dq grads dbefore V I real all"
-RESERVED = {*WORDS.split(" "), *(f"t{i}" for i in range(1000))}
 
 
 def _infinity(value: float) -> str:

@@ -497,10 +497,7 @@ int64_t elman_sizes(int what, int64_t hidden) {  // what Python must know to mak
     case 2: return sizeof(Weight);
     case 3: return sizeof(Stored);
     case 4: return vectors * Cell::GATES;                                     // a row of W's panels
-    case 6: return vectors * BESIDE;                                          // a row of `kept`
-#ifdef _OPENMP
-    case 5: return omp_get_max_threads();
-#endif
+    case 5: return vectors * BESIDE;                                          // a row of `kept`
   }
   return 0;
 }

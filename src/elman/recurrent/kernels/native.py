@@ -260,7 +260,7 @@ class _Engine(torch.autograd.Function):
                 seen = torch.empty(rows, K, dtype=one.kernel.stored)
                 seen[layout.first(one.reverse)] = one.kernel.left(before[:running])
             if layout.keep:
-                kept = torch.empty(rows, one.kernel.library.elman_sizes(6, H), dtype=a.dtype)
+                kept = torch.empty(rows, one.kernel.library.elman_sizes(5, H), dtype=a.dtype)
             job.a, job.panels, job.vectors, job.seen = _at(a), _at(panels), _at(given), _at(seen)
             job.state, job.kept = _at(state), _at(kept)
             job.y, job.y_stride = ys.data_ptr() + sum(hidden[:i]) * ys.element_size(), ys.shape[1]
