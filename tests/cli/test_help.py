@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import time
@@ -10,9 +11,17 @@ import pytest
 
 from elman.cli import options, settings
 from elman.cli.main import COMMANDS
+from elman.cli.train import TASKS as TRAINED
+from elman.tasks import TASKS
 
 HEAVY = ("torch", "msgspec", "rich", "numpy", "safetensors", "elman.text.formats", "elman.training")
-ALL = [[], *([name] for name in COMMANDS), ["train", "tag"], ["data", "make"], ["data", "make", "grammar"]]
+TRAIN = [["train", task] for task in TASKS]
+ALL = [[], *([name] for name in COMMANDS), *TRAIN, ["data", "make"], ["data", "make", "grammar"]]
+
+
+def door(task: str):
+    """How the command line knows a task."""
+    return importlib.import_module(TRAINED[task].partition(":")[0]).DOOR
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -53,38 +62,41 @@ def test_no_arguments_is_help_and_version(elman) -> None:
     assert elman("--version").out == f"elman {package.__version__}\n"
 
 
-def test_the_table_of_settings_is_that_of_the_structs() -> None:
-    from elman.tasks.tagging.config import Settings, TaggerConfig
-    from elman.training import TrainingConfig
+@pytest.mark.parametrize("task, model", [(task, model) for task in TASKS for model in TASKS[task]])
+def test_the_table_of_settings_is_that_of_the_structs(task: str, model: str) -> None:
+    from elman.tasks.load import model_class
 
-    for table, struct in ((settings.NETWORK, TaggerConfig), (settings.TRAINING, TrainingConfig)):
-        defaults = dict(zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True))
-        assert {setting.key: setting.default for setting in table} == defaults
+    table, kind = door(task).table, model_class(task, model)
+    defaults: dict[str, object] = {}
+    for struct in (kind.config, kind.training):
+        defaults |= dict(zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True))
+    assert table.defaults(model) == defaults
     kinds = {bool: "switch", int: "int", float: "float"}
-    for key, value in Settings.of({}).flat().items():
+    for key, value in kind().settings.flat().items():
         if value is not None and not isinstance(value, str):
-            assert settings.ALL[key].kind == kinds[type(value)], key
+            assert table.all[key].kind == kinds[type(value)], key
+    for setting in table.models[model]:
+        assert table.all[setting.key].default == setting.default  # the help shows one
 
 
-def test_every_setting_has_an_option_and_its_default_in_the_help(elman) -> None:
-    words = " ".join(elman("train", "tag", "--help").out.split())
-    for setting in (*settings.NETWORK, *settings.TRAINING):
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_has_an_option_and_its_default_in_the_help(elman, task: str) -> None:
+    words = " ".join(elman("train", task, "--help").out.split())
+    for setting in door(task).table.all.values():
         if setting.key.startswith("window_"):
             continue
         assert setting.flags.split("/")[0] in words
         if setting.kind != "switch" and setting.default is not None:
             assert f"{setting.help} (default {setting.default})" in words
-    assert "--window N,N" in words
 
 
 def test_names_in_help_are_those_of_the_tables() -> None:
     from elman.recurrent import CELLS
     from elman.schemes import SCHEMES
-    from elman.tasks import TASKS
     from elman.text import FORMATS
 
     assert set(options.FORMATS) == FORMATS.keys() and set(options.SCHEMES) == SCHEMES.keys()
-    assert settings.ALL["cell"].help == ", ".join([*CELLS, "or file.py:MyCell"])
-    from elman.cli.train import TASKS as TRAINED
-
+    assert settings.CELL.help == ", ".join([*CELLS, "or file.py:MyCell"])
     assert TRAINED.keys() == TASKS.keys()
+    for task, models in TASKS.items():
+        assert list(door(task).table.models) == list(models)

@@ -53,7 +53,7 @@ def test_info(elman, model: Path) -> None:
     ran = elman("info", model)
     assert ran.code == 0 and ran.err == ""
     answer = json.loads(elman("info", model, "--json").out)
-    assert answer["task"] == "tag" and "NNS" in answer["tags"] and answer["resume"] is None
+    assert answer["task"] == "tag" and "NNS" in answer["vocabularies"]["tags"] and answer["resume"] is None
     assert answer["changed_settings"]["hidden_size"] == 12 and "layers" not in answer["changed_settings"]
     assert f"{answer['parameters']:,}" in ran.out and "hidden_size 12" in ran.out
     assert answer["files"]["model.safetensors"] == (model / "model.safetensors").stat().st_size

@@ -10,21 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.cli import settings
+from elman.cli.train_tag import DOOR
 from elman.errors import DataError, UsageError
 
+TABLE = DOOR.table
 
-@pytest.mark.parametrize("setting", [*settings.NETWORK, *settings.TRAINING], ids=lambda s: s.key)
+
+@pytest.mark.parametrize("setting", [*TABLE.models["network"]], ids=lambda s: s.key)
 def test_set_reaches_every_setting(setting: settings.Setting) -> None:
-    from elman.tasks.tagging.config import Settings
+    from elman import Tagger
 
     other = {"int": "3", "float": "0.125", "switch": "true", "text": "gru", "max_time": "2m", "threads": "1"}
     text = other.get(setting.key) or (setting.kind[-1] if isinstance(setting.kind, tuple) else other[setting.kind])
-    values = settings.from_pairs([f"{setting.key}={text}"])
-    found = Settings.of(values).flat()[setting.key]
+    values = TABLE.from_pairs([f"{setting.key}={text}"])
+    found = Tagger(**values).settings.flat()[setting.key]
     assert found == (120.0 if setting.key == "max_time" else values[setting.key])
     assert found != setting.default
     if setting.default is None:
-        assert settings.from_pairs([f"{setting.key}=none"]) == {setting.key: None}
+        assert TABLE.from_pairs([f"{setting.key}=none"]) == {setting.key: None}
 
 
 @pytest.mark.parametrize(
@@ -40,18 +43,18 @@ def test_set_reaches_every_setting(setting: settings.Setting) -> None:
 )
 def test_set_refuses(pair: str, message: str) -> None:
     with pytest.raises(UsageError, match="--set") as caught:
-        settings.from_pairs([pair])
+        TABLE.from_pairs([pair])
     assert message in str(caught.value)
 
 
 @given(st.text(max_size=30))
 def test_any_pair_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
-        settings.from_pairs([text])
+        TABLE.from_pairs([text])
 
 
 def test_keys_may_be_spelt_as_options() -> None:
-    assert settings.from_pairs(["learning-rate=0.5"]) == {"learning_rate": 0.5}
+    assert TABLE.from_pairs(["learning-rate=0.5"]) == {"learning_rate": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -68,16 +71,16 @@ def test_config_refuses(tmp_path, text: str, message: str) -> None:
     path = tmp_path / "run.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as caught:
-        settings.from_file(str(path))
+        TABLE.from_file(str(path))
     assert message in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_config_that_is_no_toml(tmp_path) -> None:
     (tmp_path / "run.toml").write_bytes(b"epochs = \xff\n")
     with pytest.raises(DataError):
-        settings.from_file(str(tmp_path / "run.toml"))
+        TABLE.from_file(str(tmp_path / "run.toml"))
     with pytest.raises(UsageError, match="No such file"):
-        settings.from_file(str(tmp_path / "none.toml"))
+        TABLE.from_file(str(tmp_path / "none.toml"))
 
 
 def test_flags_win_over_set_and_set_over_config(elman, corpus, inside) -> None:

@@ -102,7 +102,9 @@ def network(cell: str, crf: bool, dtype: torch.dtype, **more: object) -> tuple[T
     tagger.scheme = "iob2"
     tagger._vocabularies = Vocabularies.of(sentences, None, None)
     torch.manual_seed(3)
-    tagger._build(None, None)
+    tagger._network = tagger._build(
+        tagger._cells("lstm", "lstm") if cell is None else tagger._cells(cell, "lstm"), None
+    )
     return tagger.network.to(dtype).eval(), tagger.vocabularies
 
 

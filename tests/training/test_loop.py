@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from elman.errors import UsageError
-from elman.training import Result
+from elman.training import Job, Result
 from elman.training.average import Average
 
 Train = Callable[..., Result]
@@ -85,7 +85,7 @@ def test_equals_the_loop_written_by_hand(
     assert [line["grad_norm"]["mean"] for line in result.history] == pytest.approx(means, rel=1e-9)
 
 
-class Scripted:
+class Scripted(Job):
     """Scores of a toy as a list says."""
 
     def __init__(self, job: Any, scores: list[float]) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import Interrupted
-from elman.training import TrainingConfig, fit, make_progress, prepare
+from elman.training import Job, TrainingConfig, fit, make_progress, prepare
 
 
 class Network(nn.Module):
@@ -43,7 +43,7 @@ class Network(nn.Module):
         return self.head(self.dropout(self.rnn(self.dropout(vectors))[0]))
 
 
-class Toy:
+class Toy(Job):
     """Tag each of eight words by the sum of itself and the word before; batches of unequal size."""
 
     metric: str | None = "accuracy"

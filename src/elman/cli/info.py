@@ -34,30 +34,45 @@ def info(model: str, as_json: bool) -> None:
 def describe(folder: Path) -> dict[str, Any]:
     """Everything that is printed, as plain data. Raises ModelError that names the file at fault."""
     from elman.cli.models import read_config, read_json, unfinished
-    from elman.cli.settings import DEFAULTS
+    from elman.cli.train import defaults_of
 
     config = read_config(folder)
+    usual = defaults_of(config["task"], config.get("model", "network"))
     weights, metrics = folder / "model.safetensors", folder / "metrics.json"
-    tags = read_json(folder / "tags.json")
-    if not isinstance(tags, dict) or not isinstance(tags.get("items"), list):
-        raise ModelError(f"{folder / 'tags.json'}: expected a vocabulary, found something else; restore the file")
     stored = config["settings"]
     return {
         "model": str(folder),
         "task": config["task"],
+        "kind": config.get("model", "network"),
         "elman": config["elman"],
-        "changed_settings": {key: value for key, value in stored.items() if value != DEFAULTS.get(key, object())},
+        "changed_settings": {key: value for key, value in stored.items() if value != usual.get(key, object())},
         "settings": stored,
         "reading": config["reading"],
         "scheme": config.get("scheme"),
         "own_cell": bool(config.get("code")),
-        "tags": tags["items"],
+        "vocabularies": vocabularies(folder),
         "parameters": parameters(weights) if weights.exists() else None,
         "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()},
         "metrics": read_json(metrics) if metrics.exists() else {},
         "unfinished": _progress(folder) if unfinished(folder) else None,
         "resume": f"elman train --resume {shell(folder)}" if unfinished(folder) else None,
     }
+
+
+def vocabularies(folder: Path) -> dict[str, list[str]]:
+    """The vocabularies of a model, by the name of their file. Raises ModelError for a damaged one."""
+    from elman.cli.models import read_json
+
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.name in ("config.json", "metrics.json"):
+            continue
+        value = read_json(path)
+        if isinstance(value, dict) and isinstance(value.get("items"), list):
+            found[path.stem] = value["items"]
+        elif path.stem in ("tags", "labels", "words"):
+            raise ModelError(f"{path}: expected a vocabulary, found something else; restore the file")
+    return found
 
 
 def parameters(path: Path) -> int:
@@ -89,13 +104,20 @@ def _progress(folder: Path) -> dict[str, Any]:
     return {key: state.get(key) for key in ("epoch", "step", "seconds", "best", "best_epoch")}
 
 
+def _vocabulary(name: str, items: list[str]) -> list[str]:
+    if name in ("tags", "labels"):
+        return [name, f"{len(items)}: {' '.join(items)}"]
+    return [name, f"{len(items):,}"]
+
+
 def _print(answer: Mapping[str, Any]) -> None:
     from elman.cli.scores import print_summary
 
     rows = [
         ["task", answer["task"]],
-        ["tags", f"{len(answer['tags'])}: {' '.join(answer['tags'])}"],
-        ["scheme", answer["scheme"] or "none"],
+        ["model", answer["kind"]],
+        *(_vocabulary(name, items) for name, items in answer["vocabularies"].items()),
+        *([["scheme", answer["scheme"]]] if answer["scheme"] else []),
         ["reading", ", ".join(f"{key} {value}" for key, value in answer["reading"].items()) or "-"],
         [
             "settings",
@@ -112,7 +134,9 @@ def _print(answer: Mapping[str, Any]) -> None:
         rows.append(
             [
                 "trained",
-                f"{run['epochs']} epochs, {run['steps']} steps, {run['seconds']:.0f} s; best {run['best_epoch']}",
+                f"{run['epochs']} epochs, {run['steps']} steps, {run['seconds']:.0f} s; best {run['best_epoch']}"
+                if "epochs" in run
+                else f"in {run['seconds']:.1f} s",
             ]
         )
     if answer["unfinished"] is not None:
@@ -127,4 +151,4 @@ def _print(answer: Mapping[str, Any]) -> None:
     scored = {part: answer["metrics"][part] for part in ("dev", "test") if part in answer["metrics"]}
     if scored:
         print()
-        print_summary(scored)
+        print_summary(answer["task"], scored)

@@ -41,11 +41,11 @@ def hashes(given: dict[str, Any]) -> dict[str, str]:
     """The hash of every file beside the data that the weights depend on. Raises UsageError for one that is missing."""
     files: dict[str, Path] = {}
     for key in ("cell", "char_cell"):
-        if ".py:" in given[key]:
+        if ".py:" in given.get(key, ""):
             files[f"the file of {key}"] = Path(given[key].rpartition(":")[0])
-    if given["vectors"] is not None:
+    if given.get("vectors") is not None:
         files["vectors"] = Path(given["vectors"])
-    if given["init"] is not None:
+    if given.get("init") is not None:
         for name in ("model.safetensors", "words.json", "characters.json", "tags.json"):
             files[f"{name} of init"] = Path(given["init"]) / name
     found = {}

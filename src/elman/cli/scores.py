@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from elman.cli.output import heading, percent, table
@@ -10,7 +10,7 @@ from elman.cli.output import heading, percent, table
 _MAIN = ("accuracy", "seen_accuracy", "unseen_accuracy", "sentence_accuracy")
 
 
-def main_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+def _tag_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
     """The scores that come first, by name, as fractions; those that are not defined for this data are left out."""
     for name in _MAIN:
         if result.get(name) is not None:
@@ -20,13 +20,21 @@ def main_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]
             yield f"{mode}_{score}", found[score]
 
 
-def print_summary(results: Mapping[str, Mapping[str, Any]]) -> None:
+_SCORES: dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, float | None]]]] = {"tag": _tag_scores}
+
+
+def main_scores(task: str, result: Mapping[str, Any]) -> dict[str, str]:
+    """The scores that come first, by name, as they are shown."""
+    return {name: percent(value) for name, value in _SCORES[task](result)}
+
+
+def print_summary(task: str, results: Mapping[str, Mapping[str, Any]]) -> None:
     """One column of main scores for each result, and their signature."""
     if not results:
         return
-    found = {part: dict(main_scores(result)) for part, result in results.items()}
+    found = {part: main_scores(task, result) for part, result in results.items()}
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
-    table(["score", *found], [[name, *(percent(scores.get(name)) for scores in found.values())] for name in names])
+    table(["score", *found], [[name, *(scores.get(name, "-") for scores in found.values())] for name in names])
     for signature in dict.fromkeys(result["signature"] for result in results.values()):
         print(signature)
 
@@ -36,7 +44,7 @@ def print_result(result: Mapping[str, Any]) -> None:
     counts = {"accuracy": "tokens", "sentence_accuracy": "sentences", "seen_accuracy": "seen"}
     counts["unseen_accuracy"] = "unseen"
     rows = []
-    for name, value in main_scores(result):
+    for name, value in _tag_scores(result):
         of = result[counts[name]] if name in counts else None
         rows.append([name, percent(value), str(of["correct"]) if of else "", str(of["total"]) if of else ""])
     table(["score", "%", "correct", "total"], rows)

@@ -1,17 +1,16 @@
-"""Every key that a training can be told, as a table: what --help, --set and --config know without importing torch.
+"""Every key that a training can be told, in tables: what --help, --set and --config know without importing torch.
 
-A test holds the table to the fields and defaults of `TaggerConfig` and `TrainingConfig`.
+Each task has one, in `train_tag.py` and its like; a test holds them to the fields and defaults of the tasks' structs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import click
 
 from elman.cli.groups import SectionOption
-from elman.cli.options import FORMATS
 from elman.errors import DataError, UsageError, nearest
 
 
@@ -25,40 +24,6 @@ class Setting(NamedTuple):
     help: str
 
 
-NETWORK = (
-    Setting(
-        "cell",
-        "--cell",
-        "text",
-        "lstm",
-        "elman, elman-relu, lstm, lstm-peephole, lstm-coupled, lstm-layernorm, gru, mgu, indrnn, mingru, minlstm, sru, "
-        "hard-memory, soft-memory, deep-transition, or file.py:MyCell",
-    ),
-    Setting("hidden_size", "--hidden/--hidden-size", "int", 200, "units of each direction"),
-    Setting("layers", "--layers", "int", 1, "recurrent layers"),
-    Setting("one_way", "--one-way", "switch", False, "read from left to right only"),
-    Setting("delays", "--delays", "int", 1, "how many earlier outputs each step sees"),
-    Setting("window_before", "", "int", 0, "neighbouring words before, which each step sees too"),
-    Setting("window_after", "", "int", 0, "neighbouring words after"),
-    Setting("crf", "--crf", "switch", False, "score whole tag sequences, by a linear-chain CRF"),
-    Setting(
-        "scheme",
-        "--scheme",
-        ("auto", "none", "io", "iob1", "iob2", "bioes"),
-        "auto",
-        "how tags mark spans; auto looks at the training tags",
-    ),
-    Setting("word_size", "--word-size", "int", 128, "size of the learned word vectors; 0: none"),
-    Setting("char_cell", "--char-cell", "text", "lstm", "cell of the character encoder"),
-    Setting("char_size", "--char-size", "int", 48, "size of the character vectors; 0: no characters"),
-    Setting("char_hidden_size", "--char-hidden/--char-hidden-size", "int", 96, "units of the character encoder"),
-    Setting("vectors", "--vectors", "text", None, "a file of word vectors: word2vec, GloVe or fastText text"),
-    Setting("dropout", "--dropout", "float", 0.5, "share of the units dropped in training"),
-    Setting(
-        "word_dropout", "--word-dropout", "float", 0.2, "share of the words read by their characters alone in training"
-    ),
-    Setting("unknown", "--unknown", "float", 0.25, "how readily rare words are dropped in training"),
-)
 TRAINING = (
     Setting("optimizer", "--optimizer", ("adamw", "sgd"), "adamw", "how weights move"),
     Setting("learning_rate", "--learning-rate", "float", 2e-3, "at its highest"),
@@ -76,41 +41,104 @@ TRAINING = (
     Setting("threads", "--threads", "int", None, "processor threads"),
     Setting("checkpoint_every", "--checkpoint-every", "float", 60.0, "seconds between checkpoints"),
 )
-DATA = (
-    Setting("train", "--train", "text", None, "training data"),
-    Setting("dev", "--dev", "text", None, "dev data, which chooses the best epoch; or a part of train: 10%"),
-    Setting("test", "--test", "text", None, "test data, scored once at the end"),
-    Setting("format", "--format", FORMATS, None, "of all the files (default: by the suffix of the training file)"),
-    Setting(
-        "column",
-        "--column",
-        "text",
-        None,
-        "where the tags are: upos, xpos, feats, feats:Key, misc:Key; a column's number; a key of JSON lines "
-        "(default upos, the last column, tags)",
-    ),
-    Setting("word_column", "--word-column", "int", None, "the words' column of a column file (default 1)"),
-    Setting("encoding", "--encoding", "text", None, "of the files (default utf-8)"),
-    Setting("out", "--out", "text", None, "the new model folder"),
-    Setting("init", "--init", "text", None, "another model folder to start from"),
+OUT = Setting("out", "--out", "text", None, "the new model folder")
+ENCODING = Setting("encoding", "--encoding", "text", None, "of the files (default utf-8)")
+CELL = Setting(
+    "cell",
+    "--cell",
+    "text",
+    "lstm",
+    "elman, elman-relu, lstm, lstm-peephole, lstm-coupled, lstm-layernorm, gru, mgu, indrnn, mingru, minlstm, sru, "
+    "hard-memory, soft-memory, deep-transition, or file.py:MyCell",
 )
-ALL = {setting.key: setting for setting in (*DATA, *NETWORK, *TRAINING)}
-DEFAULTS = {setting.key: setting.default for setting in (*NETWORK, *TRAINING)}
 _TYPES: dict[str, click.ParamType] = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 _METAVARS = {"int": "N", "float": "X", "text": "TEXT"}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_FILES, _FOLDERS = ("train", "dev", "test", "vectors"), ("out", "init")
 
 
-def click_options() -> list[click.Option]:
-    """One option for every setting that has flags, and --window for the two that share one."""
-    made: list[click.Option] = []
-    for section, settings in (("Data", DATA), ("Network", NETWORK), ("Training", TRAINING)):
-        for setting in settings:
-            if setting.key == "window_before":
-                made.append(_window(section))
-            if setting.flags:
-                made.append(_option(setting, section))
-    return made
+def with_defaults(settings: Iterable[Setting], **defaults: Any) -> tuple[Setting, ...]:
+    """The same settings with other defaults."""
+    return tuple(s._replace(default=defaults.get(s.key, s.default)) for s in settings)
+
+
+class Table:
+    """The settings of a task.
+
+    data:     what is read and written; all models of the task share it
+    network, training: what its recurrent network is told
+    rivals:   model -> what that model is told; settings that it shares with another are the same in both
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Setting],
+        network: Sequence[Setting],
+        training: Sequence[Setting],
+        rivals: Mapping[str, Sequence[Setting]],
+    ) -> None:
+        model = Setting("model", "--model", ("network", *rivals), "network", "the recurrent network, or a rival of it")
+        self.data = (*data, model)
+        self.models = {"network": (*network, *training), **rivals}
+        mine = {setting.key for setting in self.models["network"]}
+        others = {s.key: s for settings in rivals.values() for s in settings if s.key not in mine}
+        self.sections = {"Data": self.data, "Network": network, "Training": training, "Rivals": tuple(others.values())}
+        self.all = {setting.key: setting for settings in self.sections.values() for setting in settings}
+
+    def defaults(self, model: str) -> dict[str, Any]:
+        """The keys and defaults of a model."""
+        return {setting.key: setting.default for setting in self.models[model]}
+
+    def click_options(self) -> list[click.Option]:
+        """One option for every setting that has flags, and --window for the two that share one."""
+        made: list[click.Option] = []
+        for section, settings in self.sections.items():
+            for setting in settings:
+                if setting.key == "window_before":
+                    made.append(_window(section, setting.default))
+                if setting.flags:
+                    made.append(_option(setting, section))
+        return made
+
+    def from_flags(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that were given as flags, by key."""
+        given = {key: value for key, value in options.items() if key in self.all and value is not None}
+        if options.get("window") is not None:
+            given["window_before"], given["window_after"] = options["window"]
+        return given
+
+    def from_pairs(self, pairs: Iterable[str]) -> dict[str, Any]:
+        """The settings of `--set key=value`. Raises UsageError for an unknown key or a value of the wrong kind."""
+        given: dict[str, Any] = {}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            key, text = key.strip().replace("-", "_"), text.strip()
+            if not equals:
+                raise UsageError(f"--set: expected key=value, found {pair!r}")
+            if key not in self.all:
+                raise UsageError(f"--set: unknown key {key!r}; {nearest(key, list(self.all))}")
+            given[key] = _value(self.all[key], text)
+        return given
+
+    def from_file(self, path: str) -> dict[str, Any]:
+        """The settings of a TOML file of flat keys. Raises UsageError for an unknown key, DataError for no TOML."""
+        import tomllib
+
+        try:
+            with open(path, "rb") as file:
+                given = tomllib.load(file)
+        except OSError as problem:
+            raise UsageError(f"--config {path}: cannot be read: {problem.strerror or problem}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+            raise DataError(f"expected TOML, found something else: {problem}", file=path) from None
+        for key, value in given.items():
+            if isinstance(value, dict):
+                raise UsageError(f"{path}: expected flat keys (key = value), found the table [{key}]; leave out [..]")
+            if key not in self.all:
+                raise UsageError(f"{path}: unknown key {key!r}; {nearest(key, list(self.all))}")
+            if self.all[key] in self.data:
+                _check_data(path, self.all[key], value)
+        return given
 
 
 def _option(setting: Setting, section: str) -> click.Option:
@@ -125,9 +153,9 @@ def _option(setting: Setting, section: str) -> click.Option:
         kind: click.ParamType = click.Choice(setting.kind)
     else:
         kind, metavar = _TYPES[setting.kind], _METAVARS[setting.kind]
-        if setting.key in ("train", "dev", "test", "vectors"):
+        if setting.key in _FILES:
             metavar = "FILE"
-        elif setting.key in ("out", "init"):
+        elif setting.key in _FOLDERS:
             metavar = "DIR"
     return SectionOption(
         [setting.key, *setting.flags.split("/")], type=kind, metavar=metavar, help=help, section=section
@@ -144,31 +172,9 @@ class _Window(click.ParamType):
         return int(before), int(after)
 
 
-def _window(section: str) -> click.Option:
-    help = "words before and after that each step sees too (default 0,0)"
+def _window(section: str, default: int) -> click.Option:
+    help = f"words before and after that each step sees too (default {default},{default})"
     return SectionOption(["window", "--window"], type=_Window(), metavar="N,N", help=help, section=section)
-
-
-def from_flags(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that were given as flags, by key."""
-    given = {key: value for key, value in options.items() if key in ALL and value is not None}
-    if options.get("window") is not None:
-        given["window_before"], given["window_after"] = options["window"]
-    return given
-
-
-def from_pairs(pairs: Iterable[str]) -> dict[str, Any]:
-    """The settings of `--set key=value`. Raises UsageError for an unknown key or a value of the wrong kind."""
-    given: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        key, text = key.strip().replace("-", "_"), text.strip()
-        if not equals:
-            raise UsageError(f"--set: expected key=value, found {pair!r}")
-        if key not in ALL:
-            raise UsageError(f"--set: unknown key {key!r}; {nearest(key, list(ALL))}")
-        given[key] = _value(ALL[key], text)
-    return given
 
 
 def _value(setting: Setting, text: str) -> Any:
@@ -190,29 +196,14 @@ def _value(setting: Setting, text: str) -> Any:
     return text
 
 
-def from_file(path: str) -> dict[str, Any]:
-    """The settings of a TOML file of flat keys. Raises UsageError for an unknown key, DataError for a broken file."""
-    import tomllib
-
-    try:
-        with open(path, "rb") as file:
-            given = tomllib.load(file)
-    except OSError as problem:
-        raise UsageError(f"--config {path}: cannot be read: {problem.strerror or problem}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise DataError(f"expected TOML, found something else: {problem}", file=path) from None
-    for key, value in given.items():
-        if isinstance(value, dict):
-            raise UsageError(f"{path}: expected flat keys (key = value), found the table [{key}]; take its heading out")
-        if key not in ALL:
-            raise UsageError(f"{path}: unknown key {key!r}; {nearest(key, list(ALL))}")
-        if key in _DATA_TEXT and not isinstance(value, str) and not (key == "column" and isinstance(value, int)):
-            raise UsageError(f"{path}: {key}: expected text in quotes, found {value!r}")
-        if key == "word_column" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise UsageError(f"{path}: {key}: expected a whole number, found {value!r}")
-        if key == "format" and value not in FORMATS:
-            raise UsageError(f"{path}: unknown format {value!r}; {nearest(value, list(FORMATS))}")
-    return given
-
-
-_DATA_TEXT = {setting.key for setting in DATA} - {"word_column"}
+def _check_data(path: str, setting: Setting, value: Any) -> None:
+    """The settings of data have no struct that would check them. Raises UsageError."""
+    match setting.kind:
+        case "text" if not isinstance(value, str) and not (setting.key.endswith("column") and isinstance(value, int)):
+            raise UsageError(f"{path}: {setting.key}: expected text in quotes, found {value!r}")
+        case "int" if isinstance(value, bool) or not isinstance(value, int):
+            raise UsageError(f"{path}: {setting.key}: expected a whole number, found {value!r}")
+        case "switch" if not isinstance(value, bool):
+            raise UsageError(f"{path}: {setting.key}: expected true or false, found {value!r}")
+        case tuple() as words if value not in words:
+            raise UsageError(f"{path}: unknown {setting.key} {value!r}; {nearest(str(value), list(words))}")

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import click
 
 from elman.cli.groups import LazyGroup
 from elman.errors import nearest
 
 TASKS = {"tag": "elman.cli.train_tag:tag"}
+
+
+def defaults_of(task: str, model: str) -> dict[str, Any]:
+    """The settings of a model with their defaults; nothing for one that this version does not know."""
+    if task not in TASKS:
+        return {}
+    door = importlib.import_module(TASKS[task].partition(":")[0]).DOOR
+    return door.table.defaults(model) if model in door.table.models else {}
 
 
 class _Train(LazyGroup):

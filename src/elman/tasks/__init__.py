@@ -1,6 +1,9 @@
-"""Tasks: data -> models -> scores. A new one is a folder here and a row in TASKS."""
+"""Tasks: data -> models -> scores. A new one is a folder here and a row in TASKS, with a row for each of its models."""
 
 from __future__ import annotations
 
-# The name in config.json and on the command line -> the class of its models, imported when used.
-TASKS: dict[str, str] = {"tag": "elman.tasks.tagging.tagger:Tagger"}
+# The task's name in config.json and on the command line -> the model's name there (--model) -> its class, imported when
+# used. The first model of a task is its recurrent network, the others are the rivals it has to beat.
+TASKS: dict[str, dict[str, str]] = {
+    "tag": {"network": "elman.tasks.tagging.tagger:Tagger"},
+}

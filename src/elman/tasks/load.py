@@ -1,4 +1,4 @@
-"""`elman.load`: a trained model from its folder, whatever its task."""
+"""The classes of the table of tasks, and `elman.load`: a trained model from its folder, whatever its task."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ModelError
+from elman.errors import ModelError, UsageError, nearest
 from elman.tasks import TASKS, storage
+
+
+def model_class(task: str, model: str = "network") -> Any:
+    """The class of a model of a task. Raises UsageError, with the nearest real name, for an unknown one."""
+    for what, name, known in (("task", task, TASKS), ("model", model, TASKS.get(task, {}))):
+        if name not in known:
+            raise UsageError(f"unknown {what} {name!r}; {nearest(name, known)}")
+    module, _, name = TASKS[task][model].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def load(folder: str | Path, *, allow_code: bool = False) -> Any:
@@ -16,8 +25,8 @@ def load(folder: str | Path, *, allow_code: bool = False) -> Any:
     allow_code: run the source of the cell that is stored with the model, if it has one of its author's own.
     Raises ModelError that names the file at fault: missing, damaged, of a newer version, or in need of allow_code."""
     stored = storage.read_config(Path(folder))
-    if stored.task not in TASKS:
-        where = Path(folder) / "config.json"
-        raise ModelError(f"{where}: unknown task {stored.task!r}; expected one of {', '.join(TASKS)}")
-    module, _, name = TASKS[stored.task].partition(":")
-    return getattr(importlib.import_module(module), name).load(folder, allow_code=allow_code)
+    try:
+        kind = model_class(stored.task, stored.model)
+    except UsageError as problem:
+        raise ModelError(f"{Path(folder) / 'config.json'}: {problem}") from problem
+    return kind.load(folder, allow_code=allow_code)

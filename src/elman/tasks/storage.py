@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ FORMAT_VERSION = 1
 
 
 class Stored(msgspec.Struct, forbid_unknown_fields=True):
-    """config.json. `reading` is how the training files were read (format, column, ...), for later commands to go by;
-    `code` says that cell.py holds the source of the user's own cell."""
+    """config.json. `model` is the kind of model, "network" or a rival of it; `reading` is how the training files were
+    read (format, column, ...), for later commands to go by; `code` says that cell.py holds the source of the user's own
+    cell."""
 
     task: str
     format_version: int
@@ -29,31 +30,32 @@ class Stored(msgspec.Struct, forbid_unknown_fields=True):
     scheme: str | None
     settings: dict[str, Any]
     reading: dict[str, Any]
-    code: bool
+    code: bool = False
+    model: str = "network"
 
 
 def write(
     folder: Path,
     stored: Stored,
     vocabularies: Mapping[str, Vocabulary | None],
-    vectors: Tensor | None,
     source: str | None,
+    write_more: Callable[[Path], None],
 ) -> None:
     """All but the weights, config.json last: where it stands, the others are complete. Raises ResourceError."""
     atomic.make_folder(folder)
     for name, vocabulary in vocabularies.items():
         if vocabulary is not None:
             write_json(folder / f"{name}.json", vocabulary.to_json(), indent=False)
-    if vectors is not None:
-        atomic.replace_file(folder / "vectors.safetensors", safetensors.torch.save({"vectors": vectors}))
+    write_more(folder)
     if source is not None:
         atomic.replace_file(folder / "cell.py", source.encode("utf-8"))
     write_json(folder / "config.json", msgspec.to_builtins(stored))
 
 
-def write_weights(folder: Path, network: torch.nn.Module) -> None:
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    atomic.replace_file(folder / "model.safetensors", safetensors.torch.save(tensors))
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A safetensors file. Raises ResourceError."""
+    whole = {name: value.detach().contiguous() for name, value in tensors.items()}
+    atomic.replace_file(path, safetensors.torch.save(whole))
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
@@ -65,7 +67,7 @@ def read_config(folder: Path) -> Stored:
     path = folder / "config.json"
     if not folder.is_dir():
         raise ModelError(f"{folder}: expected a model folder, found {'a file' if folder.exists() else 'nothing'} there")
-    value = _read_json(path)
+    value = read_json(path)
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
         raise ModelError(
@@ -81,7 +83,7 @@ def read_config(folder: Path) -> Stored:
 def read_vocabulary(path: Path) -> Vocabulary:
     """A vocabulary's JSON. Raises ModelError that names the file."""
     try:
-        return Vocabulary.from_json(_read_json(path))
+        return Vocabulary.from_json(read_json(path))
     except DataError as problem:
         raise ModelError(f"{path}: {problem}") from problem
 
@@ -114,7 +116,8 @@ def read_source(folder: Path) -> str:
         raise ModelError(f"{folder / 'cell.py'}: cannot be read: {problem}") from problem
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """A JSON file. Raises ModelError that names it."""
     try:
         return msgspec.json.decode(path.read_bytes())
     except OSError as problem:

@@ -56,13 +56,14 @@ def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress)
             while state.batch < len(batches) and not run.out_of_time():
                 began = time.monotonic()
                 run.optimizer.zero_grad()
-                loss, tokens = job.loss(batches[state.batch])
+                batch = batches[state.batch]
+                loss, tokens = job.loss(batch)
                 (loss / max(tokens, 1)).backward()
                 total = loss.item()
                 norm = clip_gradients(parameters, config.clip)
                 require_finite(state.step + 1, total, norm)
                 state.rate = rate(config, step=state.step, done=run.done(len(batches)))
-                set_rate(run.optimizer, state.rate)
+                set_rate(run.optimizer, state.rate * job.rate_scale(batch))
                 run.optimizer.step()
                 run.average.update(state.step)
                 state.step += 1

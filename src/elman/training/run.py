@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import torch
@@ -24,30 +24,42 @@ from elman.training.state import State
 _FREE = {"checkpoint_every", "threads"}
 
 
-class Job(Protocol):
+class Job:
     """A task as the loop sees it.
 
     network     what is trained; the loop switches it between training and evaluation mode
     metric      the dev score to be made large, or None without dev data: then the last weights count
     """
 
-    @property
-    def network(self) -> nn.Module: ...
-
-    @property
-    def metric(self) -> str | None: ...
+    network: nn.Module
+    metric: str | None
 
     def fingerprint(self) -> dict[str, str]:
         """Name -> hash or setting of all that must be the same on resuming: data, architecture."""
+        raise NotImplementedError
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """The batches of an epoch (from 0), in an order that depends on the seed and the epoch only."""
+        raise NotImplementedError
 
     def loss(self, batch: Any) -> tuple[Tensor, int]:
         """The loss summed over the tokens of a batch, and their number. Noise comes from torch's default generator."""
+        raise NotImplementedError
 
     def score(self) -> dict[str, float]:
         """The scores of the network, as it is, on dev data."""
+        raise NotImplementedError
+
+    def rate_scale(self, batch: Any) -> float:
+        """What the learning rate is multiplied by for this batch."""
+        return 1.0
+
+    def carried(self) -> dict[str, Tensor]:
+        """What goes over from one batch to the next, such as the state of a stream: a part of the checkpoint."""
+        return {}
+
+    def carry(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `carried` gave."""
 
 
 class Run:
@@ -171,6 +183,7 @@ class Run:
             "model": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),
             "random": random_states(self.device),
+            "carried": self.job.carried(),
         }
         if self.average.decay:
             tensors["average"] = self.average.tensors()
@@ -194,6 +207,7 @@ class Run:
             if self.average.decay:
                 self.average.load(tensors["average"])
             set_random_states(tensors["random"], self.device)
+            self.job.carry(tensors.get("carried", {}))
         except (KeyError, RuntimeError) as problem:
             raise ModelError(f"{folder}: its tensors do not fit this network: {problem}") from problem
         self.state = saved.state

@@ -10,27 +10,31 @@ from torch import Tensor
 from elman import __version__, schemes
 from elman.errors import DataError, UsageError
 from elman.metrics.tagging import TaggingResult, TaggingScore
-from elman.tasks.tagging.config import Settings
+from elman.tasks.settings import Settings
+from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies, fingerprint
 from elman.tasks.tagging.network import TaggerNetwork
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
+from elman.training import Job
 
 EVALUATION_TOKENS = 4000
 
 
-class TaggerJob:
+class TaggerJob(Job):
     """What `elman.training.fit` trains.
 
     scheme: the chunk scheme of the tags, or None
     inputs: what else the run depends on, name -> content; None where there is none
     """
 
+    network: TaggerNetwork
+
     def __init__(
         self,
         network: TaggerNetwork,
         vocabularies: Vocabularies,
-        settings: Settings,
+        settings: Settings[TaggerConfig],
         scheme: str | None,
         train: Sequence[Sentence],
         dev: Sequence[Sentence] | None,
@@ -112,10 +116,9 @@ def summary(result: TaggingResult) -> dict[str, float]:
     return {name: value for name, value in scores.items() if value is not None}
 
 
-def scheme_of(settings: Settings, train: Sequence[Sentence]) -> str | None:
-    """The chunk scheme that the settings name, or that the training tags are in; checked, so that every gold sequence
-    is one that decoding may give. Raises DataError at the first that is not."""
-    chosen = settings.model.scheme
+def scheme_of(chosen: str, train: Sequence[Sentence]) -> str | None:
+    """The chunk scheme that the setting `scheme` names, or that the training tags are in; checked, so that every gold
+    sequence is one that decoding may give. Raises DataError at the first that is not."""
     if chosen == "none":
         return None
     scheme = schemes.detect(s.tags or [] for s in train) if chosen == "auto" else chosen

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.errors import DataError, ModelError, UsageError
+from elman.errors import DataError, UsageError
 from elman.layers.decoding import constraint
 from elman.metrics.tagging import TaggingResult, TaggingScore
-from elman.recurrent.cells import cell_from_source, get_cell
-from elman.recurrent.check import check_cell
+from elman.recurrent import Cell
 from elman.tasks import storage
-from elman.tasks.tagging import card
-from elman.tasks.tagging.config import Settings
+from elman.tasks.model import NetworkModel, opened
+from elman.tasks.tagging import card as tagger_card
+from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies, require_tags, split
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.network import TaggerNetwork
@@ -27,7 +26,7 @@ from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
 from elman.text.vectors import read_vectors
 from elman.text.vocabulary import Vocabulary
-from elman.training import Progress, Result, fit, make_progress, prepare
+from elman.training import Progress
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Prediction:
     nbest: list[tuple[list[str], float]] | None = None
 
 
-class Tagger:
+class Tagger(NetworkModel):
     """A tag for every word, by a recurrent network over words and their characters.
 
         tagger = Tagger(cell="lstm", epochs=5).fit(train, dev, out="my-tagger")
@@ -54,14 +53,12 @@ class Tagger:
     defaults as on the command line. Raises UsageError for an unknown setting, naming the nearest real one.
     """
 
+    task = "tag"
+    config = TaggerConfig
+
     def __init__(self, **settings: Any) -> None:
-        self.settings = Settings.of(settings)
-        self.scheme: str | None = None
-        self.reading: dict[str, Any] = {}
-        self.result: Result | None = None
+        super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
-        self._network: TaggerNetwork | None = None
-        self._source: str | None = None
 
     # Training ---------------------------------------------------------------------------------------------------
 
@@ -104,49 +101,21 @@ class Tagger:
         test = None if test is None else [sentence for sentence in test if sentence.words]
         if test is not None:
             require_tags(test, "test data")
-        if out is None:
-            with tempfile.TemporaryDirectory(prefix="elman-") as temporary:
-                out = Path(temporary)
-                return self._fit(train, dev, test, out, init, resume, allow_code, progress, reading, invocation)
-        return self._fit(train, dev, test, Path(out), init, resume, allow_code, progress, reading, invocation)
-
-    def _fit(
-        self,
-        train: Sequence[Sentence],
-        dev: Sequence[Sentence] | None,
-        test: Sequence[Sentence] | None,
-        out: Path,
-        init: str | Path | None,
-        resume: bool,
-        allow_code: bool,
-        progress: Progress | None,
-        reading: dict[str, Any] | None,
-        invocation: dict[str, Any] | None,
-    ) -> Tagger:
         old = None if init is None else Tagger.load(init, allow_code=allow_code)
         self.reading = dict(reading or {})
-        self.scheme = scheme_of(self.settings, train)
+        self.scheme = scheme_of(self.settings.model.scheme, train)
         words, vectors = self._read_vectors()
         if vectors is None and old is not None:
             words, vectors = old.vocabularies.vectors, old.network.vectors
         self._vocabularies = Vocabularies.of(train, words, None if old is None else old.vocabularies)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.training.seed)
-            self._build(vectors, None)
+        cells = self._cells(self.settings.model.cell, self.settings.model.char_cell)
+        self._seeded(lambda: self._build(cells, vectors))
         if old is not None:
             take_over(old, self)
         inputs = {"cell file": self._source, "word vectors": None if vectors is None else vectors.numpy().tobytes()}
         job = TaggerJob(self.network, self.vocabularies, self.settings, self.scheme, train, dev, inputs)
-        with prepare(out, resume=resume) as run:
-            if invocation is not None and not resume:
-                storage.write_json(run.training / "run.json", invocation)
-            if not resume or not (out / "config.json").exists():
-                self._write_folder(out)  # once: what a resumed run finds there is what it must fit
-            self.result = fit(job, self.settings.training, run, progress or make_progress(quiet=True))
-            metrics = self._metrics(dev, test)
-            storage.write_metrics(out, metrics)
-            card.write(out, self, metrics)
-            run.finish()
+        with opened(out, resume=resume) as run:
+            self._train(run, job, {"dev": dev, "test": test}, progress, invocation)
         return self
 
     def _read_vectors(self) -> tuple[Vocabulary | None, Tensor | None]:
@@ -159,53 +128,13 @@ class Tagger:
         vectors = torch.cat([torch.zeros(1, table.shape[1]), torch.from_numpy(table)])
         return Vocabulary(words, unknown=UNUSED), vectors
 
-    def _build(self, vectors: Tensor | None, source: str | None) -> None:
-        config = self.settings.model
-        classes = []
-        for name in (config.cell, config.char_cell):
-            if ".py:" in name:
-                file, _, class_name = name.rpartition(":")
-                if source is None:
-                    classes.append(get_cell(name))
-                    check_cell(classes[-1]).raise_if_wrong()  # here, not as an odd error or a wrong result later
-                    found = Path(file).read_text(encoding="utf-8")
-                    if self._source not in (None, found):
-                        raise UsageError("cell and char_cell come from two files; put both classes into one")
-                    self._source = found
-                else:
-                    classes.append(cell_from_source(source, class_name, file))
-            else:
-                classes.append(get_cell(name))
+    def _build(self, cells: list[type[Cell]], vectors: Tensor | None) -> TaggerNetwork:
         legal = None
         if self.scheme is not None:
             legal = constraint(self.vocabularies.tags.items, self.scheme)
-        self._network = TaggerNetwork(config, (classes[0], classes[1]), self.vocabularies, vectors, legal)
-
-    def _metrics(self, dev: Sequence[Sentence] | None, test: Sequence[Sentence] | None) -> dict[str, Any]:
-        assert self.result is not None
-        metrics: dict[str, Any] = {
-            "training": {
-                "stopped": self.result.stopped,
-                "epochs": self.result.epochs,
-                "best_epoch": self.result.best_epoch,
-                "steps": self.result.steps,
-                "seconds": round(self.result.seconds, 1),
-            }
-        }
-        if dev is not None:
-            metrics["dev"] = self.evaluate(dev).to_json()
-        if test is not None:
-            metrics["test"] = self.evaluate(test).to_json()
-        return metrics
+        return TaggerNetwork(self.settings.model, (cells[0], cells[1]), self.vocabularies, vectors, legal)
 
     # Use --------------------------------------------------------------------------------------------------------
-
-    @property
-    def network(self) -> TaggerNetwork:
-        """The trained network."""
-        if self._network is None:
-            raise UsageError("this tagger is not trained yet; call fit(train, dev), or elman.load(folder)")
-        return self._network
 
     @property
     def vocabularies(self) -> Vocabularies:
@@ -287,66 +216,31 @@ class Tagger:
 
     # The model folder -------------------------------------------------------------------------------------------
 
-    def save(self, path: str | Path) -> None:
-        """Write the model folder. Raises UsageError when there is one already, ResourceError when the disk refuses."""
-        path = Path(path)
-        if (path / "model.safetensors").exists() or (path / "config.json").exists():
-            raise UsageError(f"{path}: expected a new folder, found a model; choose another")
-        self._write_folder(path)
-        storage.write_weights(path, self.network)
-        card.write(path, self, {})
+    def vocabulary_files(self) -> Mapping[str, Vocabulary | None]:
+        return {name: getattr(self.vocabularies, name) for name in VOCABULARIES}
 
-    def _write_folder(self, path: Path) -> None:
-        from elman import __version__
+    def _write_more(self, path: Path) -> None:
+        if self.network.vectors is not None:
+            storage.write_tensors(path / "vectors.safetensors", {"vectors": self.network.vectors})
 
-        stored = storage.Stored(
-            task="tag",
-            format_version=storage.FORMAT_VERSION,
-            elman=__version__,
-            scheme=self.scheme,
-            settings=self.settings.flat(),
-            reading=self.reading,
-            code=self._source is not None,
-        )
-        vocabularies = {name: getattr(self.vocabularies, name) for name in VOCABULARIES}
-        storage.write(path, stored, vocabularies, self.network.vectors, self._source)
-
-    @classmethod
-    def load(cls, path: str | Path, *, allow_code: bool = False) -> Tagger:
-        """From a model folder. allow_code: run the source of the cell that is stored with it, if it has one.
-
-        Raises ModelError that names the file at fault."""
-        path = Path(path)
-        stored = storage.read_config(path)
-        if stored.task != "tag":
-            raise ModelError(f"{path / 'config.json'}: expected a tagger, found a model for the task {stored.task!r}")
-        source = None
-        if stored.code:
-            source = storage.read_source(path)
-            if not allow_code:
-                raise ModelError(
-                    f"{path}: this model runs a cell of its author's own, whose source is {path / 'cell.py'}; read it, "
-                    "and if you trust it load with allow_code=True (on the command line --allow-code)"
-                )
-        tagger = cls()
-        try:
-            tagger.settings = Settings.of(stored.settings)
-        except UsageError as problem:
-            raise ModelError(f"{path / 'config.json'}: {problem}") from problem
-        tagger.scheme, tagger.reading, tagger._source = stored.scheme, stored.reading, source
+    def _restore(self, path: Path) -> None:
         vectors = None
         if (path / "vectors.safetensors").exists():
             vectors = storage.read_tensors(path / "vectors.safetensors").get("vectors")
         names = VOCABULARIES if vectors is not None else VOCABULARIES[:-1]
         found = {name: storage.read_vocabulary(path / f"{name}.json") for name in names}
-        tagger._vocabularies = Vocabularies.loaded(**found)
-        try:
-            tagger._build(vectors, source)
-        except UsageError as problem:
-            raise ModelError(f"{path}: {problem}") from problem
-        storage.load_weights(path / "model.safetensors", tagger.network)
-        tagger.network.eval()
-        return tagger
+        self._vocabularies = Vocabularies.loaded(**found)
+        cells = self._cells(self.settings.model.cell, self.settings.model.char_cell, stored=True)
+        self._network = self._build(cells, vectors)
+        self._load_weights(path)
+
+    def describe(self) -> list[str]:
+        return tagger_card.describe(self)
+
+    def usage(self, name: str) -> list[str]:
+        return tagger_card.usage(self, name)
+
+    score_rows = staticmethod(tagger_card.score_rows)
 
 
 UNUSED = "<none>"

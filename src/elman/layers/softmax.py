@@ -1,0 +1,88 @@
+"""The softmax over a vocabulary, in blocks of rows: the logits of a window never stand in memory whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.recurrent.backend import half_wanted
+
+# Numbers of a block of logits: 16 MB, which stay near the processor until their gradients are made of them.
+BLOCK = 4_000_000
+
+
+def vocabulary_loss(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """The negative log-likelihood of `targets` under softmax(h weight' + bias), summed: a scalar with gradients.
+
+    h (rows, size), weight (vocabulary, size), bias (vocabulary,), targets (rows,) ids. The gradients are computed with
+    the loss, block by block, so only a block's logits exist at a time and no logit is computed twice.
+    Inside `torch.autocast("cpu", torch.bfloat16)` the numbers that are multiplied are rounded to bfloat16; softmax and
+    sums stay in float32."""
+    loss: Tensor = _Loss.apply(h, weight, bias, targets, half_wanted())
+    return loss
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, half: bool) -> Tensor:
+        wanted = any(ctx.needs_input_grad[:3])
+        loss = h.new_zeros(())
+        dh, dW, db = (torch.zeros_like(t) if wanted else None for t in (h, weight, bias))
+        W = _operand(weight, half)
+        for rows in _blocks(len(h), len(weight)):
+            x, gold = _operand(h[rows], half), targets[rows]
+            e = _product(x, W.t()).add_(bias)
+            at = e.gather(1, gold.unsqueeze(1)).squeeze(1)
+            top = e.amax(1)
+            total = e.sub_(top.unsqueeze(1)).exp_().sum(1)
+            loss += (total.log() + top - at).sum()
+            if dh is None or dW is None or db is None:
+                continue
+            # d logits = e / total - [gold]. The division is done on the narrow sides of the products.
+            share = total.reciprocal().unsqueeze(1)
+            dh[rows] = _product(_operand(e, half), W).mul_(share).sub_(weight[gold])
+            dW.addmm_(_operand(e, half).t().to(dW.dtype), _operand(h[rows] * share, half).to(dW.dtype))
+            dW.index_add_(0, gold, h[rows], alpha=-1)
+            db.add_(share.squeeze(1) @ e).index_add_(0, gold, torch.ones_like(at), alpha=-1)
+        ctx.gradients = (dh, dW, db)
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        return *(gradient * upstream for gradient in ctx.gradients), None, None
+
+
+def log_probabilities(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """(rows,) the log-probability of each target, without gradients. Shapes as in `vocabulary_loss`."""
+    with torch.no_grad():
+        found = h.new_empty(len(h))
+        for rows in _blocks(len(h), len(weight)):
+            logits = torch.addmm(bias, h[rows], weight.t())
+            found[rows] = logits.gather(1, targets[rows].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
+        return found
+
+
+def _operand(values: Tensor, half: bool) -> Tensor:
+    """A side of a product. Where the processor has no products of bfloat16, rounded numbers are multiplied in float32,
+    which is as exact and many times as fast as torch's way."""
+    if not half:
+        return values
+    rounded = values.bfloat16()
+    return rounded if torch.cpu._is_avx512_bf16_supported() else rounded.to(values.dtype)
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    found = one @ other
+    return found.float() if found.dtype == torch.bfloat16 else found
+
+
+def _blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices of rows, as even as can be, whose logits are about BLOCK numbers."""
+    count = max(1, round(rows * width / BLOCK))
+    size = max(-(-rows // count), 1)
+    for first in range(0, rows, size):
+        yield slice(first, min(first + size, rows))

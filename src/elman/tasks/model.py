@@ -1,0 +1,260 @@
+"""What every model of every task is: settings, `fit`, scores, a folder. Networks and their rivals, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from elman.errors import ModelError, UsageError
+from elman.recurrent import Cell
+from elman.recurrent.cells import cell_from_source, get_cell
+from elman.recurrent.check import check_cell
+from elman.tasks import card, storage
+from elman.tasks.settings import NoTraining, Settings
+from elman.text.vocabulary import Vocabulary
+from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, fit, make_progress, prepare
+
+
+class Model:
+    """A model of a task. Subclasses say which, and what its settings are.
+
+    task, kind:       its place in `TASKS`
+    config, training: the structs of its settings; all have one flat space of names, the same as on the command line
+    resumable:        whether training goes by steps, can be stopped and gone on with
+    scheme:           the chunk scheme of its tags, if it has tags in one
+    reading:          how its training data was read, kept for later commands
+    Raises UsageError for an unknown setting, naming the nearest real one.
+    """
+
+    task: ClassVar[str]
+    kind: ClassVar[str]
+    config: ClassVar[type[msgspec.Struct]]
+    training: ClassVar[type[msgspec.Struct]] = NoTraining
+    resumable: ClassVar[bool] = False
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings: Settings[Any] = Settings.of(settings, self.config, self.training)
+        self.scheme: str | None = None
+        self.reading: dict[str, Any] = {}
+        self._source: str | None = None
+
+    # What a subclass defines
+
+    def evaluate(self, data: Any) -> Any:
+        """The scores on data with answers: an object with `to_json()`, whose "signature" says how it was scored."""
+        raise NotImplementedError
+
+    def describe(self) -> list[str]:
+        """The paragraphs of the model card that say what this is."""
+        raise NotImplementedError
+
+    def usage(self, name: str) -> list[str]:
+        """The lines of Python in the model card."""
+        raise NotImplementedError
+
+    @staticmethod
+    def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The main scores of a result's JSON as the card's table shows them."""
+        raise NotImplementedError
+
+    def vocabulary_files(self) -> Mapping[str, Vocabulary | None]:
+        """File name without .json -> vocabulary."""
+        return {}
+
+    def _write_more(self, path: Path) -> None:
+        """Write what else belongs into the folder, before config.json; the weights come with training, or after."""
+
+    def _weights(self) -> Mapping[str, Tensor]:
+        """What model.safetensors holds."""
+        raise NotImplementedError
+
+    def _restore(self, path: Path) -> None:
+        """Take up what is in a folder; settings, scheme, reading and source are there already."""
+        raise NotImplementedError
+
+    # The model folder
+
+    def save(self, path: str | Path) -> None:
+        """Write the model folder. Raises UsageError when there is one already, ResourceError when the disk refuses."""
+        path = Path(path)
+        if (path / "model.safetensors").exists() or (path / "config.json").exists():
+            raise UsageError(f"{path}: expected a new folder, found a model; choose another")
+        weights = self._weights()
+        self._write_folder(path)
+        storage.write_tensors(path / "model.safetensors", weights)
+        card.write(path, self, {})
+
+    def _write_folder(self, path: Path) -> None:
+        from elman import __version__
+
+        stored = storage.Stored(
+            task=self.task,
+            model=self.kind,
+            format_version=storage.FORMAT_VERSION,
+            elman=__version__,
+            scheme=self.scheme,
+            settings=self.settings.flat(),
+            reading=self.reading,
+            code=self._source is not None,
+        )
+        storage.write(path, stored, self.vocabulary_files(), self._source, self._write_more)
+
+    @classmethod
+    def load(cls, path: str | Path, *, allow_code: bool = False) -> Self:
+        """From a model folder. allow_code: run the source of the cell that is stored with it, if it has one.
+
+        Raises ModelError that names the file at fault."""
+        path = Path(path)
+        stored = storage.read_config(path)
+        if (stored.task, stored.model) != (cls.task, cls.kind):
+            expected, found = f"{cls.task} {cls.kind}", f"{stored.task} {stored.model}"
+            raise ModelError(f"{path / 'config.json'}: expected a model of the kind {expected}, found {found}")
+        if stored.code and not allow_code:
+            raise ModelError(
+                f"{path}: this model runs a cell of its author's own, whose source is {path / 'cell.py'}; read it, "
+                "and if you trust it load with allow_code=True (on the command line --allow-code)"
+            )
+        try:
+            model = cls(**stored.settings)
+        except UsageError as problem:
+            raise ModelError(f"{path / 'config.json'}: {problem}") from problem
+        model.scheme, model.reading = stored.scheme, stored.reading
+        model._source = storage.read_source(path) if stored.code else None
+        try:
+            model._restore(path)
+        except UsageError as problem:
+            raise ModelError(f"{path}: {problem}") from problem
+        return model
+
+    def _write_results(self, path: Path, metrics: dict[str, Any], data: Mapping[str, Any]) -> None:
+        """metrics.json and the card: `metrics`, and the scores on each part of `data` that is there."""
+        metrics |= {part: self.evaluate(given).to_json() for part, given in data.items() if given is not None}
+        storage.write_metrics(path, metrics)
+        card.write(path, self, metrics)
+
+
+class NetworkModel(Model):
+    """A model that the loop trains."""
+
+    kind = "network"
+    training = TrainingConfig
+    resumable = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.result: Result | None = None
+        self._network: Any = None
+
+    @property
+    def network(self) -> Any:
+        """The trained network."""
+        if self._network is None:
+            raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
+        return self._network
+
+    def _weights(self) -> Mapping[str, Tensor]:
+        return self.network.state_dict()
+
+    def _load_weights(self, path: Path) -> None:
+        storage.load_weights(path / "model.safetensors", self.network)
+        self.network.eval()
+
+    def _seeded(self, build: Callable[[], nn.Module]) -> None:
+        """Make the network, its first weights drawn from the seed; the caller's generator is left alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.training.seed)
+            self._network = build()
+
+    def _cells(self, *names: str, stored: bool = False) -> list[type[Cell]]:
+        """The classes of registered cells and of file.py:MyCell, which is checked and whose source is kept.
+
+        stored: take those from the source that came with the model. Raises UsageError for an unknown or wrong cell."""
+        classes = []
+        for name in names:
+            file, own, class_name = name.rpartition(".py:")
+            if not own or not stored:
+                classes.append(get_cell(name))
+            else:
+                classes.append(cell_from_source(self._source or "", class_name, f"{file}.py"))
+            if own and not stored:
+                check_cell(classes[-1]).raise_if_wrong()  # here, not as an odd error or a wrong result later
+                found = Path(f"{file}.py").read_text(encoding="utf-8")
+                if self._source not in (None, found):
+                    raise UsageError(f"the cells {' and '.join(names)} come from two files; put both classes into one")
+                self._source = found
+        return classes
+
+    def _train(
+        self,
+        run: RunFolder,
+        job: Job,
+        data: Mapping[str, Any],
+        progress: Progress | None,
+        invocation: dict[str, Any] | None,
+    ) -> None:
+        """Train in an open folder, score, and write all that belongs to the model.
+
+        data:       what is scored at the end, by the name of the part
+        invocation: what the caller needs to call again to resume; kept as training/run.json until training ends"""
+        if invocation is not None and not run.resuming:
+            storage.write_json(run.training / "run.json", invocation)
+        if not run.resuming or not (run.path / "config.json").exists():
+            self._write_folder(run.path)  # once: what a resumed run finds there is what it must fit
+        self.result = fit(job, self.settings.training, run, progress or make_progress(quiet=True))
+        result = self.result
+        training = {
+            "stopped": result.stopped,
+            "epochs": result.epochs,
+            "best_epoch": result.best_epoch,
+            "steps": result.steps,
+            "seconds": round(result.seconds, 1),
+        }
+        self._write_results(run.path, {"training": training}, data)
+        run.finish()
+
+
+class CountedModel(Model):
+    """A rival that is estimated in one go: there is nothing to interrupt, and nothing to resume."""
+
+    def _count(
+        self,
+        out: str | Path | None,
+        data: Mapping[str, Any],
+        reading: Mapping[str, Any] | None,
+        estimate: Callable[[], None],
+    ) -> None:
+        """Estimate and, with `out`, write the model folder. Raises UsageError where there is a model already."""
+        self.reading = dict(reading or {})
+        if out is None:
+            estimate()
+            return
+        with prepare(out) as run:
+            began = time.monotonic()
+            estimate()
+            training = {"seconds": round(time.monotonic() - began, 3)}
+            run.clear()
+            self._write_folder(run.path)
+            storage.write_tensors(run.model, self._weights())
+            self._write_results(run.path, {"training": training}, data)
+            run.finish()
+
+
+@contextmanager
+def opened(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder]:
+    """The run's folder; without `out` one that is gone afterwards, for a model kept in memory only."""
+    if out is not None:
+        with prepare(out, resume=resume) as run:
+            yield run
+        return
+    if resume:
+        raise UsageError("resume=True needs out=, the folder of the training to go on with")
+    with tempfile.TemporaryDirectory(prefix="elman-") as temporary, prepare(temporary) as run:
+        yield run

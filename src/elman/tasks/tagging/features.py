@@ -1,0 +1,55 @@
+"""What a tagger with features sees of a word and of its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+AFFIX = 4  # characters of the longest prefix and suffix
+WINDOW = 2  # neighbours on either side
+
+
+def features(words: Sequence[str]) -> list[list[str]]:
+    """The features of every word of a sentence, each "name=value" or the name of something that is so.
+
+    The word, its lower-cased form, its shape, prefixes and suffixes of up to 4 characters, whether it holds digits or
+    hyphens and how it is capitalised; of two neighbours on either side the lower-cased form, of the next ones the shape
+    too, or that the sentence begins or ends there.
+    """
+    lowered = [word.lower() for word in words]
+    shapes = [shape(word) for word in words]
+    alone = [_of_word(*forms) for forms in zip(words, lowered, shapes, strict=True)]
+    for place, own in enumerate(alone):
+        for step in (*range(-WINDOW, 0), *range(1, WINDOW + 1)):
+            if 0 <= place + step < len(words):
+                own.append(f"{step:+d}lower={lowered[place + step]}")
+                if abs(step) == 1:
+                    own.append(f"{step:+d}shape={shapes[place + step]}")
+            elif abs(step) == 1:
+                own.append("begin" if step < 0 else "end")
+    return alone
+
+
+def shape(word: str) -> str:
+    """The word with X for capitals, x for other letters, d for digits, all else as it is; runs are cut to two.
+
+    >>> shape("McDonald's-1984")
+    "XxXxx'x-dd"
+    """
+    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
+    return "".join(kind if len(list(run)) == 1 else kind * 2 for kind, run in groupby(kinds))
+
+
+def _of_word(word: str, lower: str, outline: str) -> list[str]:
+    own = ["bias", f"word={word}", f"lower={lower}", f"shape={outline}"]
+    for length in range(1, min(AFFIX, len(lower)) + 1):
+        own += [f"prefix={lower[:length]}", f"suffix={lower[-length:]}"]
+    tests = {
+        "capital": word[:1].isupper(),
+        "all capitals": word.isupper(),
+        "mixed capitals": not word.isupper() and word[1:] != word[1:].lower(),
+        "digit": any(c.isdigit() for c in word),
+        "all digits": word.isdigit(),
+        "hyphen": "-" in word,
+    }
+    return own + [name for name, holds in tests.items() if holds]

@@ -1,0 +1,186 @@
+"""The hidden Markov model of first order.
+
+Rabiner 1989, A tutorial on hidden Markov models; Jurafsky and Martin, Speech and Language Processing, ch. 17. Tags are
+the hidden states, words the observations:
+
+    p(words, tags) = start[y_1] * prod transitions[y_t, y_t+1] * prod emissions[y_t, w_t]
+
+There is no end of a sentence, so these are probabilities among sentences of one length. All of it is computed in log
+space and float64, exactly: no beam, no underflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from elman.errors import ModelError, UsageError
+from elman.tasks.tagging.counts import Lexicon, Plain, Tensors, stored, tagged, vocabulary
+from elman.tasks.tagging.data import UNKNOWN
+from elman.text.sentence import Sentence
+from elman.text.vocabulary import Vocabulary
+
+NO_PATH = "expected a sequence of tags that these words can have, found none: every one has probability 0"
+
+
+class HMM:
+    """For K tags and V words, of which word 0 stands for all that are not listed; the tables are read-only float64.
+
+    start:       (K,)    p(first tag)
+    transitions: (K, K)  p(next tag | tag) [tag, next]
+    emissions:   (K, V)  p(word | tag)
+    """
+
+    def __init__(
+        self, tags: Vocabulary, words: Vocabulary, start: np.ndarray, transitions: np.ndarray, emissions: np.ndarray
+    ) -> None:
+        """Raises UsageError unless the tables fit the vocabularies and every row of them sums to 1."""
+        size = len(tags)
+        if words.unknown is None or not size:
+            raise UsageError("expected at least one tag, and words with an entry for the unknown ones")
+        shapes = {"start": (size,), "transitions": (size, size), "emissions": (size, len(words))}
+        tables = []
+        for (name, shape), given in zip(shapes.items(), (start, transitions, emissions), strict=True):
+            table = np.array(given, dtype=np.float64)
+            if table.shape != shape:
+                raise UsageError(f"expected {name} of shape {shape}, found {table.shape}")
+            if not (table >= 0).all() or not np.allclose(table.sum(-1), 1, rtol=0, atol=1e-6):
+                raise UsageError(f"expected probabilities in {name}, each row summing to 1, found others")
+            table.setflags(write=False)
+            tables.append(table)
+        self.tags, self.words = tags, words
+        self.start, self.transitions, self.emissions = tables
+        with np.errstate(divide="ignore"):  # log 0 = -inf: impossible
+            self._start, self._transitions = np.log(self.start), np.log(self.transitions)
+            self._emissions = np.log(np.ascontiguousarray(self.emissions.T))  # (V, K)
+
+    @classmethod
+    def fit(cls, sentences: Sequence[Sentence], smoothing: float = 0.001) -> HMM:
+        """Relative frequencies of the tagged sentences, `smoothing` being added to every count (Lidstone).
+
+        A word that was not seen is emitted as the words that were seen once: the unknown word counts, for every tag, as
+        often as all of those together. A row without any count (a tag that nothing ever follows) is uniform.
+        Raises DataError for sentences without tags or when there is no word, UsageError for a negative smoothing.
+        """
+        if not 0 <= smoothing < np.inf:
+            raise UsageError(f"expected a smoothing of 0 or more, found {smoothing}")
+        lexicon = Lexicon.of(sentences)
+        size = len(lexicon.tags)
+        start, transitions = np.zeros(size), np.zeros((size, size))
+        for _, tags in tagged(sentences):
+            ids = lexicon.tags.ids(tags)
+            start[ids[0]] += 1
+            for before, after in pairwise(ids):
+                transitions[before, after] += 1
+        unknown = lexicon.counts[lexicon.rare()].sum(0)
+        words = Vocabulary([UNKNOWN, *(word for word in lexicon.words if word != UNKNOWN)], UNKNOWN)
+        emissions = np.zeros((size, len(words)))
+        emissions[:, words.ids(lexicon.words)] = lexicon.counts.T
+        emissions[:, 0] += unknown  # on top of a word that is spelled like the unknown one
+        return cls(lexicon.tags, words, *(_rates(table + smoothing) for table in (start, transitions, emissions)))
+
+    def log_probability(self, words: Sequence[str], tags: Sequence[str]) -> float:
+        """log p(words, tags); minus infinity where it is impossible, 0 for an empty sentence.
+
+        Raises UsageError when there are not as many tags as words, DataError for a tag that the model does not have.
+        """
+        check_lengths(words, tags)
+        ids, rows = np.asarray(self.tags.ids(tags), dtype=np.int64), self._rows(words)
+        if not len(ids):
+            return 0.0
+        own = rows[np.arange(len(ids)), ids].sum()
+        return float(self._start[ids[0]] + self._transitions[ids[:-1], ids[1:]].sum() + own)
+
+    def log_likelihood(self, words: Sequence[str]) -> float:
+        """log p(words), summed over all sequences of tags (the forward algorithm); 0 for an empty sentence."""
+        return float(np.logaddexp.reduce(self._forward(self._rows(words))[-1])) if len(words) else 0.0
+
+    def tag(self, words: Sequence[str]) -> list[str]:
+        """The most probable sequence of tags (Viterbi). Of equal ones that with the lowest tags, seen from the end.
+
+        Raises UsageError when no sequence is possible, which smoothing prevents.
+        """
+        if not len(words):
+            return []
+        rows = self._rows(words)
+        best = [self._start + rows[0]]
+        for row in rows[1:]:
+            best.append((best[-1][:, None] + self._transitions).max(0) + row)
+        path = [int(best[-1].argmax())]
+        if best[-1][path[0]] == -np.inf:
+            raise UsageError(NO_PATH)
+        into = self._transitions.T
+        for scores in best[-2::-1]:
+            path.append(int((scores + into[path[-1]]).argmax()))
+        return [self.tags.items[tag] for tag in reversed(path)]
+
+    def posterior(self, words: Sequence[str]) -> np.ndarray:
+        """p(tag at a place | words) by forward and backward: (steps, K), each row summing to 1.
+
+        Raises UsageError when no sequence of tags is possible, which smoothing prevents.
+        """
+        if not len(words):
+            return np.zeros((0, len(self.tags)))
+        rows = self._rows(words)
+        forward = self._forward(rows)
+        backward = np.zeros_like(forward)
+        for step in range(len(rows) - 2, -1, -1):
+            backward[step] = np.logaddexp.reduce(self._transitions + (rows[step + 1] + backward[step + 1]), axis=1)
+        return normalized(forward + backward)
+
+    def decode_posterior(self, words: Sequence[str]) -> list[str]:
+        """The most probable tag at each place by itself: the fewest wrong tags to be expected. As a sequence it may be
+        improbable, or even impossible."""
+        return [self.tags.items[tag] for tag in self.posterior(words).argmax(1).tolist()]
+
+    def to_tensors(self) -> tuple[Tensors, Plain]:
+        """All there is to keep: arrays, and what goes into JSON."""
+        tensors = {"start": self.start, "transitions": self.transitions, "emissions": self.emissions}
+        return tensors, {"tags": self.tags.to_json(), "words": self.words.to_json()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> HMM:
+        """What `to_tensors` gave. Raises ModelError for anything else."""
+        tags, words = vocabulary(plain, "tags"), vocabulary(plain, "words")
+        size = len(tags)
+        shapes = {"start": (size,), "transitions": (size, size), "emissions": (size, len(words))}
+        try:
+            return cls(tags, words, *(stored(tensors, name, shape, "f") for name, shape in shapes.items()))
+        except UsageError as error:
+            raise ModelError(f"{error}: restore the model or train again") from None
+
+    def _rows(self, words: Sequence[str]) -> np.ndarray:
+        """(steps, K): log p(word | tag)."""
+        return self._emissions[self.words.ids(words)]
+
+    def _forward(self, rows: np.ndarray) -> np.ndarray:
+        """(steps, K): log p(words so far, tag here)."""
+        forward = np.empty_like(rows)
+        forward[0] = self._start + rows[0]
+        for step in range(1, len(rows)):
+            forward[step] = np.logaddexp.reduce(forward[step - 1][:, None] + self._transitions, axis=0) + rows[step]
+        return forward
+
+
+def check_lengths(words: Sequence[str], tags: Sequence[str]) -> None:
+    """Raises UsageError when there are not as many tags as words."""
+    if len(words) != len(tags):
+        raise UsageError(f"expected a tag for each of the {len(words)} words, found {len(tags)} tags")
+
+
+def normalized(scores: np.ndarray) -> np.ndarray:
+    """Rows of logarithms of weights (steps, K) as probabilities. Raises UsageError for a row without any weight."""
+    peaks = scores.max(1, keepdims=True)
+    if (peaks == -np.inf).any():
+        raise UsageError(NO_PATH)
+    weights = np.exp(scores - peaks)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _rates(counts: np.ndarray) -> np.ndarray:
+    """Rows of counts as rows that sum to 1; a row of zeros is uniform."""
+    totals = counts.sum(-1, keepdims=True)
+    return np.where(totals > 0, counts, 1.0) / np.where(totals > 0, totals, counts.shape[-1])

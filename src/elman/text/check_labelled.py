@@ -1,0 +1,199 @@
+"""Look through files of labelled texts before training: what is in them, and every problem with its place."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from elman.errors import DataError, UsageError
+from elman.text.example import Example
+from elman.text.files import Path, name_of
+from elman.text.labelled import iter_examples
+from elman.text.report import Problem, Severity
+from elman.text.sentence import shorten
+from elman.text.tokenizing import Tokenizer, get_tokenizer
+
+PLACES = 5  # of duplicates and empty texts that are shown beside their number
+
+
+def check_examples(
+    paths: Sequence[Path],
+    format: str | None = None,
+    *,
+    encoding: str = "utf-8",
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
+    header: bool | None = None,
+    several: bool = False,
+    separator: str | None = None,
+    labelled: bool = True,
+    tokenizer: Tokenizer | None = None,
+) -> dict[str, Any]:
+    """Read all the files, whatever is in them, and report in plain dicts, lists, strings and numbers.
+
+    Options as for `elman.text.labelled.iter_examples`; lengths are in tokens of `tokenizer`, by default `words`. The
+    first file, the training one, is what the others are compared with.
+
+        files        for each: file, how (see Examples.how), examples, labels {label: {count, share}} (the share of the
+                     examples that have it), unlabelled, lengths {median, p95, maximum, longest_line}, empty_texts
+                     {count, lines}, new_labels {label: count} and new_characters {character: count} (against the first)
+        duplicates   texts that stand already in an earlier file, or earlier in the same one: file, earlier, count,
+                     places [[line, line of the earlier one]], contradictory (how many have other labels there)
+        problems     severity, message, file, line, column
+        errors, warnings, ok
+
+    Quantiles are lengths that occur (nearest rank); lists of lines hold the first few. Empty texts are counted, not
+    compared. Raises UsageError for a wrong call, and for a file that does not say which columns to read.
+    """
+    if isinstance(paths, str):
+        raise UsageError(f"expected a list of files, found the one name {paths!r}; put it in a list")
+    tokenizer = tokenizer or get_tokenizer("words")
+    problems: list[Problem] = []
+    files = []
+    for path in paths:
+        file = _File(name_of(path), problems)
+        examples = iter_examples(
+            path,
+            format,
+            encoding=encoding,
+            text_column=text_column,
+            label_column=label_column,
+            header=header,
+            several=several,
+            separator=separator,
+            labelled=labelled,
+            on_problem=file.told,
+        )
+        try:
+            file.examples.extend(examples)
+        except DataError as error:
+            file.told(error)
+        file.describe(examples.how, tokenizer)
+        files.append(file)
+    for file in files[1:]:
+        file.compare(files[0])
+    duplicates = _duplicates(files)
+    names = {file.name: place for place, file in reversed(list(enumerate(files)))}
+    problems.sort(key=lambda one: (names[one.file], one.line or 0, one.column or 0))
+    errors = sum(problem.severity == "error" for problem in problems)
+    return {
+        "files": [file.report for file in files],
+        "duplicates": duplicates,
+        "problems": [asdict(problem) for problem in problems],
+        "errors": errors,
+        "warnings": len(problems) - errors,
+        "ok": not errors,
+    }
+
+
+class _File:
+    """One file: its examples, as far as they could be read, and its part of the report."""
+
+    def __init__(self, name: str, problems: list[Problem]) -> None:
+        self.name, self.problems = name, problems
+        self.examples: list[Example] = []
+        self.labels: Counter[str] = Counter()
+        self.characters: Counter[str] = Counter()
+        self.report: dict[str, Any] = {}
+
+    def told(self, error: DataError) -> None:
+        """One more problem that a reader found."""
+        self.problems.append(Problem("error", error.problem, self.name, error.line, error.column))
+
+    def describe(self, how: dict[str, Any], tokenizer: Tokenizer) -> None:
+        """Count."""
+        for example in self.examples:
+            self.labels.update(example.labels or ())
+            self.characters.update(example.text)
+        empty = [example.line for example in self.examples if not example.text.strip()]
+        if empty:
+            message = f"expected a text, found none (here and in {len(empty)} examples); write it, if it is not meant"
+            self.add("warning", message, empty[0])
+        ranked = sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))
+        self.report = {
+            "file": self.name,
+            "how": how,
+            "examples": len(self.examples),
+            "labels": {label: {"count": count, "share": count / len(self.examples)} for label, count in ranked},
+            "unlabelled": sum(not example.labels for example in self.examples),
+            "lengths": _lengths(self.examples, tokenizer) if self.examples else None,
+            "empty_texts": {"count": len(empty), "lines": empty[:PLACES]},
+            "new_labels": {},
+            "new_characters": {},
+        }
+
+    def add(self, severity: Severity, message: str, line: int) -> None:
+        """One more problem of this file."""
+        self.problems.append(Problem(severity, message, self.name, line))
+
+    def compare(self, first: _File) -> None:
+        """Labels and characters that the first file does not have."""
+        if not first.examples:
+            return
+        if first.labels:
+            ranked = sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))
+            self.report["new_labels"] = {label: count for label, count in ranked if label not in first.labels}
+        wanted = set(self.report["new_labels"])
+        for example in self.examples:
+            for label in wanted.intersection(example.labels or ()):
+                often = f"{shorten(label)} (here and in all {self.labels[label]} times)"
+                message = f"expected a label that {first.name} has, found {often}"
+                self.add("warning", f"{message}; a model trained on that never gives it", example.line)
+                wanted.remove(label)
+        self.report["new_characters"] = {
+            character: count
+            for character, count in sorted(self.characters.items(), key=lambda item: (-item[1], item[0]))
+            if character not in first.characters
+        }
+
+
+def _lengths(examples: list[Example], tokenizer: Tokenizer) -> dict[str, int]:
+    lengths = [len(tokenizer.split(example.text)) for example in examples]
+    ordered = sorted(lengths)
+    return {
+        "median": ordered[math.ceil(0.5 * len(ordered)) - 1],
+        "p95": ordered[math.ceil(0.95 * len(ordered)) - 1],
+        "maximum": ordered[-1],
+        "longest_line": examples[lengths.index(ordered[-1])].line,
+    }
+
+
+def _duplicates(files: list[_File]) -> list[dict[str, Any]]:
+    """A row for each pair of files that share texts; each contradiction becomes a warning too."""
+    rows = []
+    seen: list[dict[str, Example]] = []  # of each file: a text's first example
+    for place, file in enumerate(files):
+        own: dict[str, Example] = {}
+        seen.append(own)
+        found: dict[int, list[tuple[Example, Example]]] = {}
+        for example in file.examples:
+            if not example.text.strip():
+                continue
+            for earlier, texts in enumerate(seen):
+                if example.text in texts:
+                    found.setdefault(earlier, []).append((example, texts[example.text]))
+            own.setdefault(example.text, example)
+        for earlier in sorted(found, key=lambda one: (one != place, one)):
+            pairs = found[earlier]
+            against = [(one, other) for one, other in pairs if _contradict(one, other)]
+            for one, other in against:
+                where = f"{files[earlier].name}:{other.line}"
+                message = f"expected the labels that the same text has at {where}, found others; mend one of them"
+                file.add("warning", message, one.line)
+            rows.append(
+                {
+                    "file": file.name,
+                    "earlier": files[earlier].name,
+                    "count": len(pairs),
+                    "places": [[one.line, other.line] for one, other in pairs[:PLACES]],
+                    "contradictory": len(against),
+                }
+            )
+    return rows
+
+
+def _contradict(one: Example, other: Example) -> bool:
+    return one.labels is not None and other.labels is not None and set(one.labels) != set(other.labels)

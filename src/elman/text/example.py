@@ -1,0 +1,87 @@
+"""One labelled text as every reader gives it, and what the readers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elman.errors import DataError
+from elman.text.sentence import Block, Report, shorten
+
+# What columns and keys are called when nobody says which ones to read; the earlier name wins.
+TEXT_NAMES = ("text", "sentence", "review", "document", "content", "question")
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "tag")
+
+Problem = Callable[[DataError], None]
+Layout = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Example:
+    """A text, its labels, and where it stands.
+
+    `labels` is None where there are none to be had (input of a prediction); [] says that no label applies, which only
+    examples that may have several can say. `line` is the first line of the example. `source` is a Block: the lines as
+    they stood in the file.
+    """
+
+    text: str
+    labels: list[str] | None = None
+    file: str = ""
+    line: int = 0
+    source: Any = None
+
+
+class Fault(Exception):
+    """What is wrong with an example: at an index of its line, or at another (line, index) where `line` is given."""
+
+    def __init__(self, message: str, at: int | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message, self.at, self.line = message, at, line
+
+    def tell(self, report: Report, line: int) -> None:
+        """Report it; `line` is the example's."""
+        report(self.message, self.line or line, None if self.at is None else self.at + 1)
+
+
+def pick(found: Sequence[str], names: Sequence[str]) -> int | None:
+    """Where the first of `names` that is there at all stands in `found`, in any case; None where none is."""
+    plain = [name.strip().casefold() for name in found]
+    return next((plain.index(name) for name in names if name in plain), None)
+
+
+def settle(labels: list[str], several: bool, labelled: bool, at: int | None = None) -> list[str] | None:
+    """The labels as an Example has them. Raises Fault for too few, too many, empty or repeated ones."""
+    if not all(labels):
+        raise Fault("expected labels that are not empty, found an empty one; write it or take it out", at)
+    if len(labels) > 1 and not several:
+        found = f"found {len(labels)}: {', '.join(map(shorten, labels[:3]))}"
+        raise Fault(f"expected one label, {found}; leave one, or read several labels an example", at)
+    if len(set(labels)) < len(labels):
+        twice = next(label for place, label in enumerate(labels) if label in labels[:place])
+        raise Fault(f"expected each label once, found {shorten(twice)} again; take one out", at)
+    if not labels and labelled and not several:
+        raise Fault("expected a label, found nothing; write one, or take the example out", at)
+    return labels if labels or (several and labelled) else None
+
+
+def cut(cell: str, several: bool, separator: str) -> list[str]:
+    """The labels in a cell, without white space around them; an empty cell has none."""
+    cell = cell.strip()
+    return [part.strip() for part in cell.split(separator)] if several and cell else [cell] if cell else []
+
+
+def without_nul(lines: Iterable[tuple[int, str]], report: Report) -> Iterator[tuple[int, str]]:
+    """The lines; a NUL character is reported, once a line, and read as U+FFFD."""
+    for number, line in lines:
+        if "\0" in line:
+            message = "expected text, found a NUL character; take it out, or name the right encoding"
+            report(message, number, line.index("\0") + 1)
+            line = line.replace("\0", "\ufffd")
+        yield number, line
+
+
+def one_line(name: str, file: str, number: int, line: str, text: str, labels: list[str] | None) -> Example:
+    """An example that fills one line."""
+    return Example(text, labels, file, number, Block(name, number, [line]))

@@ -1,0 +1,153 @@
+"""JSON lines of labelled texts: one object a line, `{"text": "...", "label": "..."}`, under any keys."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from elman.errors import UsageError, nearest
+from elman.text.example import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    Example,
+    Fault,
+    Layout,
+    Problem,
+    one_line,
+    pick,
+    settle,
+    without_nul,
+)
+from elman.text.jsonl import SPACE, _Fault, _object, _Value, _whole
+from elman.text.sentence import reporter, shorten
+
+
+@dataclass
+class JsonExamples:
+    """The format. An empty line is no example; all keys but two are ignored.
+
+    text_column, label_column   the keys; None takes the first of the usual names that the first object has, in any case
+    several                     the label is a list of any number of labels (a label alone is a list of one)
+
+    A label is a string, a number or true or false, the last two as JSON spells them; a list of one is a label too.
+    """
+
+    name: ClassVar[str] = "jsonl"
+    text_column: str | None = None
+    label_column: str | None = None
+    several: bool = False
+    labelled: bool = True
+
+    def __post_init__(self) -> None:
+        for column in (self.text_column, self.label_column):
+            if column is not None and not isinstance(column, str):
+                raise UsageError(f"expected a key of the JSON objects, found the column number {column}; name a key")
+        if self.text_column is not None and self.text_column == self.label_column:
+            raise UsageError(f"the text and its label cannot both be {self.text_column!r}; choose another key")
+
+    def read(
+        self,
+        lines: Iterable[tuple[int, str]],
+        file: str,
+        *,
+        on_problem: Problem | None = None,
+        on_layout: Layout | None = None,
+    ) -> Iterator[Example]:
+        """See ExampleFormat.read."""
+        report = reporter(file, on_problem)
+        text_key: str | None = None
+        label_key = None
+        for number, line in without_nul(lines, report):
+            if not line.strip(SPACE):
+                continue
+            try:
+                keys, _ = _object(line)
+                if text_key is None:
+                    text_key, label_key = self._settle(list(keys), file, number)
+                    if on_layout is not None:
+                        on_layout({"text_column": text_key, "label_column": label_key})
+                text = _text(keys, text_key)
+                labels = self._labels(keys, label_key)
+            except Fault as fault:
+                fault.tell(report, number)
+            except _Fault as fault:
+                report(fault.message, number, fault.at + 1)
+            else:
+                yield one_line(self.name, file, number, line, text, labels)
+
+    def _settle(self, keys: list[str], file: str, line: int) -> tuple[str, str | None]:
+        """The keys to read, by those of the first object."""
+        text, label = self.text_column, self.label_column
+        if text is None and (place := pick(keys, TEXT_NAMES)) is not None:
+            text = keys[place]
+        if label is None and (place := pick(keys, LABEL_NAMES)) is not None:
+            label = keys[place]
+        if text is None or (label is None and self.labelled):
+            missing = "text" if text is None else "label"
+            found = ", ".join(shorten(key) for key in keys[:8]) or "none"
+            raise UsageError(
+                f"{file}:{line}: expected a key for the {missing}, found the keys {found}; "
+                "name them with --text-column and --label-column"
+            )
+        return text, label
+
+    def _labels(self, keys: dict[str, _Value], key: str | None) -> list[str] | None:
+        if key is None:
+            return None
+        if key not in keys:
+            if self.labelled:
+                raise _missing(key, keys)
+            return None
+        value, start, _ = keys[key]
+        if value is None and not self.labelled:
+            return None
+        items = value if isinstance(value, list) else [] if value == "" else [value]
+        return settle([_label(item, key, start) for item in items], self.several, self.labelled, start)
+
+
+def _text(keys: dict[str, _Value], key: str) -> str:
+    if key not in keys:
+        raise _missing(key, keys)
+    value, start, _ = keys[key]
+    if not isinstance(value, str):
+        raise Fault(f"expected a string as {shorten(key)}, found {_kind(value)}; put the text in quotes", start)
+    return _checked(value, start)
+
+
+def _label(value: Any, key: str, at: int) -> str:
+    if isinstance(value, str):
+        return _checked(value.strip(), at)
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value)
+    found = _kind(value)
+    raise Fault(f"expected a string, a number or a list of them as {shorten(key)}, found {found}; mend it", at)
+
+
+def _checked(text: str, at: int) -> str:
+    if "\0" in text:
+        raise Fault("expected text, found a NUL character; take it out", at)
+    if not _whole(text):
+        raise Fault("expected text, found half a surrogate pair; mend the JSON", at)
+    return text
+
+
+def _missing(key: str, keys: Iterable[str]) -> Fault:
+    return Fault(f"expected the key {shorten(key)}, found none; {nearest(key, [shorten(one) for one in keys][:20])}", 0)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool() | int():
+            return "a boolean" if isinstance(value, bool) else "a number"
+        case float():
+            return "a number" if math.isfinite(value) else "a number that is not finite"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return "a string"

@@ -1,0 +1,238 @@
+"""The table of formats of labelled texts, and reading a file in one of them."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, fields
+from typing import Any, Protocol, cast
+
+from elman.errors import DataError, UsageError, nearest
+from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Layout, Problem, pick
+from elman.text.files import Path, name_of, open_text
+
+__all__ = [
+    "EXAMPLE_FORMATS",
+    "Example",
+    "ExampleFormat",
+    "Examples",
+    "describe",
+    "get_example_format",
+    "iter_examples",
+    "read_examples",
+]
+
+EXAMPLE_FORMATS: dict[str, str] = {
+    "csv": "elman.text.delimited:Csv",
+    "tsv": "elman.text.delimited:Tsv",
+    "jsonl": "elman.text.json_examples:JsonExamples",
+    "label": "elman.text.label_lines:LabelLines",
+    "fasttext": "elman.text.label_lines:FastText",
+    "text": "elman.text.label_lines:TextLines",
+}
+# A .json file that is not lines of objects is told so by the reader.
+SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".ft": "fasttext"}
+
+
+class ExampleFormat(Protocol):
+    """A way to write labelled texts down. A format is a dataclass; its fields are its options."""
+
+    name: str
+
+    def read(
+        self,
+        lines: Iterable[tuple[int, str]],
+        file: str,
+        *,
+        on_problem: Problem | None = None,
+        on_layout: Layout | None = None,
+    ) -> Iterator[Example]:
+        """Yield the examples of numbered lines as soon as each is complete.
+
+        A problem is raised as DataError; with `on_problem` it is told, the example at fault is left out and reading
+        goes on, as far as it can. `on_layout` is told, before the first example, the options that the file itself
+        settled. Raises UsageError where the file does not say which columns to read.
+        """
+        ...
+
+
+def get_example_format(name: str, **options: Any) -> ExampleFormat:
+    """The format of this name with these options; those that are None count as not given.
+
+    Raises UsageError, with the nearest real name, for unknown ones.
+    """
+    if name not in EXAMPLE_FORMATS:
+        raise UsageError(f"unknown format {name!r}; {nearest(name, EXAMPLE_FORMATS)}")
+    module, _, attribute = EXAMPLE_FORMATS[name].partition(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    known = [field.name for field in fields(kind)]
+    options = {option: value for option, value in options.items() if value is not None}
+    for option in options:
+        if option not in known:
+            raise UsageError(f"the format {name} has no option {option!r}; leave it out, or choose another format")
+    return cast(ExampleFormat, kind(**options))
+
+
+class Examples(Iterator[Example]):
+    """The examples of a file as they come, and `how` it is read.
+
+    `how` is complete once the first example is out (or the end is reached): a plain dict of the format's name and all
+    its options. `read_examples(other, **how)` reads another file in the same way.
+    """
+
+    def __init__(self, path: Path, format: str | None, encoding: str, options: dict[str, Any], **rest: Any) -> None:
+        self.how: dict[str, Any] = {}
+        if format is not None:
+            get_example_format(format, **options)  # a wrong call is said here, not at the first example
+        self._steps = self._read(path, format, encoding, options, **rest)
+
+    def __next__(self) -> Example:
+        return next(self._steps)
+
+    def close(self) -> None:
+        """Close the file before its end."""
+        self._steps.close()
+
+    def _read(
+        self,
+        path: Path,
+        format: str | None,
+        encoding: str,
+        options: dict[str, Any],
+        allow_empty: bool,
+        on_problem: Problem | None,
+    ) -> Any:
+        told, name = False, name_of(path)
+
+        def tell(problem: DataError) -> None:
+            nonlocal told
+            told = True
+            assert on_problem is not None
+            on_problem(problem)
+
+        teller = None if on_problem is None else tell
+        empty = True
+        with open_text(path, encoding, on_problem=teller) as lines:
+            if format is None:
+                format, lines = _guess(path, lines, options)
+            reader = get_example_format(format, **options)
+            self.how.update({"format": format, "encoding": encoding, **asdict(cast(Any, reader))})
+            for example in reader.read(lines, name, on_problem=teller, on_layout=self.how.update):
+                empty = False
+                yield example
+        if empty and not allow_empty and not told:
+            problem = DataError("expected examples, found none in the whole file; check the path", file=name, line=1)
+            if on_problem is None:
+                raise problem
+            on_problem(problem)
+
+
+def iter_examples(
+    path: Path,
+    format: str | None = None,
+    *,
+    encoding: str = "utf-8",
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
+    header: bool | None = None,
+    several: bool = False,
+    separator: str | None = None,
+    labelled: bool = True,
+    allow_empty: bool = False,
+    on_problem: Problem | None = None,
+) -> Examples:
+    """Read a file of labelled texts example by example as it comes.
+
+    format                      a name of EXAMPLE_FORMATS. None goes by the suffix and, where that says nothing, by the
+                                first line that is not empty: `{` is jsonl, `__label__` fasttext, usual names of columns
+                                divided by commas csv, a tab tsv, all else label. `labelled=False`: all else is text.
+    text_column, label_column   where they are, in csv, tsv (names, or numbers from 1) and jsonl (keys)
+    header                      whether a table's first row names the columns; None: see delimited.py
+    several, separator          an example has any number of labels; a cell of them is cut at the separator ("|")
+    labelled                    False: labels may be missing, as in the input of a prediction
+    allow_empty                 a file without examples is no fault
+    on_problem                  is told each fault in the place of its being raised; the example is left out, but what
+                                is no character, or NUL, is read as U+FFFD
+
+    Raises DataError, with the place, at the first fault; UsageError for options that do not fit, and for a file that
+    does not say which columns to read.
+    """
+    options = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "header": header,
+        "several": several,
+        "separator": separator,
+        "labelled": labelled,
+    }
+    return Examples(path, format, encoding, options, allow_empty=allow_empty, on_problem=on_problem)
+
+
+def read_examples(
+    path: Path,
+    format: str | None = None,
+    *,
+    encoding: str = "utf-8",
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
+    header: bool | None = None,
+    several: bool = False,
+    separator: str | None = None,
+    labelled: bool = True,
+    allow_empty: bool = False,
+) -> list[Example]:
+    """All the examples of a file; see `iter_examples`."""
+    return list(
+        iter_examples(
+            path,
+            format,
+            encoding=encoding,
+            text_column=text_column,
+            label_column=label_column,
+            header=header,
+            several=several,
+            separator=separator,
+            labelled=labelled,
+            allow_empty=allow_empty,
+        )
+    )
+
+
+def describe(path: Path, format: str | None = None, **options: Any) -> dict[str, Any]:
+    """How a file is read, by its first example: see `Examples.how`. `options` as for `iter_examples`."""
+    examples = iter_examples(path, format, **options)
+    with closing(examples):
+        next(examples, None)
+    return examples.how
+
+
+def _guess(
+    path: Path, lines: Iterator[tuple[int, str]], options: dict[str, Any]
+) -> tuple[str, Iterator[tuple[int, str]]]:
+    """The name of the format, and the lines again from the first."""
+    suffix = os.path.splitext(os.fspath(path).lower().removesuffix(".gz"))[1]
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix], lines
+    held = []
+    for number, line in lines:
+        held.append((number, line))
+        if line.strip():
+            break
+    return _look(held[-1][1] if held else "", options), itertools.chain(held, lines)
+
+
+def _look(line: str, options: dict[str, Any]) -> str:
+    columns = any(options.get(option) is not None for option in ("text_column", "label_column", "header"))
+    cells = [cell.strip('"') for cell in line.split(",")]
+    if line.lstrip().startswith("{"):
+        return "jsonl"
+    if line.lstrip().startswith("__label__") and not columns:
+        return "fasttext"
+    if pick(cells, TEXT_NAMES) is not None and pick(cells, LABEL_NAMES) is not None:
+        return "csv"
+    if "\t" in line and (columns or options["labelled"]):
+        return "tsv"
+    return "csv" if columns else "label" if options["labelled"] else "text"
