@@ -71,7 +71,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known) or 'none'}"
 
 
-class SlowPath(UserWarning):
-    """Something runs that is right but slower than it could be, such as a cell that is not compiled; said once.
+class Notice(UserWarning):
+    """Something that a user should know and that is no error. The command line prints it as a note."""
 
-    A warning, no error: the command line prints it as a note."""
+
+class SlowPath(Notice):
+    """Something runs that is right but slower than it could be, such as a cell that is not compiled; said once."""

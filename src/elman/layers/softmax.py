@@ -27,6 +27,7 @@ def vocabulary_loss(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) ->
 
 class _Loss(torch.autograd.Function):
     @staticmethod
+    @torch.autocast("cpu", enabled=False)  # `_operand` rounds by itself
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, half: bool) -> Tensor:
         wanted = any(ctx.needs_input_grad[:3])
         loss = h.new_zeros(())

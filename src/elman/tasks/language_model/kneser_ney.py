@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from elman.errors import Notice
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +49,7 @@ def estimate(ids: Ints, order: int, size: int, begin: int) -> list[Grams]:
     The highest order has its counts; below it an n-gram counts the distinct words before it, or, where it begins
     with `begin` and nothing can be before it, its occurrences. Unigrams are interpolated with the uniform distribution
     over the vocabulary without `begin`, whose probability is 0. Where the discounts of an order are undefined, as in
-    tiny corpora, D1, D2 and D3+ are 0.5, 1 and 1.5 (`lmplz --discount_fallback`), and a UserWarning names the order.
+    tiny corpora, D1, D2 and D3+ are 0.5, 1 and 1.5 (`lmplz --discount_fallback`), and a Notice (a UserWarning) names the order.
 
     Chen and Goodman 1998; Heafield, Pouzyrevsky, Clark and Koehn 2013.
     """
@@ -77,7 +79,7 @@ def estimate(ids: Ints, order: int, size: int, begin: int) -> list[Grams]:
             f"the discounts of {orders} cannot be estimated (no n-grams of count 1, 2 or 3, or a discount out of"
             f" range); {', '.join(f'{d:g}' for d in FALLBACK)} are used. More text, or a lower order, would mend it"
         )
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warnings.warn(message, Notice, stacklevel=3)
     return tables
 
 

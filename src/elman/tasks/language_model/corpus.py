@@ -1,0 +1,195 @@
+"""Texts as ids: read line by line, cut into tokens, numbered, and kept on the disk, however long they are."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elman.errors import DataError, UsageError
+from elman.tasks.language_model.config import TextConfig
+from elman.text.files import name_of, open_text
+from elman.text.tokenizing import Tokenizer, get_tokenizer
+from elman.text.vocabulary import Vocabulary
+from elman.training import atomic
+
+UNKNOWN, END = "<unk>", "</s>"
+END_ID = 1
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text to be read line by line, as often as needed: a file, or lines in memory.
+
+    first, last: the part of it that is meant, in lines, or in tokens (ends of lines among them) where `tokens`."""
+
+    source: Path | Sequence[str]
+    encoding: str = "utf-8"
+    first: int = 0
+    last: int | None = None
+    tokens: bool = False
+
+    @classmethod
+    def of(cls, given: Text | str | Path | Sequence[str], encoding: str = "utf-8") -> Text:
+        """A path (text or Path) is a file; a list of text is its lines. Raises UsageError for anything else."""
+        if isinstance(given, Text):
+            return given
+        if isinstance(given, str | Path):
+            return cls(Path(given), encoding)
+        lines = list(given)
+        if not all(isinstance(line, str) and "\n" not in line for line in lines):
+            raise UsageError("expected a file's path or a list of lines of text without line ends")
+        return cls(lines)
+
+    @property
+    def name(self) -> str:
+        return name_of(self.source) if isinstance(self.source, Path) else "the text"
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """(number, line) of the whole text. Raises DataError as `open_text` does."""
+        if isinstance(self.source, Path):
+            with open_text(self.source, self.encoding) as lines:
+                yield from lines
+        else:
+            yield from enumerate(self.source, 1)
+
+    def pieces(self, tokenizer: Tokenizer) -> Iterator[tuple[list[str], int]]:
+        """(the tokens of each line with END behind them, its characters with its end), of the part that is meant.
+
+        Raises DataError for END among the tokens, which is kept for the ends of lines."""
+        place = 0
+        for number, line in self.lines():
+            tokens = tokenizer.split(line)
+            if END in tokens:
+                message = f"{END} stands for the end of a line, which is added here; take it out of the text"
+                raise DataError(message, file=self.name, line=number, column=line.find(END) + 1 or None)
+            tokens.append(END)
+            size = len(tokens) if self.tokens else 1
+            first, last = self.first - place, size if self.last is None else self.last - place
+            place += size
+            if self.tokens:
+                tokens = tokens[max(first, 0) : max(last, 0)]
+            elif not first <= 0 < last:
+                tokens = []
+            if tokens:
+                yield tokens, len(tokens) if self.tokens else len(line) + 1
+            if self.last is not None and place >= self.last:
+                return
+
+    def split(self, fraction: float, tokenizer_name: str) -> tuple[Text, Text]:
+        """All but the last fraction of the text, and that: characters are cut anywhere, all else at the end of a line.
+
+        Raises UsageError for a fraction that is none, DataError where a part would be empty."""
+        if not 0 < fraction < 1:
+            raise UsageError(f"expected a fraction of the training text between 0 and 1 for dev, found {fraction}")
+        tokens = tokenizer_name == "characters"
+        size = sum(len(line) + 1 if tokens else 1 for _, line in self.lines())
+        cut = int(size * (1 - fraction))
+        if not 0 < cut < size:
+            raise DataError(f"expected enough text to set {fraction:.0%} aside, found {size} lines", file=self.name)
+        return (
+            Text(self.source, self.encoding, 0, cut, tokens),
+            Text(self.source, self.encoding, cut, None, tokens),
+        )
+
+
+def make_tokenizer(config: TextConfig, text: Text) -> Tokenizer:
+    """The tokenizer that the settings name; subwords are trained on the text."""
+    if config.tokenizer != "subwords":
+        return get_tokenizer(config.tokenizer)
+    from elman.text.subwords import Subwords
+
+    lines = (line for _, line in text.lines())
+    return Subwords.train(islice(lines, text.first, text.last), config.subword_size)
+
+
+def make_vocabulary(config: TextConfig, text: Text, tokenizer: Tokenizer) -> Vocabulary:
+    """<unk>, the end of a line, then the tokens by falling count. Raises DataError for an empty text."""
+    counts: Counter[str] = Counter()
+    for tokens, _ in text.pieces(tokenizer):
+        counts.update(tokens)
+    if not counts:
+        raise DataError("expected text to train on, found none", file=text.name)
+    words = config.tokenizer in ("space", "words")
+    minimum = config.minimum or (2 if words and UNKNOWN not in counts else 1)
+    del counts[END]
+    known = Vocabulary.from_counts(counts, minimum).items
+    return Vocabulary([END, *(item for item in known if item != UNKNOWN)], UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text as ids, END_ID at the end of each line. ids may be mapped from a file, so that no text is too long.
+
+    characters: of the text, one for each end of a line among them
+    digest:     a hash of the ids"""
+
+    ids: np.ndarray[Any, np.dtype[np.int32]]
+    characters: int
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def ends(self) -> int:
+        return int((self.ids == END_ID).sum())
+
+    @property
+    def unknown(self) -> int:
+        return int((self.ids == 0).sum())
+
+    @classmethod
+    def read(cls, text: Text, tokenizer: Tokenizer, vocabulary: Vocabulary, file: Path | None = None) -> Corpus:
+        """Number a text. With `file`, the ids are written there and mapped, and memory stays small.
+
+        Raises DataError for a text without a token, ResourceError where the disk does not take the ids."""
+        digest = hashlib.sha256()
+        characters = count = 0
+        held = array("i")
+        kept: list[bytes] = []
+
+        def put() -> None:
+            nonlocal count
+            data = held.tobytes()
+            digest.update(data)
+            count += len(held)
+            if out is None:
+                kept.append(data)
+            else:
+                with atomic.writing(out_path):
+                    out.write(data)
+            del held[:]
+
+        out, out_path = None, Path() if file is None else file
+        if file is not None:
+            with atomic.writing(file):
+                out = open(file, "wb")  # noqa: SIM115 - closed below
+        try:
+            for tokens, length in text.pieces(tokenizer):
+                held.extend(vocabulary.ids(tokens))
+                characters += length
+                if len(held) > _CHUNK:
+                    put()
+            put()
+        finally:
+            if out is not None:
+                out.close()
+        if not count:
+            raise DataError("expected text, found none", file=text.name)
+        ids = np.frombuffer(b"".join(kept), np.int32) if file is None else np.memmap(file, np.int32, mode="r")
+        return cls(ids, characters, digest.hexdigest())
+
+
+def line_starts(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Where each line begins, and where the last ends: (lines + 1,)."""
+    ends = np.flatnonzero(ids == END_ID) + 1
+    return np.concatenate([[0], ends] if len(ends) and ends[-1] == len(ids) else [[0], ends, [len(ids)]])

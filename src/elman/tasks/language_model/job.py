@@ -1,0 +1,185 @@
+"""Language modelling as the training loop sees it: windows of a stream or batches of lines, a loss, a dev score."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman import __version__
+from elman.recurrent import Packed, detach
+from elman.recurrent.loop import map_state
+from elman.tasks.language_model.config import LanguageModelConfig
+from elman.tasks.language_model.corpus import END_ID, Corpus, line_starts
+from elman.tasks.language_model.network import LanguageModelNetwork
+from elman.tasks.settings import Settings
+from elman.text.batching import batches_by_tokens
+from elman.training import Job
+
+DEV_LANES = 10
+DEV_STEPS = 256
+DEV_TOKENS = 4000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """ids: what is read, targets (rows,): what comes next, in packed order. first: a new pass, from a fresh state."""
+
+    ids: Packed
+    targets: Tensor
+    first: bool
+    steps: int
+
+
+class Lanes:
+    """A stream in `count` lanes side by side, read in windows; nothing is left out: the first lanes may be one longer.
+
+    Every token is predicted once: the first one after the end of a line that stands before the text."""
+
+    def __init__(self, ids: np.ndarray[Any, Any], count: int) -> None:
+        self.ids, self.count = ids, min(count, len(ids))
+        short, longer = divmod(len(ids), self.count)
+        self.lengths = [short + (lane < longer) for lane in range(self.count)]
+        self.starts = np.cumsum([0, *self.lengths[:-1]])
+
+    @property
+    def steps(self) -> int:
+        return self.lengths[0]
+
+    def window(self, start: int, steps: int) -> Batch:
+        """The tokens of steps start, start + 1, ... of each lane."""
+        lengths = [min(max(length - start, 0), steps) for length in self.lengths]
+        sizes = [sum(length > step for length in lengths) for step in range(lengths[0])]
+        pieces = np.full((lengths[0] + 1, self.count), END_ID, np.int64)
+        for lane, (first, length) in enumerate(zip(self.starts + start, lengths, strict=True)):
+            given = self.ids[max(first - 1, 0) : first + length]
+            pieces[lengths[lane] + 1 - len(given) : length + 1, lane] = given
+        if sizes and sizes[-1] == self.count:
+            read, written = pieces[:-1].reshape(-1), pieces[1:].reshape(-1)
+        else:
+            rows = np.arange(self.count) < np.array(sizes)[:, None]
+            read, written = pieces[:-1][rows], pieces[1:][rows]
+        ids = Packed(torch.from_numpy(read.copy()), sizes, lengths, torch.arange(self.count))
+        return Batch(ids, torch.from_numpy(written.copy()), start == 0, lengths[0])
+
+
+def window_lengths(steps: int, bptt: int, source: random.Random) -> list[tuple[int, int]]:
+    """(start, length) of the windows of a pass: bptt, or half of it one time in twenty, with a deviation of 5 (less for
+    short windows), at least 5 (Merity, Keskar and Socher 2018)."""
+    found, start = [], 0
+    while start < steps:
+        mean = bptt if source.random() < 0.95 else bptt / 2
+        length = max(min(5, bptt), round(source.gauss(mean, min(5.0, bptt / 7))))
+        found.append((start, min(length, steps - start)))
+        start += length
+    return found
+
+
+def line_batch(ids: np.ndarray[Any, Any], starts: np.ndarray[Any, Any], chosen: Sequence[int]) -> Batch:
+    """Some lines, each from a fresh state after the end of a line."""
+    lines = [ids[starts[i] : starts[i + 1]].astype(np.int64) for i in chosen]
+    plan = Packed.plan([len(line) for line in lines])
+    read = np.concatenate([np.concatenate([[END_ID], line[:-1]]) for line in lines])
+    order = plan.data.numpy()
+    written = np.concatenate(lines)
+    return Batch(plan.with_data(torch.from_numpy(read[order])), torch.from_numpy(written[order]), True, plan.lengths[0])
+
+
+class LanguageModelJob(Job):
+    """What `elman.training.fit` trains. inputs: what else the run depends on, name -> content."""
+
+    network: LanguageModelNetwork
+
+    def __init__(
+        self,
+        network: LanguageModelNetwork,
+        settings: Settings[LanguageModelConfig],
+        train: Corpus,
+        dev: Corpus | None,
+        inputs: Mapping[str, str],
+    ) -> None:
+        self.network, self.settings, self.train, self.dev, self.inputs = network, settings, train, dev, inputs
+        self.metric = None if dev is None else "log_likelihood"
+        self.lanes = Lanes(train.ids, settings.training.batch_size)
+        self._state: Any = None
+        self._starts = line_starts(train.ids) if settings.model.lines else None
+
+    def fingerprint(self) -> dict[str, str]:
+        parts = {"elman": __version__, "training text": self.train.digest, "settings": repr(self.settings.model)}
+        if self.dev is not None:
+            parts["dev text"] = self.dev.digest
+        return parts | {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.inputs.items()}
+
+    def batches(self, epoch: int) -> Sequence[Batch]:
+        training = self.settings.training
+        seed = training.seed * 1_000_003 + epoch
+        if (starts := self._starts) is not None:
+            groups = batches_by_tokens(np.diff(starts).tolist(), training.batch_tokens, seed)
+            return _Lazy(len(groups), lambda i: line_batch(self.train.ids, starts, groups[i]))
+        windows = window_lengths(self.lanes.steps, training.bptt, random.Random(seed))
+        return _Lazy(len(windows), lambda i: self.lanes.window(*windows[i]))
+
+    def loss(self, batch: Batch) -> tuple[Tensor, int]:
+        """In a stream the state goes on from batch to batch; its gradient stops there."""
+        loss, state = self.network.loss(batch.ids, batch.targets, None if batch.first else self._state)
+        self._state = None if self._starts is not None else detach(state)
+        return loss, len(batch.targets)
+
+    def rate_scale(self, batch: Batch) -> float:
+        """Windows of other lengths than usual move the weights in proportion (Merity, Keskar and Socher 2018)."""
+        return 1.0 if self._starts is not None else batch.steps / self.settings.training.bptt
+
+    def carried(self) -> dict[str, Tensor]:
+        found: list[Tensor] = []
+        if self._state is not None:
+            map_state(lambda value: found.append(value) or value, self._state)  # type: ignore[func-returns-value]
+        return {f"state.{i}": value for i, value in enumerate(found)}
+
+    def carry(self, tensors: Mapping[str, Tensor]) -> None:
+        if tensors:
+            given = iter(tensors[f"state.{i}"] for i in range(len(tensors)))
+            initial = self.network.layers.initial(self.lanes.count, self.network.bias)
+            self._state = map_state(lambda _: next(given), initial)
+
+    def score(self) -> dict[str, float]:
+        """Of the dev text; a stream is read in ten lanes at once, so the start of each lacks what came before."""
+        assert self.dev is not None
+        total = 0.0
+        state: Any = None
+        for batch in self._dev_batches():
+            loss, state = self.network.loss(batch.ids, batch.targets, None if batch.first else state)
+            total += float(loss)
+        mean = total / len(self.dev)
+        return {"log_likelihood": -mean, "perplexity": math.exp(min(mean, 700.0))}
+
+    def _dev_batches(self) -> Sequence[Batch]:
+        assert self.dev is not None
+        ids = self.dev.ids
+        if self._starts is not None:
+            starts = line_starts(ids)
+            groups = batches_by_tokens(np.diff(starts).tolist(), DEV_TOKENS)
+            return _Lazy(len(groups), lambda i: line_batch(ids, starts, groups[i]))
+        lanes = Lanes(ids, DEV_LANES)
+        return _Lazy(-(-lanes.steps // DEV_STEPS), lambda i: lanes.window(i * DEV_STEPS, DEV_STEPS))
+
+
+class _Lazy(Sequence[Batch]):
+    """Batches, each made when it is asked for."""
+
+    def __init__(self, count: int, make: Callable[[int], Batch]) -> None:
+        self.size, self.make = count, make
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, i: int) -> Batch:  # type: ignore[override]
+        if not 0 <= i < self.size:
+            raise IndexError(i)
+        return self.make(i)

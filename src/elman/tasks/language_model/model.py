@@ -1,0 +1,168 @@
+"""`LanguageModel`: train, score, sample and save a recurrent language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elman.layers.softmax import log_probabilities
+from elman.recurrent import Packed, stepper
+from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
+from elman.tasks.language_model.corpus import END, END_ID, line_starts
+from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
+from elman.tasks.language_model.network import LanguageModelNetwork
+from elman.tasks.language_model.sampling import Choice
+from elman.tasks.language_model.texts import Data, Floats, TextModel
+from elman.tasks.model import NetworkModel, opened
+from elman.text.batching import batches_by_tokens
+from elman.training import Progress
+
+STEPS = 1000  # of a stream that are read at once
+
+
+class LanguageModel(TextModel, NetworkModel):
+    """The next token, by a recurrent network over all tokens before it.
+
+        model = LanguageModel(tokenizer="characters", epochs=5).fit("train.txt", "dev.txt", out="my-model")
+        model.evaluate("test.txt").perplexity
+        "".join(model.sample(100, prompt="The ", seed=1))
+
+    A text is a file's path or a list of lines. Settings are those of `LanguageModelConfig` and `LanguageModelTraining`,
+    with the same names and defaults as on the command line.
+    """
+
+    config = LanguageModelConfig
+    training = LanguageModelTraining
+
+    def fit(
+        self,
+        train: Data,
+        dev: Data | float | None = None,
+        *,
+        test: Data | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+        reading: dict[str, Any] | None = None,
+        invocation: dict[str, Any] | None = None,
+    ) -> LanguageModel:
+        """Train; returns self, with the best weights by the dev text's likelihood.
+
+        dev: a text; or the last part of train, as a fraction; or None: the last weights count
+        The other arguments are those of `Tagger.fit`. While it trains, the numbered texts lie in DIR/training, so that
+        a text may be longer than memory. Raises as `Tagger.fit` does."""
+        self.reading = dict(reading or {})
+        with opened(out, resume=resume) as run:
+            texts = self._prepare(train, dev, test)
+            corpora = {
+                part: None if text is None else self.corpus(text, run.training / f"{part}.ids")
+                for part, text in texts.items()
+            }
+            cells = self._cells(self.settings.model.cell)
+            self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
+            inputs = {"cell file": self._source} if self._source else {}
+            vocabulary = {"vocabulary": "\n".join(self.vocabulary.items)}
+            train_ids = corpora.pop("train")
+            assert train_ids is not None
+            job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], {**inputs, **vocabulary})
+            self._train(run, job, corpora, progress, invocation)
+        return self
+
+    @property
+    def carries(self) -> bool:
+        return not self.settings.model.lines
+
+    def start(self) -> Any:
+        return (END_ID, None)
+
+    def read(self, ids: np.ndarray[Any, Any], state: Any) -> tuple[Floats, Any]:
+        network: LanguageModelNetwork = self.network.eval()
+        found = np.empty(len(ids))
+        with torch.inference_mode():
+            if not self.carries:
+                starts = line_starts(ids)
+                for group in batches_by_tokens(np.diff(starts).tolist(), 4 * STEPS):
+                    batch = line_batch(ids, starts, group)
+                    rows = batch.ids.with_data(self._log(network, batch, None)[0]).to_list()
+                    for i, row in zip(group, rows, strict=True):
+                        found[starts[i] : starts[i + 1]] = row
+                return found, state
+            last, carried = state
+            for first in range(0, len(ids), STEPS):
+                piece = np.array(ids[first : first + STEPS], np.int64)
+                before = torch.from_numpy(np.concatenate([[last], piece[:-1]]))
+                layout = Packed(before, [1] * len(piece), [len(piece)], torch.zeros(1, dtype=torch.long))
+                logs, carried = self._log(network, Batch(layout, torch.from_numpy(piece), False, len(piece)), carried)
+                found[first : first + len(piece)] = logs
+                last = int(piece[-1])
+        return found, (last, carried)
+
+    def _log(self, network: LanguageModelNetwork, batch: Batch, state: Any) -> tuple[torch.Tensor, Any]:
+        _, ys, state = network(batch.ids, state)
+        h = network.read_out(ys.data)
+        return log_probabilities(h, network.output_weight, network.bias, batch.targets), state
+
+    def next_distribution(self, context: str = "") -> Floats:
+        """The probability of every token of the vocabulary after the context: (vocabulary,), sums to 1."""
+        one, state = self._one_step(), None
+        for token in [END, *self._tokens(context)]:
+            logits, state = one(self.vocabulary[token], state)
+        return torch.from_numpy(logits).double().softmax(0).numpy()
+
+    def _sample(self, tokens: int, prompt: str, choice: Choice) -> Iterator[str]:
+        context = [END, *self._tokens(prompt)]
+        return self._pieces(self._drawn(tokens, context, choice), begun=context[-1] != END)
+
+    def _drawn(self, tokens: int, context: list[str], choice: Choice) -> Iterator[int]:
+        one, state = self._one_step(), None
+        for token in context[:-1]:
+            _, state = one(self.vocabulary[token], state)
+        last = self.vocabulary[context[-1]]
+        for _ in range(tokens):
+            if last == END_ID and not self.carries:
+                state = None
+            logits, state = one(last, state)
+            logits[0] = -np.inf  # <unk> is no word that one could say
+            last = choice.draw(logits)
+            yield last
+
+    def _tokens(self, text: str) -> list[str]:
+        """The tokens of a text that may have several lines; its last line is not at its end."""
+        lines = text.split("\n")
+        return [token for i, line in enumerate(lines) for token in ([END] if i else []) + self.tokenizer.split(line)]
+
+    def _one_step(self) -> Callable[[int, Any], tuple[np.ndarray[Any, Any], Any]]:
+        """one(id, state) -> scores of the next token (vocabulary,), state: nothing is computed twice."""
+        network: LanguageModelNetwork = self.network.eval()
+        step = stepper(network.layers)
+        table, weight, bias = (t.detach() for t in (network.embedding, network.output_weight, network.bias))
+
+        @torch.no_grad()
+        def one(i: int, state: Any) -> tuple[np.ndarray[Any, Any], Any]:
+            y, state = step(table[i : i + 1], state)
+            return torch.addmv(bias, weight, network.read_out(y)[0]).numpy(), state
+
+        return one
+
+    def _restore(self, path: Path) -> None:
+        super()._restore(path)
+        (cell,) = self._cells(self.settings.model.cell, stored=True)
+        self._network = LanguageModelNetwork(self.settings.model, cell, len(self.vocabulary))
+        self._load_weights(path)
+
+    def describe(self) -> list[str]:
+        model = self.settings.model
+        parameters = sum(p.numel() for p in self.network.parameters())
+        size = model.embedding_size or model.hidden_size
+        projected = 0 if self.network.projection is None else self.network.projection.weight.numel()
+        saved = len(self.vocabulary) * model.hidden_size - projected
+        tied = f", {saved:,} fewer because one matrix reads and writes tokens" if model.tied else ""
+        return [
+            f"A language model of {len(self.vocabulary):,} tokens ({model.tokenizer}), made with [elman]: "
+            f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, over vectors of {size}; {parameters:,} "
+            f"parameters{tied}. {'Each line is read for itself.' if model.lines else 'Lines are one running stream.'}"
+        ]

@@ -1,0 +1,132 @@
+"""`NGramModel`: the n-gram rival of the recurrent language model, as a model of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.errors import ModelError
+from elman.tasks import storage
+from elman.tasks.language_model.config import TEXT_RULES, TextConfig
+from elman.tasks.language_model.corpus import END, END_ID, UNKNOWN
+from elman.tasks.language_model.ngram import HIGHEST, NGram
+from elman.tasks.language_model.sampling import Choice
+from elman.tasks.language_model.texts import Data, Floats, TextModel
+from elman.tasks.model import CountedModel
+from elman.tasks.settings import check_rules
+from elman.training import Progress
+
+
+class NGramConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An n-gram model. Raises UsageError that says what was expected."""
+
+    order: int = 5  # the last word and how many before it
+
+    def __post_init__(self) -> None:
+        check_rules(self, {**TEXT_RULES, "order": (lambda v: 1 <= v <= HIGHEST, f"a whole number from 1 to {HIGHEST}")})
+
+
+class NGramModel(TextModel, CountedModel):
+    """The next token by the last few, modified interpolated Kneser-Ney (Chen and Goodman 1998); lines one by one.
+
+    `ngram` is the model itself, with ARPA in and out. Sentences begin anew, as `lmplz` has it."""
+
+    kind = "ngram"
+    config = NGramConfig
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._ngram: NGram | None = None
+
+    def fit(
+        self,
+        train: Data,
+        dev: Data | float | None = None,
+        *,
+        test: Data | None = None,
+        out: str | Path | None = None,
+        progress: Progress | None = None,
+        reading: dict[str, Any] | None = None,
+    ) -> NGramModel:
+        """Count and estimate; dev and test are only scored. Arguments as for `LanguageModel.fit`."""
+        texts: dict[str, Any] = {}
+
+        def estimate() -> None:
+            texts.update(self._prepare(train, dev, test))
+            text, items = texts.pop("train"), self.vocabulary
+            lines = (tokens[:-1] if tokens[-1] == END else tokens for tokens, _ in text.pieces(self.tokenizer))
+            known = ([token if token in items else UNKNOWN for token in line] for line in lines)
+            self._ngram = NGram.fit(known, self.settings.model.order)
+
+        self._count(out, texts, reading, estimate)
+        return self
+
+    @property
+    def ngram(self) -> NGram:
+        """The tables, `next_distribution`, `save_arpa`."""
+        found: NGram = self._there(self._ngram)
+        return found
+
+    @property
+    def carries(self) -> bool:
+        return False
+
+    def start(self) -> Any:
+        return None
+
+    def read(self, ids: np.ndarray[Any, Any], state: Any) -> tuple[Floats, Any]:
+        return self.ngram.log_probabilities_of(self._table()[np.asarray(ids)]), None
+
+    def _table(self) -> np.ndarray[Any, Any]:
+        """The n-gram model's number of each token."""
+        return self.ngram.ids(self.vocabulary.items)
+
+    def next_distribution(self, context: str = "") -> Floats:
+        """The probability of every token of the vocabulary after a line's beginning: (vocabulary,), sums to 1."""
+        return self.ngram.next_distribution(self.tokenizer.split(context))[self._table()]
+
+    def _sample(self, tokens: int, prompt: str, choice: Choice) -> Iterator[str]:
+        context = self.tokenizer.split(prompt.rpartition("\n")[2])
+        return self._pieces(self._drawn(tokens, context, choice), begun=bool(context))
+
+    def _drawn(self, tokens: int, context: list[str], choice: Choice) -> Iterator[int]:
+        table = self._table()
+        for _ in range(tokens):
+            with np.errstate(divide="ignore"):
+                logits = np.log(self.ngram.next_distribution(context)[table])
+            logits[0] = -np.inf  # <unk> is no word that one could say
+            drawn = choice.draw(logits)
+            context = [] if drawn == END_ID else [*context, self.vocabulary.items[drawn]][-HIGHEST:]
+            yield drawn
+
+    def _weights(self) -> dict[str, Tensor]:
+        tensors, _ = self.ngram.to_tensors()
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in tensors.items()}
+
+    def _write_more(self, path: Path) -> None:
+        super()._write_more(path)
+        storage.write_json(path / "ngram.json", self.ngram.to_tensors()[1], indent=False)
+
+    def _restore(self, path: Path) -> None:
+        super()._restore(path)
+        tensors = {name: value.numpy() for name, value in storage.read_tensors(path / "model.safetensors").items()}
+        config = storage.read_json(path / "ngram.json")
+        if not isinstance(config, dict):
+            raise ModelError(f"{path / 'ngram.json'}: expected the order and the vocabulary, found something else")
+        try:
+            self._ngram = NGram.from_tensors(tensors, config)
+        except ModelError as problem:
+            raise ModelError(f"{path}: {problem}") from problem
+
+    def describe(self) -> list[str]:
+        sizes = ", ".join(f"{len(self._weights()[f'keys.{k}']):,}" for k in range(1, self.ngram.order + 1))
+        return [
+            f"A {self.ngram.order}-gram language model of {len(self.vocabulary):,} tokens "
+            f"({self.settings.model.tokenizer}), made with [elman]: modified interpolated Kneser-Ney, no pruning; "
+            f"n-grams of each order: {sizes}. Each line is read for itself."
+        ]

@@ -1,0 +1,258 @@
+"""What every language model does with texts: numbering, scoring line by line, perplexity, mixtures, samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elman.errors import ModelError, UsageError
+from elman.metrics.perplexity import PerplexityResult, PerplexityScore
+from elman.tasks import storage
+from elman.tasks.language_model.corpus import END, END_ID, Corpus, Text, make_tokenizer, make_vocabulary
+from elman.tasks.language_model.sampling import Choice
+from elman.tasks.model import Model
+from elman.text.tokenizing import Tokenizer, tokenizer_from_json
+from elman.text.vocabulary import Vocabulary
+
+Data = Text | str | Path | Sequence[str]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One line: its tokens with the end of the line last, and the natural log-probability of each."""
+
+    tokens: list[str]
+    log_probabilities: list[float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.log_probabilities)
+
+
+class TextModel(Model):
+    """A model of the task "lm"."""
+
+    task = "lm"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._tokenizer: Tokenizer | None = None
+        self._vocabulary: Vocabulary | None = None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """How it cuts a line."""
+        return self._there(self._tokenizer)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its tokens: <unk>, the end of a line, then by falling count."""
+        return self._there(self._vocabulary)
+
+    def _there(self, value: Any) -> Any:
+        if value is None:
+            raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
+        return value
+
+    @property
+    def carries(self) -> bool:
+        """Whether what came before a line counts for it."""
+        raise NotImplementedError
+
+    def start(self) -> Any:
+        """What is known before the first token, for `read` and `sample`."""
+        raise NotImplementedError
+
+    def read(self, ids: np.ndarray[Any, Any], state: Any) -> tuple[Floats, Any]:
+        """The natural log-probability of each id (tokens,) of whole lines, and what is known after them.
+
+        Without `carries`, each line begins anew."""
+        raise NotImplementedError
+
+    # Texts and numbers
+
+    def _prepare(self, train: Data, dev: Data | float | None, test: Data | None) -> dict[str, Text | None]:
+        """The three texts; tokenizer and vocabulary are made from the first."""
+        text, held = Text.of(train), None
+        if isinstance(dev, float | int):
+            text, held = text.split(float(dev), self.settings.model.tokenizer)
+        elif dev is not None:
+            held = Text.of(dev)
+        self._tokenizer = make_tokenizer(self.settings.model, text)
+        self._vocabulary = make_vocabulary(self.settings.model, text, self._tokenizer)
+        return {"train": text, "dev": held, "test": None if test is None else Text.of(test)}
+
+    def corpus(self, data: Data | Corpus, file: Path | None = None) -> Corpus:
+        """A text as ids."""
+        return data if isinstance(data, Corpus) else Corpus.read(Text.of(data), self.tokenizer, self.vocabulary, file)
+
+    def _ids(self, tokens: Sequence[str]) -> np.ndarray[Any, Any]:
+        return np.array(self.vocabulary.ids(tokens), np.int64)
+
+    # Scores
+
+    def log_probabilities(self, data: Data | Corpus) -> Floats:
+        """The natural log-probability of every token of a text, in order: (tokens,), ends of lines among them."""
+        found, _ = self.read(self.corpus(data).ids, self.start())
+        return found
+
+    def evaluate(self, data: Data | Corpus, *, ngram: TextModel | None = None, weight: float = 0.5) -> PerplexityResult:
+        """Perplexity of a text: a path, or lines. ngram: a model to mix with, `weight` being this model's share.
+
+        Raises UsageError where the other model has another vocabulary, DataError for a file that cannot be read."""
+        corpus = self.corpus(data)
+        logs = self.log_probabilities(corpus)
+        if ngram is not None:
+            logs = mixed(logs, ngram.log_probabilities(self._translated(corpus, ngram)), weight)
+        context = ("stream" if self.carries else "lines") + ("" if ngram is None else f"+ngram:{weight:.3g}")
+        total = PerplexityScore(self.settings.model.tokenizer, context)
+        total.add(float(logs.sum()), len(corpus), corpus.ends, corpus.unknown, corpus.characters)
+        return total.result()
+
+    def tune_weight(self, data: Data, ngram: TextModel) -> float:
+        """The share of this model in a mixture that makes a text (dev data!) most likely, by EM (Jelinek 1980)."""
+        corpus = self.corpus(data)
+        mine, other = self.log_probabilities(corpus), ngram.log_probabilities(self._translated(corpus, ngram))
+        weight = 0.5
+        for _ in range(100):
+            share = float(np.exp(mine + math.log(weight) - mixed(mine, other, weight)).mean())
+            if abs(share - weight) < 1e-6:
+                break
+            weight = min(max(share, 1e-6), 1 - 1e-6)
+        return weight
+
+    def _translated(self, corpus: Corpus, other: TextModel) -> Corpus:
+        if set(other.vocabulary.items) != set(self.vocabulary.items):
+            raise UsageError(
+                "expected two models of one vocabulary, found two: a mixture would be no distribution; train both on "
+                "the same text with the same tokenizer"
+            )
+        table = np.array([other.vocabulary[item] for item in self.vocabulary.items], np.int64)
+        return Corpus(table[corpus.ids], corpus.characters, corpus.digest)
+
+    def score(self, lines: Iterable[str], *, tokens_at_once: int = 4000) -> Iterator[Scored]:
+        """Each line's tokens with their log-probabilities, as the lines come, at constant memory."""
+        state, batch, size = self.start(), [], 0
+        for line in lines:
+            batch.append([*self.tokenizer.split(line), END])
+            size += len(batch[-1])
+            if size >= tokens_at_once:
+                scored, state = self.score_batch(batch, state)
+                yield from scored
+                batch, size = [], 0
+        if batch:
+            yield from self.score_batch(batch, state)[0]
+
+    def score_batch(self, lines: Sequence[Sequence[str]], state: Any) -> tuple[list[Scored], Any]:
+        """Lines as tokens, END behind each -> their scores, and what is known after them."""
+        logs, state = self.read(self._ids([token for line in lines for token in line]), state)
+        cut = np.cumsum([0, *(len(line) for line in lines)])
+        return [Scored(list(x), logs[a:b].tolist()) for x, a, b in zip(lines, cut, cut[1:], strict=False)], state
+
+    def evaluate_lines(self, data: Data) -> Floats:
+        """(lines, 2): the negative log-likelihood and the tokens of each line, for statistics over lines."""
+        corpus = self.corpus(data)
+        ends = np.flatnonzero(corpus.ids == END_ID)
+        bounds = np.append(ends + 1, len(corpus)) if not len(ends) or ends[-1] + 1 < len(corpus) else ends + 1
+        starts = np.append(0, bounds[:-1])
+        return np.stack([np.add.reduceat(-self.log_probabilities(corpus), starts), bounds - starts], 1)
+
+    # Samples
+
+    def sample(
+        self,
+        tokens: int = 100,
+        *,
+        prompt: str = "",
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Tokens drawn one by one, as text that can be put together as it comes, at constant memory.
+
+        temperature: 0 takes the likeliest token; top_k, top_p: draw only among the k likeliest, or among the likeliest
+        that make up the share p (Holtzman et al. 2020); <unk> is never drawn. seed: the same one gives the same text.
+        Raises UsageError for values out of range."""
+        choice = Choice(temperature, top_k, top_p, seed)
+        if tokens < 0:
+            raise UsageError(f"expected 0 tokens or more, found {tokens}")
+        return self._sample(tokens, prompt, choice)
+
+    def _sample(self, tokens: int, prompt: str, choice: Choice) -> Iterator[str]:
+        raise NotImplementedError
+
+    def _pieces(self, ids: Iterable[int], begun: bool) -> Iterator[str]:
+        """Drawn ids as text; begun: something stands before them on their line."""
+        between = " " if self.settings.model.tokenizer in ("space", "words") else ""
+        if self.settings.model.tokenizer == "subwords":
+            yield from self._subwords(ids)
+            return
+        for i in ids:
+            if i == END_ID:
+                yield "\n"
+            else:
+                yield (between if begun else "") + self.vocabulary.items[i]
+            begun = i != END_ID
+
+    def _subwords(self, ids: Iterable[int]) -> Iterator[str]:
+        """Bytes of one character may be several subwords: a piece comes when it is whole."""
+        held: list[str] = []
+        for i in ids:
+            if i == END_ID:
+                yield self.tokenizer.join(held) + "\n"
+                held = []
+                continue
+            held.append(self.vocabulary.items[i])
+            if "�" not in (text := self.tokenizer.join(held)):
+                yield text
+                held = []
+        if held:
+            yield self.tokenizer.join(held)
+
+    # The model folder
+
+    def vocabulary_files(self) -> dict[str, Vocabulary | None]:
+        return {"vocabulary": self.vocabulary}
+
+    def _write_more(self, path: Path) -> None:
+        storage.write_json(path / "tokenizer.json", self.tokenizer.to_json(), indent=False)
+
+    def _restore(self, path: Path) -> None:
+        self._vocabulary = storage.read_vocabulary(path / "vocabulary.json")
+        if self._vocabulary.items[1:2] != [END] or self._vocabulary.unknown is None:
+            raise ModelError(f"{path / 'vocabulary.json'}: expected <unk> and {END} first; restore the file")
+        try:
+            self._tokenizer = tokenizer_from_json(storage.read_json(path / "tokenizer.json"))
+        except ModelError as problem:
+            raise ModelError(f"{path / 'tokenizer.json'}: {problem}") from problem
+
+    @staticmethod
+    def score_rows(result: Any) -> list[tuple[str, str]]:
+        return [
+            (name.replace("_", " "), "-" if result[name] is None else f"{result[name]:.{digits}f}")
+            for name, digits in (("perplexity", 2), ("bits_per_character", 4), ("loss", 4), ("tokens", 0))
+        ]
+
+    def usage(self, name: str) -> list[str]:
+        return [
+            "import elman",
+            "",
+            f'model = elman.load("{name}"' + (", allow_code=True)" if self._source else ")"),
+            'print(model.evaluate("test.txt").perplexity)',
+            'print("".join(model.sample(200, seed=1)))',
+        ]
+
+
+def mixed(mine: Floats, other: Floats, weight: float) -> Floats:
+    """log(weight exp(mine) + (1 - weight) exp(other)). Raises UsageError for a weight outside 0 to 1."""
+    if not 0 <= weight <= 1:
+        raise UsageError(f"expected a weight from 0 to 1, found {weight}")
+    with np.errstate(divide="ignore"):
+        return np.logaddexp(mine + np.log(weight), other + np.log1p(-weight))
