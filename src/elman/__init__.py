@@ -22,18 +22,25 @@ if TYPE_CHECKING:
     from elman.recurrent.stepper import stepper
     from elman.recurrent.torch_modules import from_torch, to_torch
     from elman.recurrent.unroll import unroll
+    from elman.tasks.classification.classifier import Classifier
+    from elman.tasks.language_model.model import LanguageModel
     from elman.tasks.load import load
     from elman.tasks.tagging.tagger import Tagger
     from elman.text import Sentence, read
+    from elman.text.example import Example
+    from elman.text.labelled import read_examples
 
 __version__ = "0.1.0"
 
 # Name -> module, imported when the name is first used: `import elman` and `elman --help` must not wait for torch.
 _EXPORTS = {
     "Cell": "elman.recurrent.cell",
+    "Classifier": "elman.tasks.classification.classifier",
     "DataError": "elman.errors",
     "ElmanError": "elman.errors",
+    "Example": "elman.text.example",
     "Interrupted": "elman.errors",
+    "LanguageModel": "elman.tasks.language_model.model",
     "ModelError": "elman.errors",
     "ResourceError": "elman.errors",
     "Sentence": "elman.text",
@@ -44,6 +51,7 @@ _EXPORTS = {
     "gate": "elman.recurrent.cell",
     "load": "elman.tasks.load",
     "read": "elman.text",
+    "read_examples": "elman.text.labelled",
     "stepper": "elman.recurrent.stepper",
     "to_torch": "elman.recurrent.torch_modules",
     "unroll": "elman.recurrent.unroll",
@@ -54,9 +62,12 @@ _EXPORTS = {
 
 __all__ = [
     "Cell",
+    "Classifier",
     "DataError",
     "ElmanError",
+    "Example",
     "Interrupted",
+    "LanguageModel",
     "ModelError",
     "ResourceError",
     "Sentence",
@@ -69,6 +80,7 @@ __all__ = [
     "gate",
     "load",
     "read",
+    "read_examples",
     "stepper",
     "to_torch",
     "unroll",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,8 @@ from elman.cli.options import (
     word_column_option,
 )
 from elman.cli.output import emit_json, heading, percent, table
-from elman.errors import DataError
+from elman.cli.texts import refuse, texts_options
+from elman.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from elman.text.report import Report
@@ -24,22 +25,39 @@ if TYPE_CHECKING:
 
 @click.command("check", short_help="Look through files before training.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--task",
+    type=click.Choice(("tag", "classify", "lm")),
+    default="tag",
+    help="What they are for: words with tags, texts with labels, or text for a language model (default tag).",
+)
 @format_option("Of all the files (default: by the suffix of each; columns where it says nothing).")
 @column_option()
 @word_column_option
 @click.option("--scheme", type=click.Choice(SCHEMES), help="The tag scheme to expect (default: found out).")
+@texts_options
+@click.option("--several", is_flag=True, help="Texts: any number of labels each.")
+@click.option(
+    "--tokenizer",
+    type=click.Choice(("space", "words", "characters")),
+    help="Language models: how lines are cut (default space).",
+)
 @encoding_option
 @json_option
 @click.pass_context
 def check(
     context: click.Context,
     files: tuple[str, ...],
+    task: str,
     format_name: str | None,
     column: str | None,
     word_column: int | None,
     scheme: str | None,
+    several: bool,
+    tokenizer: str | None,
     encoding: str | None,
     as_json: bool,
+    **texts: Any,
 ) -> None:
     """Look through files before training: counts, lengths, tags, unknown words, duplicates, and every problem.
 
@@ -50,7 +68,34 @@ def check(
     \b
     elman check train.conllu dev.conllu test.conllu
     elman check ner.tsv --column 4
+    elman check --task lm train.txt valid.txt
+    elman check --task classify train.csv test.csv --text-column body --label-column stars
     """
+    if task == "classify":
+        from elman.cli.check_classify import check_classify
+
+        if column is not None or word_column is not None or scheme is not None:
+            raise UsageError("--column, --word-column and --scheme are for files of tags; see --task")
+        if not check_classify(files, format_name, encoding, {**texts, "several": several}, as_json):
+            context.exit(DataError.exit_code)
+        return
+    refuse(texts | {"several": several or None}, task)
+    if task == "lm":
+        from elman.cli.check_lm import check_lm
+
+        for name, value in (
+            ("format", format_name),
+            ("column", column),
+            ("word-column", word_column),
+            ("scheme", scheme),
+        ):
+            if value is not None:
+                raise UsageError(f"--{name} is for files of tags; see --task")
+        if not check_lm(files, encoding, tokenizer or "space", as_json):
+            context.exit(DataError.exit_code)
+        return
+    if tokenizer is not None:
+        raise UsageError("--tokenizer is for language models; see --task")
     from elman.text.check import check as look_through
 
     options = {} if word_column is None else {"word": word_column}

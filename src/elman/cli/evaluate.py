@@ -18,6 +18,7 @@ from elman.cli.options import (
     word_column_option,
 )
 from elman.cli.output import emit_json, note
+from elman.cli.texts import refuse, texts_options
 from elman.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -34,11 +35,15 @@ if TYPE_CHECKING:
 @column_option()
 @click.option("--predicted-column", metavar="NAME|N", help="Where the tags of PREDICTED are, if not in --column.")
 @word_column_option
+@texts_options
 @click.option(
     "--scheme",
     type=click.Choice([*SCHEMES, "none"]),
     help="How tags mark entities (default: that of the model, or what the gold tags show).",
 )
+@click.option("--interpolate", metavar="DIR", help="Language models: mix with the n-gram model in DIR.")
+@click.option("--weight", type=click.FloatRange(0, 1), metavar="X", help="The first model's share (default 0.5).")
+@click.option("--tune", metavar="FILE", help="Choose the share that makes this text likeliest: dev text, not FILE.")
 @encoding_option
 @threads_option
 @allow_code_option
@@ -51,15 +56,20 @@ def evaluate(
     predicted_column: str | None,
     word_column: int | None,
     scheme: str | None,
+    interpolate: str | None,
+    weight: float | None,
+    tune: str | None,
     encoding: str | None,
     threads: int | None,
     allow_code: bool,
     as_json: bool,
+    **texts: Any,
 ) -> None:
     """Score a model on a file with gold tags, or a file of predicted tags against one of gold tags.
 
     \b
     elman eval my-tagger test.conllu
+    elman eval my-classifier test.csv
     elman eval gold.tsv predicted.tsv
     elman eval both.tsv both.tsv --column 2 --predicted-column 3
 
@@ -72,11 +82,32 @@ def evaluate(
     from elman.cli.reading import Asked
 
     asked = Asked(format_name, column, word_column, encoding)
+    mixture: dict[str, Any] = {"interpolate": interpolate, "weight": weight, "tune": tune}
     if Path(model_or_gold).is_dir():
+        from elman.cli.models import read_config
+
+        task = read_config(Path(model_or_gold))["task"]
+        if task == "lm":
+            from elman.cli.evaluate_lm import evaluate_lm
+
+            evaluate_lm(Path(model_or_gold), file, encoding, threads, allow_code, as_json, **mixture)
+            return
+        if any(value is not None for value in mixture.values()):
+            raise UsageError(f"--interpolate, --weight and --tune are for language models; this is one of {task}")
+        if task == "classify":
+            from elman.cli.evaluate_classify import evaluate_classify
+
+            if any(value is not None for value in (column, predicted_column, word_column, scheme)):
+                raise UsageError("--column, --predicted-column, --word-column and --scheme are for taggers")
+            folder = Path(model_or_gold)
+            evaluate_classify(folder, file, format_name, encoding, texts, threads, allow_code, as_json)
+            return
+        refuse(texts, task)
         if predicted_column is not None:
             raise UsageError("--predicted-column is for two files; here a model gives the tags")
         answer = _model(Path(model_or_gold), file, asked, scheme, threads, allow_code)
     else:
+        refuse(texts, "tag")
         answer = _files(model_or_gold, file, asked, predicted_column or column, scheme)
     if as_json:
         emit_json(answer)
@@ -89,13 +120,13 @@ def evaluate(
 def _model(
     folder: Path, file: str, asked: Asked, scheme: str | None, threads: int | None, allow_code: bool
 ) -> dict[str, Any]:
-    from elman.cli.models import load_tagger, read_config
+    from elman.cli.models import load_model, read_config
     from elman.cli.reading import tagged
     from elman.text import read
 
     how = tagged(file, asked, read_config(folder)["reading"])
     sentences = read(file, how.format, encoding=how.encoding)
-    tagger = load_tagger(folder, allow_code=allow_code)
+    tagger = load_model(folder, "tag", allow_code=allow_code)
     if threads is not None:
         import torch
 

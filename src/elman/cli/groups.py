@@ -55,7 +55,7 @@ class SectionedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):  # newer clicks give arguments records too
                 sections.setdefault(getattr(param, "section", "Options"), []).append(record)
         for name, rows in sections.items():
             with formatter.section(name):

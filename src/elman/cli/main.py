@@ -14,14 +14,18 @@ import click
 
 from elman import __version__
 from elman.cli.groups import LazyGroup
-from elman.errors import ElmanError, Interrupted, ResourceError, SlowPath
+from elman.errors import ElmanError, Interrupted, Notice, ResourceError
 
 # Name -> where its command is, imported when it is asked for.
 COMMANDS = {
     "check": "elman.cli.check:check",
     "train": "elman.cli.train:train",
     "eval": "elman.cli.evaluate:evaluate",
+    "compare": "elman.cli.compare:compare",
     "predict": "elman.cli.predict:predict",
+    "score": "elman.cli.score:score",
+    "sample": "elman.cli.sample:sample",
+    "encode": "elman.cli.encode:encode",
     "info": "elman.cli.info:info",
     "demo": "elman.cli.demo:demo",
     "data": "elman.cli.data:data",
@@ -77,7 +81,7 @@ def _prepare_warnings() -> None:
     show = warnings.showwarning
 
     def note(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
-        if issubclass(category, SlowPath):
+        if issubclass(category, Notice):
             print(f"note: {message}", file=sys.stderr, flush=True)
         else:
             show(message, category, *place, **rest)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elman.cli.output import note, shell
-from elman.errors import ModelError
-
-if TYPE_CHECKING:
-    from elman.tasks.tagging.tagger import Tagger
+from elman.errors import ModelError, UsageError
 
 
 def read_json(path: Path) -> Any:
@@ -39,13 +36,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+COMMANDS = {
+    "tag": "use elman predict or elman eval",
+    "classify": "use elman predict, elman eval or elman encode",
+    "lm": "use elman score, elman sample or elman eval",
+}
+
+
 def unfinished(folder: Path) -> bool:
     """Whether a training in the folder waits to be resumed."""
     return (folder / "training").is_dir()
 
 
-def load_tagger(folder: Path, *, allow_code: bool) -> Tagger:
-    """The tagger in a folder. Raises ModelError; says on standard error when its training is not finished."""
+def load_model(folder: Path, task: str, *, allow_code: bool) -> Any:
+    """The model in a folder, of this task. Raises ModelError; says on standard error when its training is not finished.
+
+    Raises UsageError, naming the commands that fit, for a model of another task."""
+    found = read_config(folder)["task"]
+    if found != task:
+        raise UsageError(
+            f"{folder}: expected a model of the task {task}, found one of {found}; {COMMANDS.get(found, '')}"
+        )
     if unfinished(folder):
         go_on = f"elman train --resume {shell(folder)}"
         if not (folder / "model.safetensors").exists():
@@ -53,5 +64,4 @@ def load_tagger(folder: Path, *, allow_code: bool) -> Tagger:
         note(f"elman: {folder}: training is not finished, the best weights so far are used; go on with it: {go_on}")
     from elman.tasks.load import load
 
-    tagger: Tagger = load(folder, allow_code=allow_code)
-    return tagger
+    return load(folder, allow_code=allow_code)

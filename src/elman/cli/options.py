@@ -11,6 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # The keys of elman.text.FORMATS, which help must not wait for; a test holds the two together.
 FORMATS = ("conllu", "columns", "text", "jsonl")
+TEXT_FORMATS = ("csv", "tsv", "jsonl", "label", "fasttext", "text")  # and those of EXAMPLE_FORMATS
 SCHEMES = ("io", "iob1", "iob2", "bioes")
 
 
@@ -19,7 +20,8 @@ def json_option(function: F) -> F:
 
 
 def format_option(help: str) -> Callable[[F], F]:
-    return click.option("--format", "format_name", type=click.Choice(FORMATS), help=help)
+    known = list(dict.fromkeys((*FORMATS, *TEXT_FORMATS)))
+    return click.option("--format", "format_name", type=click.Choice(known), help=help)
 
 
 def column_option(

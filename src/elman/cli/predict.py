@@ -1,4 +1,4 @@
-"""`elman predict`: tag a file, or what comes from standard input."""
+"""`elman predict`: tag or classify a file, or what comes from standard input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,7 @@ from elman.cli.options import (
     word_column_option,
 )
 from elman.cli.output import note
+from elman.cli.texts import refuse, texts_options
 from elman.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ BATCH_WORDS = 4000
 _COMMENT = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b")
 
 
-@click.command("predict", short_help="Tag a file or standard input.")
+@click.command("predict", short_help="Tag or classify a file or standard input.")
 @click.argument("model", metavar="DIR")
 @click.argument("file", metavar="[FILE|-]", default="-")
 @format_option(
@@ -38,6 +39,7 @@ _COMMENT = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b")
 )
 @column_option("Which column takes the tags, if not that of the training data; see `elman train tag --help`.")
 @word_column_option
+@texts_options
 @click.option("--output", "-o", metavar="FILE", default="-", help="Write there, packed if it ends in .gz.")
 @click.option("--probabilities", "-p", is_flag=True, help="How sure the model is of each tag: see above.")
 @click.option("--nbest", type=click.IntRange(min=1), metavar="N", help="The N best tag sequences (jsonl only).")
@@ -56,8 +58,9 @@ def predict(
     encoding: str | None,
     threads: int | None,
     allow_code: bool,
+    **texts: Any,
 ) -> None:
-    """Tag a file; without FILE or with -, standard input. The same format comes out as goes in.
+    """Tag a file, or label its texts; without FILE or with -, standard input. The same format comes out as goes in.
 
     All other columns, keys and comments are kept, byte for byte; only the tags change. Answers come as soon as their
     input is there, so elman can stand in a pipe.
@@ -68,6 +71,18 @@ def predict(
     columns  the same; a file that lacks the column gets it as its last; probabilities are one more column
     jsonl    {"words": [...]} or {"text": "..."}; gets the keys "tags", "probabilities", "nbest"
 
+    With a classifier:
+
+    \b
+    text     one text a line; comes out as label, TAB, probability; -p adds LABEL=probability for every label
+    csv, tsv get the columns predicted and probability; -p adds p(LABEL) for every label
+    jsonl    gets the keys "predicted", "probability"; -p adds "probabilities"
+    label, fasttext   come out as text does; labels that are there are not looked at
+
+    \b
+    echo 'a wonderful film' | elman predict my-classifier
+    elman predict my-classifier reviews.csv --text-column body > labelled.csv
+
     \b
     echo 'Ada lives in London' | elman predict my-tagger
     elman predict my-tagger new.conllu > tagged.conllu
@@ -76,27 +91,35 @@ def predict(
     from pathlib import Path
 
     from elman.cli.answers import write
-    from elman.cli.models import load_tagger, read_config
+    from elman.cli.models import load_model, read_config
     from elman.cli.reading import Asked, untagged
     from elman.cli.stream import batches
     from elman.text.files import open_output
 
+    if read_config(Path(model))["task"] == "classify":
+        from elman.cli.predict_classify import predict_classify
+
+        if column is not None or word_column is not None or nbest is not None:
+            raise UsageError("--column, --word-column and --nbest are for taggers; this model is a classifier")
+        predict_classify(Path(model), file, format_name, encoding, texts, output, probabilities, threads, allow_code)
+        return
+    refuse(texts, "tag")
     asked = Asked(format_name, column, word_column, encoding)
     how = untagged(file, asked, read_config(Path(model))["reading"])
     if nbest is not None and how.format.name != "jsonl":
         raise UsageError(f"--nbest has a place only in JSON lines; the format here is {how.format.name}")
     if output != "-" and file != "-" and os.path.exists(output) and os.path.samefile(file, output):
         raise UsageError(f"--output {output}: expected another file than the input, which it would destroy")
-    tagger = load_tagger(Path(model), allow_code=allow_code)
+    tagger = load_model(Path(model), "tag", allow_code=allow_code)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
     if file == "-" and sys.stdin is not None and sys.stdin.isatty():
         note(f"elman: reading {how.format.name} from the terminal; Ctrl-D ends it")
-    notice = _Notice(tagger.settings.model.char_size > 0)
+    notice = _Notice(tagger.longest_word)
     with open_output(output) as out:
-        for batch in batches(_sentences(file, how, guessed=format_name is None), BATCH_WORDS):
+        for batch in batches(_sentences(file, how, guessed=format_name is None), BATCH_WORDS, len):
             notice.look_at(batch)
             answers = tagger.predict(batch, probabilities=probabilities, nbest=nbest or 0)
             for sentence, answer in zip(batch, answers, strict=True):
@@ -133,15 +156,13 @@ def _require_text(sentence: Sentence) -> None:
 
 
 class _Notice:
-    """Says once that a word is longer than the character encoder reads."""
+    """Says once that a word is longer than the model reads; `longest` None: it reads all of them."""
 
-    def __init__(self, characters: bool) -> None:
-        from elman.layers.characters import LONGEST
-
-        self.longest, self.waiting = LONGEST, characters
+    def __init__(self, longest: int | None) -> None:
+        self.longest = longest
 
     def look_at(self, batch: list[Sentence]) -> None:
-        if not self.waiting:
+        if self.longest is None:
             return
         for sentence in batch:
             for word, line in zip(sentence.words, sentence.lines, strict=True):
@@ -151,5 +172,5 @@ class _Notice:
                         f"elman: {sentence.file}:{line}: a word of {len(word)} characters; of words longer than "
                         f"{self.longest} the first and last {half} are read (said once)"
                     )
-                    self.waiting = False
+                    self.longest = None
                     return

@@ -20,12 +20,31 @@ def _tag_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]
             yield f"{mode}_{score}", found[score]
 
 
-_SCORES: dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, float | None]]]] = {"tag": _tag_scores}
+def class_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The scores of a classifier that come first, as fractions; undefined ones are left out. With one label a text the
+    micro-averaged F1 is the accuracy, and is left out too."""
+    for name in ("accuracy", "macro_f1", "micro_f1", "expected_calibration_error"):
+        if result[name] is not None and (name != "micro_f1" or result["confusion"] is None):
+            yield name, result[name]
+
+
+def _lm_scores(result: Mapping[str, Any]) -> dict[str, str]:
+    shown = {"perplexity": "{:.2f}", "bits_per_character": "{:.4f}", "loss": "{:.4f}"}
+    counts = ("tokens", "ends", "unknown", "characters")
+    scores = {name: "-" if result[name] is None else form.format(result[name]) for name, form in shown.items()}
+    return scores | {name: f"{result[name]:,}" for name in counts}
+
+
+_SCORES: dict[str, Callable[[Mapping[str, Any]], dict[str, str]]] = {
+    "tag": lambda result: {name: percent(value) for name, value in _tag_scores(result)},
+    "classify": lambda result: {name: percent(value) for name, value in class_scores(result)},
+    "lm": _lm_scores,
+}
 
 
 def main_scores(task: str, result: Mapping[str, Any]) -> dict[str, str]:
     """The scores that come first, by name, as they are shown."""
-    return {name: percent(value) for name, value in _SCORES[task](result)}
+    return _SCORES[task](result)
 
 
 def print_summary(task: str, results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -69,3 +88,38 @@ def _matches(what: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
             for name, row in ranked
         ],
     )
+
+
+def print_classes(result: Mapping[str, Any]) -> None:
+    """Everything of one result of a classifier: main scores, labels, confusions, reliability."""
+    of = result["examples"]
+    rows = []
+    for name, value in class_scores(result):
+        counted = name == "accuracy"
+        counts = [str(of["correct"]), str(of["total"])] if counted else ["", ""]
+        rows.append([name, percent(value), *counts])
+    table(["score", "%", "correct", "total"], rows)
+    if result["negative_log_likelihood"] is not None:
+        print(f"negative log-likelihood {result['negative_log_likelihood']:.4f} nats")
+    if result["unknown"]:
+        print(f"{result['unknown']} texts have a label that the model does not know")
+    heading("labels")
+    _matches("label", result["labels"])
+    names = list(result["labels"])
+    if result["confusion"] is not None:
+        heading("confusions: rows are the right labels, columns those given")
+        table(["", *names], [[name, *map(str, row)] for name, row in zip(names, result["confusion"], strict=True)])
+    if result["bins"]:
+        heading("reliability")
+        spans = [
+            [
+                f"{row['lower']:.2f}-{row['upper']:.2f}",
+                str(row["count"]),
+                percent(row["confidence"]),
+                percent(row["accuracy"]),
+            ]
+            for row in result["bins"]
+            if row["count"]
+        ]
+        table(["probability", "texts", "confidence", "accuracy"], spans)
+    print(f"\n{result['signature']}")

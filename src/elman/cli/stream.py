@@ -1,70 +1,73 @@
-"""Sentences in batches: at once when they come slowly, many at a time when they come fast."""
+"""Sentences or lines in batches: at once when they come slowly, many at a time when they come fast."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, Queue
+from typing import Any, NamedTuple, TypeVar
 
-from elman.text import Sentence
+WAITING = 4000  # items that are read ahead
+T = TypeVar("T")
 
-WAITING = 4000  # sentences that are read ahead
+
+class _End(NamedTuple):
+    """What comes after the last item: what went wrong, or None."""
+
+    problem: BaseException | None
 
 
-def batches(sentences: Iterator[Sentence], words: int) -> Iterator[list[Sentence]]:
-    """What is there, at least one sentence and about `words` words at most, read by a thread.
+def batches(items: Iterator[T], budget: int, size: Callable[[T], int]) -> Iterator[list[T]]:
+    """What is there, at least one item and about `budget` of their sizes at most, read by a thread.
 
-    An exception of the reader comes after all the sentences before it.
+    An exception of the reader comes after all the items before it.
     """
-    queue: Queue[Sentence | BaseException | None] = Queue(WAITING)
+    queue: Queue[Any] = Queue(WAITING)
     closed = threading.Event()
 
     def read() -> None:
         end: BaseException | None = None
         try:
-            for sentence in sentences:
-                queue.put(sentence)
+            for item in items:
+                queue.put(item)
                 if closed.is_set():
                     return
         except BaseException as problem:  # handed on, whatever it is
             end = problem
-        queue.put(end)
+        queue.put(_End(end))
 
     threading.Thread(target=read, name="reader", daemon=True).start()
     try:
         while True:
-            batch, over, end = _take(queue, words)
+            batch, end = _take(queue, budget, size)
             if batch:
                 yield batch
             if end is not None:
-                raise end
-            if over:
+                if end.problem is not None:
+                    raise end.problem
                 return
     finally:
         closed.set()
         _drain(queue)
 
 
-def _take(
-    queue: Queue[Sentence | BaseException | None], words: int
-) -> tuple[list[Sentence], bool, BaseException | None]:
-    """Wait for one, then take what is there: (sentences, whether that was all, what went wrong after them)."""
-    batch: list[Sentence] = []
+def _take(queue: Queue[Any], budget: int, size: Callable[[Any], int]) -> tuple[list[Any], _End | None]:
+    """Wait for one, then take what is there: items, and the end if it has come."""
+    batch: list[Any] = []
     item = queue.get()
-    while True:
-        if not isinstance(item, Sentence):
-            return batch, True, item
+    while not isinstance(item, _End):
         batch.append(item)
-        words -= len(item)
-        if words <= 0:
-            return batch, False, None
+        budget -= size(item)
+        if budget <= 0:
+            return batch, None
         try:
             item = queue.get_nowait()
         except Empty:
-            return batch, False, None
+            return batch, None
+    return batch, item
 
 
-def _drain(queue: Queue[Sentence | BaseException | None]) -> None:
+def _drain(queue: Queue[Any]) -> None:
     """Make room, so that a reader that waits for it goes on and sees that it may stop."""
     while True:
         try:

@@ -10,7 +10,11 @@ import click
 from elman.cli.groups import LazyGroup
 from elman.errors import nearest
 
-TASKS = {"tag": "elman.cli.train_tag:tag"}
+TASKS = {
+    "tag": "elman.cli.train_tag:tag",
+    "classify": "elman.cli.train_classify:classify",
+    "lm": "elman.cli.train_lm:lm",
+}
 
 
 def defaults_of(task: str, model: str) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def train(context: click.Context) -> None:
 
     \b
     elman train tag --train train.conllu --dev dev.conllu --out my-tagger
+    elman train classify --train train.csv --dev 10% --out my-classifier
     elman train --resume my-tagger
     """
     if context.invoked_subcommand is None:

@@ -59,7 +59,37 @@ DATA = (
     OUT,
     Setting("init", "--init", "text", None, "another model folder to start from"),
 )
-RIVALS: dict[str, tuple[Setting, ...]] = {}
+_SCHEME = next(s for s in NETWORK if s.key == "scheme")
+_OF_WINDOW = ("hidden_size", "crf", "scheme", "word_size", "vectors", "dropout", "word_dropout", "unknown")
+_DECODING = Setting(
+    "decoding",
+    "--decoding",
+    ("viterbi", "posterior"),
+    "viterbi",
+    "of hmm and trigram: the best sequence of tags, or the best tag at each place",
+)
+RIVALS: dict[str, tuple[Setting, ...]] = {
+    "majority": (_SCHEME,),
+    "hmm": (
+        _SCHEME,
+        _DECODING,
+        Setting("smoothing", "--smoothing", "float", 0.001, "of hmm: added to every count"),
+    ),
+    "trigram": (_SCHEME, _DECODING),
+    "window": (
+        Setting("context", "--context", "int", 2, "of window: neighbouring words on either side"),
+        Setting("affix", "--affix", "int", 4, "of window: characters at either end of a word"),
+        Setting("affix_size", "--affix-size", "int", 24, "of window: size of their vectors; 0: no characters"),
+        *(s for s in NETWORK if s.key in _OF_WINDOW),
+        *TRAINING,
+    ),
+    "crf": (
+        _SCHEME,
+        Setting("c1", "--c1", "float", 0.1, "of crf: penalty of the sizes of the weights"),
+        Setting("c2", "--c2", "float", 0.01, "of crf: penalty of their squares"),
+        Setting("max_iterations", "--max-iterations", "int", 100, "of crf: steps of L-BFGS at most"),
+    ),
+}
 
 
 class Tagging:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import click
 
-from elman.cli import run_file
+from elman.cli import folds, run_file
 from elman.cli.groups import SectionedCommand, SectionOption
 from elman.cli.output import emit_json, note, shell, size
 from elman.cli.settings import Table
@@ -85,7 +85,10 @@ def command(door: Door) -> click.Command:
                     raise UsageError(f"--{key} is missing: elman train {door.task} --train FILE [--dev FILE] --out DIR")
             out = Path(given["out"])
             metrics = _train(door, out, given, None, allow_code, quiet)
-        _report(door, out, metrics, as_json, quiet)
+        if metrics is None:
+            folds.report(out, as_json, quiet)
+        else:
+            _report(door, out, metrics, as_json, quiet)
 
     params: list[click.Parameter] = [*door.table.click_options()]
     if not any(setting.key == "init" for setting in door.table.data):
@@ -96,7 +99,7 @@ def command(door: Door) -> click.Command:
     return SectionedCommand(door.task, callback=run, params=[*params, *_run_options()], help=door.help)
 
 
-def _resume(door: Door, folder: Path, given: Mapping[str, Any], allow_code: bool, quiet: bool) -> dict[str, Any]:
+def _resume(door: Door, folder: Path, given: Mapping[str, Any], allow_code: bool, quiet: bool) -> dict[str, Any] | None:
     stored = run_file.read(folder)
     if stored["task"] != door.task:
         raise UsageError(f"--resume {folder}: it trains a model for {stored['task']}: elman train --resume DIR")
@@ -150,10 +153,18 @@ def _complete(door: Door, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _train(
     door: Door, out: Path, given: Mapping[str, Any], stored: dict[str, Any] | None, allow_code: bool, quiet: bool
-) -> dict[str, Any]:
-    """Read, train, write; `stored` is the run to go on with, None for a new one. Returns what metrics.json holds."""
+) -> dict[str, Any] | None:
+    """Read, train, write; `stored` is the run to go on with, None for a new one. Returns what metrics.json holds, or
+    None where there is a model for each of several folds."""
     complete = _complete(door, given)
     _require_distinct(complete)
+    if complete.get("folds") is not None and complete["fold"] is None:
+
+        def train_one(folder: Path, given: dict[str, Any], stored: dict[str, Any] | None) -> None:
+            _train(door, folder, given, stored, allow_code, quiet)
+
+        folds.train(train_one, door.task, out, complete, stored is not None, quiet)
+        return None
 
     import torch
 

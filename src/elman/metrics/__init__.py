@@ -10,5 +10,7 @@ from __future__ import annotations
 __all__ = ["METRICS"]
 
 METRICS: dict[str, str] = {
+    "classification": "elman.metrics.classification:ClassificationScore",
+    "perplexity": "elman.metrics.perplexity:PerplexityScore",
     "tagging": "elman.metrics.tagging:TaggingScore",
 }

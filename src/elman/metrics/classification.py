@@ -91,7 +91,7 @@ class ClassificationScore:
     Raises UsageError for labels that are not distinct.
     """
 
-    def __init__(self, labels: Sequence[str], several: bool = False, *, version: str | None = None) -> None:
+    def __init__(self, labels: Sequence[str] = (), several: bool = False, *, version: str | None = None) -> None:
         self.labels = list(labels)
         self.several = several
         self.version = version

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.errors import ModelError, UsageError
@@ -18,6 +19,7 @@ from elman.recurrent import Cell
 from elman.recurrent.cells import cell_from_source, get_cell
 from elman.recurrent.check import check_cell
 from elman.tasks import card, storage
+from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
 from elman.text.vocabulary import Vocabulary
 from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, fit, make_progress, prepare
@@ -51,6 +53,15 @@ class Model:
     def evaluate(self, data: Any) -> Any:
         """The scores on data with answers: an object with `to_json()`, whose "signature" says how it was scored."""
         raise NotImplementedError
+
+    @property
+    def measure(self) -> Measure:
+        """The score by which models of the task are compared."""
+        raise UsageError(f"a model of the kind {self.task} {self.kind} has no statistics, so it cannot be compared")
+
+    def statistics(self, data: Any) -> NDArray[Any]:
+        """(examples, k) numbers whose sums `measure` scores: one row an example of the data, right or wrong alike."""
+        raise UsageError(f"a model of the kind {self.task} {self.kind} has no statistics, so it cannot be compared")
 
     def describe(self) -> list[str]:
         """The paragraphs of the model card that say what this is."""

@@ -97,7 +97,7 @@ class _Table:
                     fault.tell(report, record.line)
                     return  # without columns there is nothing to read
                 if on_layout is not None:
-                    on_layout(_describe(places, record.cells))
+                    on_layout(_describe(places, record.cells) | {"header_lines": record.lines if places.header else []})
                 if places.header:
                     continue
             try:

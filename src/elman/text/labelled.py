@@ -80,11 +80,13 @@ class Examples(Iterator[Example]):
     """The examples of a file as they come, and `how` it is read.
 
     `how` is complete once the first example is out (or the end is reached): a plain dict of the format's name and all
-    its options. `read_examples(other, **how)` reads another file in the same way.
+    its options. `read_examples(other, **how)` reads another file in the same way. `header_lines` are those of the row
+    that names a table's columns, as they stood; there too.
     """
 
     def __init__(self, path: Path, format: str | None, encoding: str, options: dict[str, Any], **rest: Any) -> None:
         self.how: dict[str, Any] = {}
+        self.header_lines: list[str] = []
         if format is not None:
             get_example_format(format, **options)  # a wrong call is said here, not at the first example
         self._steps = self._read(path, format, encoding, options, **rest)
@@ -113,6 +115,10 @@ class Examples(Iterator[Example]):
             assert on_problem is not None
             on_problem(problem)
 
+        def settled(layout: dict[str, Any]) -> None:
+            self.header_lines = layout.pop("header_lines", [])
+            self.how.update(layout)
+
         teller = None if on_problem is None else tell
         empty = True
         with open_text(path, encoding, on_problem=teller) as lines:
@@ -120,7 +126,7 @@ class Examples(Iterator[Example]):
                 format, lines = _guess(path, lines, options)
             reader = get_example_format(format, **options)
             self.how.update({"format": format, "encoding": encoding, **asdict(cast(Any, reader))})
-            for example in reader.read(lines, name, on_problem=teller, on_layout=self.how.update):
+            for example in reader.read(lines, name, on_problem=teller, on_layout=settled):
                 empty = False
                 yield example
         if empty and not allow_empty and not told:

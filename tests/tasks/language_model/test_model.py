@@ -175,7 +175,7 @@ def test_mixtures(models, ngram) -> None:
 
 def test_statistics_of_lines_add_up(models) -> None:
     for kind in ("stream", "lines", "characters"):
-        rows = models[kind].evaluate_lines(LINES)
+        rows = models[kind].statistics(LINES)
         result = models[kind].evaluate(LINES)
         assert rows.shape == (len(LINES), 2) and rows[:, 1].sum() == result.tokens
         assert math.isclose(rows[:, 0].sum(), -result.log_likelihood, rel_tol=1e-9)
@@ -246,3 +246,11 @@ def test_it_learns_what_an_ngram_cannot() -> None:
     logs, counted = (np.array([one.log_probabilities[5] for one in m.score(lines[500:])]) for m in (model, trigram))
     assert np.exp(logs).mean() > 0.98
     assert np.exp(counted).mean() < 0.5
+
+
+def test_before_training_every_token_is_as_likely_as_it_is_frequent() -> None:
+    model = LanguageModel(**TINY, learning_rate=1e-12).fit(LINES)
+    ids = model.corpus(LINES).ids
+    seen = np.bincount(ids, minlength=len(model.vocabulary)) + 0.5
+    model.network.embedding.data.zero_()
+    np.testing.assert_allclose(model.next_distribution(""), seen / seen.sum(), rtol=1e-5)

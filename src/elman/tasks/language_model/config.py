@@ -27,11 +27,11 @@ class LanguageModelConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_
     cell: str = "lstm"  # a registered cell, or file.py:MyCell
     hidden_size: int = 400
     layers: int = 2
-    embedding_size: int = 0  # 0: hidden_size
+    embedding_size: int = 200  # 0: hidden_size
     tied: bool = True  # the matrix that reads words also writes them
     lines: bool = False  # every line for itself, from a fresh state, in place of one running stream
-    input_dropout: float = 0.3  # variational, on the word vectors
-    hidden_dropout: float = 0.2  # between the layers
+    input_dropout: float = 0.2  # variational, on the word vectors
+    hidden_dropout: float = 0.1  # between the layers
     dropout: float = 0.3  # on the last layer's output
     embedding_dropout: float = 0.0  # whole words, for a window
     weight_dropout: float = 0.0  # entries of U, for a window
@@ -49,12 +49,12 @@ class LanguageModelTraining(TrainingConfig, frozen=True, kw_only=True, forbid_un
     A stream is read in `batch_size` lanes side by side, in windows of about `bptt` steps; lines for themselves are put
     together by `batch_tokens`."""
 
-    learning_rate: float = 5e-3
+    learning_rate: float = 4e-3
     decay: str = "cosine"  # type: ignore[assignment]
     clip: float = 1.0
     epochs: int = 20
     batch_tokens: int = 1000
-    batch_size: int = 20
+    batch_size: int = 10
     bptt: int = 35
 
     def __post_init__(self) -> None:

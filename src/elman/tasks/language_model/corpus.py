@@ -189,6 +189,14 @@ class Corpus:
         return cls(ids, characters, digest.hexdigest())
 
 
+def counts(ids: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:
+    """How often each id occurs: (size,)."""
+    found = np.zeros(size)
+    for first in range(0, len(ids), _CHUNK):
+        found += np.bincount(ids[first : first + _CHUNK], minlength=size)
+    return found
+
+
 def line_starts(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Where each line begins, and where the last ends: (lines + 1,)."""
     ends = np.flatnonzero(ids == END_ID) + 1

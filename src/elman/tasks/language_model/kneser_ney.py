@@ -49,7 +49,7 @@ def estimate(ids: Ints, order: int, size: int, begin: int) -> list[Grams]:
     The highest order has its counts; below it an n-gram counts the distinct words before it, or, where it begins
     with `begin` and nothing can be before it, its occurrences. Unigrams are interpolated with the uniform distribution
     over the vocabulary without `begin`, whose probability is 0. Where the discounts of an order are undefined, as in
-    tiny corpora, D1, D2 and D3+ are 0.5, 1 and 1.5 (`lmplz --discount_fallback`), and a Notice (a UserWarning) names the order.
+    tiny corpora, D1, D2 and D3+ are 0.5, 1 and 1.5 (`lmplz --discount_fallback`), and a Notice names the order.
 
     Chen and Goodman 1998; Heafield, Pouzyrevsky, Clark and Koehn 2013.
     """

@@ -12,7 +12,7 @@ import torch
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed, stepper
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
-from elman.tasks.language_model.corpus import END, END_ID, line_starts
+from elman.tasks.language_model.corpus import END, END_ID, counts, line_starts
 from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
 from elman.tasks.language_model.network import LanguageModelNetwork
 from elman.tasks.language_model.sampling import Choice
@@ -62,12 +62,13 @@ class LanguageModel(TextModel, NetworkModel):
                 part: None if text is None else self.corpus(text, run.training / f"{part}.ids")
                 for part, text in texts.items()
             }
-            cells = self._cells(self.settings.model.cell)
-            self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
-            inputs = {"cell file": self._source} if self._source else {}
-            vocabulary = {"vocabulary": "\n".join(self.vocabulary.items)}
             train_ids = corpora.pop("train")
             assert train_ids is not None
+            cells = self._cells(self.settings.model.cell)
+            self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
+            self.network.begin_with(torch.from_numpy(counts(train_ids.ids, len(self.vocabulary))))
+            inputs = {"cell file": self._source} if self._source else {}
+            vocabulary = {"vocabulary": "\n".join(self.vocabulary.items)}
             job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], {**inputs, **vocabulary})
             self._train(run, job, corpora, progress, invocation)
         return self
@@ -161,8 +162,9 @@ class LanguageModel(TextModel, NetworkModel):
         projected = 0 if self.network.projection is None else self.network.projection.weight.numel()
         saved = len(self.vocabulary) * model.hidden_size - projected
         tied = f", {saved:,} fewer because one matrix reads and writes tokens" if model.tied else ""
+        context = "Each line is read for itself." if model.lines else "Lines are one running stream."
         return [
             f"A language model of {len(self.vocabulary):,} tokens ({model.tokenizer}), made with [elman]: "
-            f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, over vectors of {size}; {parameters:,} "
-            f"parameters{tied}. {'Each line is read for itself.' if model.lines else 'Lines are one running stream.'}"
+            f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, over vectors of {size}; "
+            f"{parameters:,} parameters{tied}. {context}"
         ]

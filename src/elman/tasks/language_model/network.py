@@ -16,8 +16,8 @@ class LanguageModelNetwork(nn.Module):
     """Scores of the next token, h (rows, embedding_size) writer' + bias.
 
     embedding -> dropout -> recurrent layers, dropout between them -> dropout -> projection, where the hidden size is
-    another than the embedding's -> softmax over the vocabulary. Tied, the matrix that reads tokens writes them too (Press
-    and Wolf 2017). Dropouts are those of Merity, Keskar and Socher 2018."""
+    another than the embedding's -> softmax over the vocabulary. Tied, the matrix that reads tokens writes them too
+    (Press and Wolf 2017). Dropouts are those of Merity, Keskar and Socher 2018."""
 
     def __init__(self, config: LanguageModelConfig, cell: type[Cell], vocabulary: int) -> None:
         super().__init__()
@@ -44,6 +44,11 @@ class LanguageModelNetwork(nn.Module):
         if not config.tied:
             self.writer = nn.Parameter(torch.empty(vocabulary, config.hidden_size).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    @torch.no_grad()
+    def begin_with(self, counts: Tensor) -> None:
+        """Let the first guess be how often each token was seen: counts (vocabulary,)."""
+        self.bias.copy_(((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).log())
 
     @property
     def output_weight(self) -> Tensor:

@@ -12,9 +12,11 @@ import numpy as np
 
 from elman.errors import ModelError, UsageError
 from elman.metrics.perplexity import PerplexityResult, PerplexityScore
+from elman.metrics.significance import perplexity
 from elman.tasks import storage
 from elman.tasks.language_model.corpus import END, END_ID, Corpus, Text, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.sampling import Choice
+from elman.tasks.measure import Measure
 from elman.tasks.model import Model
 from elman.text.tokenizing import Tokenizer, tokenizer_from_json
 from elman.text.vocabulary import Vocabulary
@@ -155,8 +157,12 @@ class TextModel(Model):
         cut = np.cumsum([0, *(len(line) for line in lines)])
         return [Scored(list(x), logs[a:b].tolist()) for x, a, b in zip(lines, cut, cut[1:], strict=False)], state
 
-    def evaluate_lines(self, data: Data) -> Floats:
-        """(lines, 2): the negative log-likelihood and the tokens of each line, for statistics over lines."""
+    @property
+    def measure(self) -> Measure:
+        return Measure("perplexity", perplexity, lower=True, percent=False, more=("bits_per_character",))
+
+    def statistics(self, data: Data) -> Floats:
+        """(lines, 2): the negative log-likelihood and the tokens of each line."""
         corpus = self.corpus(data)
         ends = np.flatnonzero(corpus.ids == END_ID)
         bounds = np.append(ends + 1, len(corpus)) if not len(ends) or ends[-1] + 1 < len(corpus) else ends + 1

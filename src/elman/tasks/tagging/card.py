@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.tasks.tagging.model import TaggingModel
     from elman.tasks.tagging.tagger import Tagger
 
 
+def tags(model: TaggingModel) -> str:
+    """The paragraph of its tags."""
+    scheme = f" Chunk scheme: {model.scheme}." if model.scheme else ""
+    return f"Tags: {', '.join(f'`{tag}`' for tag in model.labels)}.{scheme}"
+
+
 def describe(tagger: Tagger) -> list[str]:
-    """What it is, and its tags."""
+    """What a network is, and its tags."""
     model = tagger.settings.model
     parameters = sum(p.numel() for p in tagger.network.parameters())
     direction = "one direction" if model.one_way else "both directions"
@@ -18,18 +25,16 @@ def describe(tagger: Tagger) -> list[str]:
     return [
         f"A tagger with {len(tagger.labels)} tags, made with [elman]: {model.layers} layer(s) of `{model.cell}`, "
         f"{model.hidden_size} wide, {direction}, {head}; {parameters:,} parameters.",
-        f"Tags: {', '.join(f'`{tag}`' for tag in tagger.labels)}."
-        + (f" Chunk scheme: {tagger.scheme}." if tagger.scheme else ""),
+        tags(tagger),
     ]
 
 
-def usage(tagger: Tagger, name: str) -> list[str]:
-    """How to call it."""
-    model = tagger.settings.model
+def usage(name: str, *, code: bool) -> list[str]:
+    """How to call it. code: its author's own cell comes with it."""
     return [
         "import elman",
         "",
-        f'tagger = elman.load("{name}"' + (", allow_code=True)" if ".py:" in model.cell + model.char_cell else ")"),
+        f'tagger = elman.load("{name}"' + (", allow_code=True)" if code else ")"),
         'tagger(["Ada", "lives", "in", "London"])',
     ]
 

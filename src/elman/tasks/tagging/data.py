@@ -14,6 +14,7 @@ from torch import Tensor
 from elman.errors import DataError, UsageError
 from elman.layers.characters import Spellings, spelling
 from elman.recurrent import Packed
+from elman.tasks.vectors import vector_ids
 from elman.text import Sentence
 from elman.text.vocabulary import Vocabulary
 
@@ -97,11 +98,6 @@ class Vocabularies:
             spellings=Spellings.of([spelling(self.characters.ids(word)) for word in place], index),
             tags=gold,
         )
-
-
-def vector_ids(vectors: Vocabulary, words: Iterable[str]) -> list[int]:
-    """The given vector of each word: of the word as it is, else in lower case, else id 0, which is zero."""
-    return [vectors[word] or vectors[word.lower()] for word in words]
 
 
 def fingerprint(sentences: Iterable[Sentence]) -> str:

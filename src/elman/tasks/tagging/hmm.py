@@ -11,13 +11,16 @@ space and float64, exactly: no beam, no underflow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 
 from elman.errors import ModelError, UsageError
+from elman.layers.decoding import nbest
 from elman.tasks.tagging.counts import Lexicon, Plain, Tensors, stored, tagged, vocabulary
 from elman.tasks.tagging.data import UNKNOWN
 from elman.text.sentence import Sentence
@@ -135,6 +138,19 @@ class HMM:
         """The most probable tag at each place by itself: the fewest wrong tags to be expected. As a sequence it may be
         improbable, or even impossible."""
         return [self.tags.items[tag] for tag in self.posterior(words).argmax(1).tolist()]
+
+    def nbest(self, words: Sequence[str], k: int) -> list[tuple[list[str], float]]:
+        """The k most probable sequences of tags and p(tags | words) of each, best first, exactly.
+
+        Raises UsageError where some sequence of tags is impossible, which smoothing prevents."""
+        if not len(words):
+            return [([], 1.0)]
+        tables = [torch.from_numpy(table) for table in (self._rows(words), self._transitions, self._start)]
+        if not all(table.isfinite().all() for table in tables):
+            raise UsageError("n best sequences need a model in which all are possible; train with a smoothing above 0")
+        (paths,) = nbest(tables[0], [1] * len(words), 1, k, transitions=tables[1], start=tables[2])
+        total = self.log_likelihood(words)
+        return [([self.tags.items[tag] for tag in path], math.exp(score - total)) for path, score in paths]
 
     def to_tensors(self) -> tuple[Tensors, Plain]:
         """All there is to keep: arrays, and what goes into JSON."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -11,7 +12,6 @@ from elman import __version__, schemes
 from elman.errors import DataError, UsageError
 from elman.metrics.tagging import TaggingResult, TaggingScore
 from elman.tasks.settings import Settings
-from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies, fingerprint
 from elman.tasks.tagging.network import TaggerNetwork
 from elman.text import Sentence
@@ -34,7 +34,7 @@ class TaggerJob(Job):
         self,
         network: TaggerNetwork,
         vocabularies: Vocabularies,
-        settings: Settings[TaggerConfig],
+        settings: Settings[Any],
         scheme: str | None,
         train: Sequence[Sentence],
         dev: Sequence[Sentence] | None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +13,6 @@ from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, nbest, viterbi
 from elman.layers.embedding import RareEmbedding
 from elman.recurrent import Cell, Dropout, Layer, Stack, Window, recurrent_stack
-from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies
 
 
@@ -19,14 +21,15 @@ class TaggerNetwork(nn.Module):
 
     words (rows, word_size) | vectors (rows, dim) | characters (rows, 2 * char_hidden_size) -> dropout -> window ->
     recurrent layers -> dropout -> linear. With a CRF the emissions are its unary scores, without they are logits.
+    config: a `TaggerConfig`, or what a subclass reads in its place.
     cells: the class of the recurrent layers' cell and that of the character encoder's.
     vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict.
     """
 
     def __init__(
         self,
-        config: TaggerConfig,
-        cells: tuple[type[Cell], type[Cell]],
+        config: Any,
+        cells: Sequence[type[Cell]],
         vocabularies: Vocabularies,
         vectors: Tensor | None,
         constraint: Constraint | None,
@@ -42,13 +45,23 @@ class TaggerNetwork(nn.Module):
         self.vectors: Tensor | None
         self.register_buffer("vectors", vectors, persistent=False)
         width += 0 if vectors is None else vectors.shape[1]
-        self.characters: CharacterEncoder | None = None
-        if config.char_size:
-            counts = vocabularies.character_counts
-            self.characters = CharacterEncoder(
-                counts, config.char_size, config.char_hidden_size, cells[1], config.unknown
-            )
-            width += self.characters.output_size
+        self.characters = self._spelling(config, vocabularies.character_counts, cells)
+        width += 0 if self.characters is None else self.characters.output_size
+        self.layers = self._middle(config, width, cells)
+        self.out = nn.Linear(self.layers.output_size, tags)
+        nn.init.xavier_uniform_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.constraint = constraint
+        self.crf = CRF(tags, constraint) if config.crf else None
+
+    def _spelling(self, config: Any, counts: list[int], cells: Sequence[type[Cell]]) -> Any:
+        """What reads the characters of words: a module with an `output_size`, or None."""
+        if not config.char_size:
+            return None
+        return CharacterEncoder(counts, config.char_size, config.char_hidden_size, cells[1], config.unknown)
+
+    def _middle(self, config: Any, width: int, cells: Sequence[type[Cell]]) -> Stack:
+        """What stands between the vectors of words, of this width, and the scores of tags."""
         layers: list[Layer] = [Dropout(config.dropout)]
         if config.window_before or config.window_after:
             layers.append(Window(width, before=config.window_before, after=config.window_after))
@@ -62,12 +75,7 @@ class TaggerNetwork(nn.Module):
             dropout=config.dropout,
             delays=config.delays,
         )
-        self.layers = Stack(*layers, recurrent, Dropout(config.dropout))
-        self.out = nn.Linear(recurrent.output_size, tags)
-        nn.init.xavier_uniform_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-        self.constraint = constraint
-        self.crf = CRF(tags, constraint) if config.crf else None
+        return Stack(*layers, recurrent, Dropout(config.dropout))
 
     def forward(self, batch: Batch) -> Tensor:
         """(rows, tags) in the packed order of the batch."""

@@ -1,0 +1,257 @@
+"""`elman compare TASK`: does the network beat what came before it, on this data?"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elman.cli.groups import LazyGroup, SectionedCommand, SectionOption
+from elman.cli.output import emit_json, note, percent, size, table
+from elman.cli.train import TASKS
+from elman.errors import UsageError
+
+if TYPE_CHECKING:
+    from elman.cli.train_task import Door
+    from elman.tasks.compare.comparison import Comparison, Row
+    from elman.tasks.compare.systems import System
+
+_NOT_READING = {"train", "dev", "test", "out", "init", "model", "folds", "fold"}
+
+
+class _Compare(LazyGroup):
+    """One command for each task that can be trained, made from the table of its settings."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            return None
+        return _command(importlib.import_module(self.table[cmd_name].partition(":")[0]).DOOR)
+
+
+@click.group("compare", cls=_Compare, table=TASKS, invoke_without_command=True, short_help="Compare models on a split.")
+@click.pass_context
+def compare(context: click.Context) -> None:
+    """Train the rivals of a network and the network itself on the same data, and print one table.
+
+    \b
+    elman compare tag train.conllu dev.conllu test.conllu
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _command(door: Door) -> click.Command:
+    models = ", ".join(name for name in door.table.models if name != "network")
+
+    def option(names: list[str], help: str, **more: Any) -> SectionOption:
+        return SectionOption(names, help=help, section="Comparison", **more)
+
+    def argument(name: str, required: bool = True) -> click.Argument:
+        kind = click.Path(dir_okay=False, path_type=Path)
+        return click.Argument(
+            [name], metavar=name.upper() if required else f"[{name.upper()}]", required=required, type=kind
+        )
+
+    reading = [made for made in door.table.click_options() if made.name in _reading(door)]
+    params: list[click.Parameter] = [
+        argument("train"),
+        argument("dev"),
+        argument("test", required=False),
+        *reading,
+        option(
+            ["systems", "--systems"],
+            "what to compare, as in hmm,network:cell=gru,layers=2 (default: all of "
+            + (f"{models}, network)" if models else "network)"),
+            metavar="A,B,...",
+            multiple=True,
+        ),
+        option(["seeds", "--seeds"], "of systems that are random (default 3)", type=click.IntRange(min=1), default=3),
+        option(["max_time", "--max-time"], "of every training: 90s, 10m, 1h30m", metavar="TEXT"),
+        option(["threads", "--threads"], "processor threads", type=click.IntRange(min=1), metavar="N"),
+        option(["out", "--out"], "keep every model there", type=click.Path(path_type=Path), metavar="DIR"),
+        option(["resume", "--resume"], "go on with the comparison in --out", is_flag=True),
+        option(["quiet", "--quiet", "-q"], "no progress", is_flag=True),
+        option(["as_json", "--json"], "print one JSON object", is_flag=True),
+        option(["markdown", "--markdown"], "print a Markdown table", is_flag=True),
+    ]
+    help = f"""Train systems on TRAIN, DEV choosing where there is something to choose, and score them on TEST (on DEV
+    if there is none).
+
+    \b
+    elman compare {door.task} TRAIN DEV TEST --out models
+    elman compare {door.task} TRAIN DEV --systems network,network:cell=gru --max-time 10m
+
+    A system is a model of `elman train {door.task} --model`, perhaps with settings of its own. Each is trained by that
+    command in a process of its own; one that fails is a row without scores. Ctrl-C keeps in --out what is finished.
+    """
+    return SectionedCommand(door.task, callback=lambda **given: _run(door, given), params=params, help=help)
+
+
+def _reading(door: Door) -> set[str]:
+    return {setting.key for setting in door.table.data} - _NOT_READING
+
+
+def _run(door: Door, given: dict[str, Any]) -> None:
+    from elman.tasks.compare.comparison import Split
+    from elman.tasks.compare.comparison import compare as work
+    from elman.training import parse_duration
+
+    if given["as_json"] and given["markdown"]:
+        raise UsageError("--json and --markdown: expected one of them, found both")
+    if given["resume"] and given["out"] is None:
+        raise UsageError("--resume needs --out, the folder of the comparison to go on with")
+    try:
+        max_time = None if given["max_time"] is None else parse_duration(given["max_time"])
+    except UsageError as problem:
+        raise UsageError(f"--max-time: {problem}") from None
+    systems = read_systems(door, given["systems"])
+    if given["threads"] is not None:
+        import torch
+
+        torch.set_num_threads(given["threads"])
+    split = Split(given["train"], given["dev"], given["test"], _options(door, given))
+    scored = _read(door, given, systems)[split.part]
+    keeping = nullcontext(given["out"]) if given["out"] is not None else tempfile.TemporaryDirectory(prefix="elman-")
+    with keeping as out:
+        answer = work(
+            door.task,
+            systems,
+            split,
+            scored,
+            Path(out) if given["out"] is not None else Path(out, "models"),
+            seeds=given["seeds"],
+            max_time=max_time,
+            threads=given["threads"],
+            resume=given["resume"],
+            tell=(lambda text: None) if given["quiet"] else note,
+        )
+    if given["as_json"]:
+        emit_json(answer.to_json())
+    else:
+        _print(answer, markdown=given["markdown"])
+    if answer.best is None:
+        raise UsageError("no system could be trained; the reasons stand above")
+
+
+def read_systems(door: Door, texts: Sequence[str]) -> list[System]:
+    """From the texts of --systems; without any, all models of the task. Raises UsageError."""
+    from elman.tasks.compare.systems import default_systems, make_system, require_distinct
+
+    systems = []
+    for name, pairs in split_systems(texts) or [(name, []) for name in default_systems(door.task)]:
+        model, settings = name.partition(":")[0], {}
+        try:
+            settings = door.table.from_pairs(pairs)
+        except UsageError as problem:
+            raise UsageError(str(problem).replace("--set", f"--systems {model}", 1)) from None
+        systems.append(make_system(door.task, name, model, settings))
+    require_distinct(systems)
+    return systems
+
+
+def split_systems(texts: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """`a,b:k=v,l=w` as [(a, []), (b:k=v,l=w, [k=v, l=w])]: a part that begins with `key=` belongs to the one before it.
+
+    Raises UsageError for settings of nothing."""
+    found: list[tuple[str, list[str]]] = []
+    for text in texts:
+        begun = len(found)
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            key, equals, _ = part.partition("=")
+            _, colon, pair = part.partition(":")
+            if equals and ":" not in key:
+                if len(found) == begun or not found[-1][1]:
+                    raise UsageError(f"--systems: expected a system such as network:{part}, found {part!r}")
+                found[-1] = f"{found[-1][0]},{part}", [*found[-1][1], part]
+            else:
+                found.append((part, [pair] if colon else []))
+    return found
+
+
+def _options(door: Door, given: Mapping[str, Any]) -> list[str]:
+    """How to read, as flags of `elman train`."""
+    flags = {setting.key: setting for setting in door.table.data}
+    told = []
+    for key in sorted(_reading(door)):
+        value, flag = given.get(key), flags[key].flags.split("/")[0]
+        if isinstance(value, bool):
+            told.append(flag if value else flag.replace("--", "--no-", 1))
+        elif value is not None:
+            told.append(f"{flag}={value}")
+    return told
+
+
+def _read(door: Door, given: Mapping[str, Any], systems: Sequence[System]) -> dict[str, Any]:
+    """All the parts, so that what is wrong with a file is told before anything is trained.
+
+    What every system is told alike, such as several labels a text, holds for reading too."""
+    complete: dict[str, Any] = {setting.key: setting.default for setting in door.table.data}
+    first, *others = (system.settings for system in systems)
+    complete |= {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+    complete |= {key: given[key] for key in _reading(door) if given.get(key) is not None}
+    complete |= {key: str(given[key].absolute()) for key in ("train", "dev", "test") if given[key] is not None}
+    return door.read(complete, given["quiet"])[0]
+
+
+def _print(answer: Comparison, *, markdown: bool) -> None:
+    header, rows = as_table(answer)
+    if markdown:
+        for line in (header, ["---", *["---:"] * (len(header) - 1)], *rows):
+            print("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |")
+    else:
+        table(header, rows)
+    lines = [
+        f"{row.system}{f', seed {seed}' if len(row.problems) > 1 else ''}: {problem}"
+        for row in answer.rows
+        for seed, problem in row.problems.items()
+    ]
+    if lines:
+        print()
+        for text in lines:
+            print(f"- {text}" if markdown else text)
+    if answer.measure is not None:
+        print(f"\n{caption(answer)}")
+
+
+def as_table(answer: Comparison) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows, as they are shown."""
+    measure = answer.measure
+    more = () if measure is None else measure.more
+    name, unit = ("score", "units") if measure is None else (measure.name, measure.unit)
+    header = ["system", "seeds", name, "+-", "95 %", "p", *(key.removesuffix("_accuracy") for key in more)]
+    header += ["train s", f"{unit}/s", "size", "memory"]
+
+    def number(value: float | None) -> str:
+        if value is None:
+            return "-"
+        return percent(value) if measure is None or measure.percent else f"{value:.2f}"
+
+    def cells(row: Row) -> list[str]:
+        shown = [row.system, str(len(row.seeds)), number(row.mean), number(row.deviation)]
+        shown.append("-" if row.interval is None else f"{number(row.interval.low)} - {number(row.interval.high)}")
+        shown.append("-" if row.test is None else f"{row.test.p:.4f}")
+        shown += [percent(row.more.get(key)) for key in more]
+        shown.append("-" if row.seconds is None else f"{row.seconds:.1f}")
+        shown.append("-" if row.speed is None else f"{row.speed:,.0f}")
+        shown += ["-" if value is None else size(value) for value in (row.size, row.memory)]
+        return shown
+
+    return header, [cells(row) for row in answer.rows]
+
+
+def caption(answer: Comparison) -> str:
+    """What the numbers are."""
+    measure = answer.measure
+    assert measure is not None
+    against = "" if answer.best is None else f"; p: a paired test (approximate randomisation) against {answer.best}"
+    return (
+        f"{measure.name}{' in %' if measure.percent else ''} on {answer.part}, {answer.examples:,} examples: mean and "
+        f"standard deviation over seeds; 95 %: bootstrap over examples{against}, both of examples averaged over seeds; "
+        f"{'lower' if measure.lower else 'higher'} is better; memory: peak of the training process, with all of Python "
+        f"and torch\n{answer.signature or ''}"
+    ).rstrip()

@@ -1,0 +1,95 @@
+"""`--folds K`: a model for each part of the training data, trained on the others and tested on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from elman.cli import run_file
+from elman.cli.output import emit_json, note, percent, shell, table
+from elman.errors import ElmanError, Interrupted, UsageError
+
+# Trains one model: its folder, what was given, and the run to go on with or None.
+Train = Callable[[Path, dict[str, Any], dict[str, Any] | None], None]
+NAME = "folds.json"
+
+
+def train(train_one: Train, task: str, out: Path, complete: dict[str, Any], resuming: bool, quiet: bool) -> None:
+    """Train what is not trained yet, and write DIR/folds.json.
+
+    DIR/training/run.json stands there until all is done, so that --resume finds the rest. Raises UsageError where there
+    is something else in DIR."""
+    from elman.cli.models import read_json, unfinished
+    from elman.training import atomic
+
+    waiting = out / "training" / run_file.NAME
+    if not resuming:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            go_on = f"; go on with it by --resume {shell(out)}" if waiting.exists() else "; choose another"
+            raise UsageError(f"--out {out}: expected a new folder for the folds, found something there{go_on}")
+        import torch
+
+        atomic.make_folder(waiting.parent)
+        described = run_file.describe(task, complete, torch.get_num_threads())
+        atomic.replace_file(waiting, json.dumps(described).encode())
+    results = []
+    for number in range(1, complete["folds"] + 1):
+        folder = out / f"fold-{number}"
+        if not (folder / "metrics.json").exists() or unfinished(folder):
+            if not quiet:
+                note(f"fold {number} of {complete['folds']}")
+            try:
+                if (folder / "training" / run_file.NAME).exists():
+                    stored = run_file.read(folder)
+                    train_one(folder, stored["given"], stored)
+                else:
+                    train_one(folder, complete | {"fold": number, "out": str(folder.absolute())}, None)
+            except Interrupted as problem:
+                raise Interrupted(f"{problem}\nor, for all the folds, with --resume {shell(out)}") from None
+            except ElmanError:
+                if [path.name for path in out.iterdir()] == ["training"]:  # nothing came of it: the next try is free
+                    atomic.remove(out / "training")
+                    out.rmdir()
+                raise
+        results.append(read_json(folder / "metrics.json"))
+    written = {"folds": [result["test"] for result in results], "test": summary(results)}
+    atomic.replace_file(out / NAME, json.dumps(written, ensure_ascii=False, indent=2).encode() + b"\n")
+    atomic.remove(out / "training")
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of the main scores that every fold has."""
+    from statistics import fmean, stdev
+
+    from elman.cli.scores import class_scores
+
+    found = [dict(class_scores(result["test"])) for result in results]
+
+    def values(name: str) -> Iterator[float]:
+        for scores in found:
+            value = scores.get(name)
+            if value is not None:
+                yield value
+
+    return {
+        name: {"mean": fmean(values(name)), "deviation": stdev(values(name))}
+        for name in found[0]
+        if len(list(values(name))) == len(found)
+    }
+
+
+def report(out: Path, as_json: bool, quiet: bool) -> None:
+    """Print what folds.json holds."""
+    written: Mapping[str, Any] = json.loads((out / NAME).read_bytes())
+    if as_json:
+        emit_json({"model": str(out), **written})
+    else:
+        rows = [[name, percent(row["mean"]), percent(row["deviation"])] for name, row in written["test"].items()]
+        table(["score", "mean", "deviation"], rows)
+        print(written["folds"][0]["signature"])
+    if not quiet:
+        count = len(written["folds"])
+        note(f"\n{out}: {count} models, {os.path.join(out, 'fold-1')} to fold-{count}; their scores are in {NAME}")

@@ -1,0 +1,164 @@
+"""From labelled texts to what the models read: tokens, ids, batches; and parts of the data that are set aside."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from elman.errors import DataError, UsageError
+from elman.recurrent import Packed
+from elman.tasks.vectors import vector_ids
+from elman.text.example import Example
+from elman.text.vocabulary import Vocabulary
+
+UNKNOWN = "<unknown>"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some texts as packed rows.
+
+    layout:  Packed whose data is (rows,), the index of each row among the tokens in the caller's order
+    words:   (rows,) ids of the learned vectors
+    vectors: (rows,) ids of the given vectors, or None
+    labels:  in packed order (texts,) ids, or (texts, labels) of 0 and 1 where a text has several; or None
+    """
+
+    layout: Packed
+    words: Tensor
+    vectors: Tensor | None
+    labels: Tensor | None
+
+    @property
+    def tokens(self) -> int:
+        return len(self.words)
+
+    @property
+    def texts(self) -> int:
+        return self.layout.sequences
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """words: id 0 is the unknown one. labels: every label of the training data, in the order of code points.
+    vectors: words of the given vectors, id 0 the zero vector. counts: how often each word was seen in training."""
+
+    words: Vocabulary
+    labels: Vocabulary
+    vectors: Vocabulary | None
+    counts: list[int]
+
+    @classmethod
+    def of(cls, texts: Iterable[Sequence[str]], labels: Vocabulary, vectors: Vocabulary | None) -> Vocabularies:
+        """From the tokens of the training texts."""
+        counts = Counter(token for text in texts for token in text)
+        words = Vocabulary.from_counts(counts, unknown=UNKNOWN)
+        return cls(words, labels, vectors, [counts.get(word, 0) for word in words.items])
+
+    @classmethod
+    def loaded(cls, words: Vocabulary, labels: Vocabulary, vectors: Vocabulary | None = None) -> Vocabularies:
+        """Those of a trained model, whose counts matter no more."""
+        return cls(words, labels, vectors, [0] * len(words))
+
+    def batch(self, texts: Sequence[Sequence[str]], labels: Tensor | None = None) -> Batch:
+        """Tokens of texts (none at all is legal) as a batch. labels: in the caller's order, see `label_ids`."""
+        layout = Packed.plan([len(text) for text in texts])
+        flat = [token for text in texts for token in text]
+        words = torch.tensor(self.words.ids(flat), dtype=torch.long)[layout.data]
+        vectors = None
+        if self.vectors is not None:
+            vectors = torch.tensor(vector_ids(self.vectors, flat), dtype=torch.long)[layout.data]
+        return Batch(layout, words, vectors, None if labels is None else layout.sorted_rows(labels))
+
+
+def label_ids(labels: Vocabulary, examples: Sequence[Example], several: bool) -> Tensor:
+    """(texts,) the id of each label; or with `several` (texts, labels), 1 where the text has the label and else 0."""
+    if not several:
+        return torch.tensor([labels[(example.labels or [])[0]] for example in examples], dtype=torch.long)
+    found = torch.zeros(len(examples), len(labels))
+    for row, example in zip(found, examples, strict=True):
+        row[labels.ids(example.labels or [])] = 1
+    return found
+
+
+def label_vocabulary(examples: Sequence[Example]) -> Vocabulary:
+    """Every label there is. Raises DataError when there is nothing to tell apart."""
+    labels = sorted({label for example in examples for label in example.labels or ()})
+    if not labels:
+        file = examples[0].file if examples else None
+        raise DataError("expected labels to learn, found none in the training data", file=file or None)
+    return Vocabulary(labels)
+
+
+def require_labels(examples: Sequence[Example], what: str, several: bool) -> None:
+    """Raise DataError unless there are examples, each with a label (any number of them with `several`)."""
+    if not examples:
+        raise DataError(f"{what}: expected at least one labelled text, found none")
+    for example in examples:
+        if example.labels is None or (len(example.labels) != 1 and not several):
+            found = "none" if not example.labels else f"{len(example.labels)}"
+            many = "; the setting several allows any number" if found != "none" else "; name what holds it"
+            raise DataError(
+                f"{what}: expected one label for every text, found {found}{many}",
+                file=example.file or None,
+                line=example.line or None,
+            )
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """A hash of texts and labels: what of the data training depends on."""
+    digest = hashlib.sha256()
+    for example in examples:
+        for part in (example.text, *(example.labels or ())):
+            digest.update(part.encode("utf-8", "surrogatepass") + b"\x1f")
+        digest.update(b"\x1e")
+    return digest.hexdigest()
+
+
+def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Set a fraction aside, chosen by the seed, of each label the same share: (train, dev), in the order of the file.
+
+    Raises UsageError for a share that is none, DataError where it would leave nothing."""
+    if not 0 < fraction < 1:
+        raise UsageError(f"expected a fraction of the training data between 0 and 1 for dev, found {fraction}")
+    count, total = round(len(examples) * fraction), len(examples)
+    if not 0 < count < total:
+        raise DataError(f"expected enough texts to set {fraction:.0%} aside, found {total}")
+    order = _by_label(examples, seed)
+    chosen = {order[i] for i in range(total) if (i + 1) * count // total > i * count // total}
+    return _parts(examples, chosen)
+
+
+def fold(examples: Sequence[Example], number: int, folds: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """(all but fold `number` of `folds`, that fold), counted from 1; of each label each fold has the same share.
+
+    Raises UsageError for numbers that do not fit, DataError for fewer texts than folds."""
+    if folds < 2 or not 1 <= number <= folds:
+        raise UsageError(f"expected a fold from 1 to a number of folds of 2 or more, found {number} of {folds}")
+    if len(examples) < folds:
+        raise DataError(f"expected at least {folds} texts for {folds} folds, found {len(examples)}")
+    return _parts(examples, set(_by_label(examples, seed)[number - 1 :: folds]))
+
+
+def _by_label(examples: Sequence[Example], seed: int) -> list[int]:
+    """Indices of all examples, those of the same labels together, shuffled among themselves."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, example in enumerate(examples):
+        groups.setdefault(tuple(sorted(example.labels or ())), []).append(i)
+    source = random.Random(seed)
+    order: list[int] = []
+    for key in sorted(groups):
+        source.shuffle(groups[key])
+        order += groups[key]
+    return order
+
+
+def _parts(examples: Sequence[Example], chosen: set[int]) -> tuple[list[Example], list[Example]]:
+    rest = [example for i, example in enumerate(examples) if i not in chosen]
+    return rest, [example for i, example in enumerate(examples) if i in chosen]

@@ -1,0 +1,117 @@
+"""Classification as the training loop sees it: batches, a loss, a dev score."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman import __version__
+from elman.metrics.classification import ClassificationResult
+from elman.tasks.classification.answers import scored
+from elman.tasks.classification.data import Batch, Vocabularies, fingerprint, label_ids
+from elman.tasks.classification.network import TextNetwork
+from elman.tasks.settings import Settings
+from elman.text.batching import batches_by_tokens
+from elman.text.example import Example
+from elman.training import Job
+
+EVALUATION_TOKENS = 4000
+
+
+class ClassifierJob(Job):
+    """What `elman.training.fit` trains.
+
+    tokens, dev_tokens: those of each text of train and dev
+    inputs: what else the run depends on, name -> content; None where there is none
+    """
+
+    network: TextNetwork
+
+    def __init__(
+        self,
+        network: TextNetwork,
+        vocabularies: Vocabularies,
+        settings: Settings[Any],
+        train: Sequence[Example],
+        tokens: Sequence[Sequence[str]],
+        dev: Sequence[Example] | None,
+        dev_tokens: Sequence[Sequence[str]] | None,
+        inputs: Mapping[str, str | bytes | None] | None = None,
+    ) -> None:
+        self.network, self.vocabularies, self.settings = network, vocabularies, settings
+        self.train, self.tokens = train, tokens
+        self.dev, self.dev_tokens = dev, dev_tokens
+        self.inputs = {name: content for name, content in (inputs or {}).items() if content is not None}
+        self.several = settings.model.several
+        self.labels = label_ids(vocabularies.labels, train, self.several)
+        self.metric = None if dev is None else "micro_f1" if self.several else "accuracy"
+
+    def fingerprint(self) -> dict[str, str]:
+        parts = {"elman": __version__, "training data": fingerprint(self.train), "settings": repr(self.settings.model)}
+        if self.dev is not None:
+            parts["dev data"] = fingerprint(self.dev)
+        for name, content in self.inputs.items():
+            data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+            parts[name] = hashlib.sha256(data).hexdigest()
+        return parts
+
+    def batches(self, epoch: int) -> Sequence[Batch]:
+        training = self.settings.training
+        seed = training.seed * 1_000_003 + epoch
+        # An empty text counts as one token, so that any number of them is not one batch.
+        return _Lazy(self, batches_by_tokens([max(len(t), 1) for t in self.tokens], training.batch_tokens, seed))
+
+    def loss(self, batch: Batch) -> tuple[Tensor, int]:
+        # The loop divides by what it is told are tokens, and shows their speed; the loss is a mean over texts.
+        tokens = max(batch.tokens, 1)
+        return self.network.loss(batch) / batch.texts * tokens, tokens
+
+    def score(self) -> dict[str, float]:
+        assert self.dev is not None and self.dev_tokens is not None
+        chances = probabilities(self.network, self.vocabularies, self.dev_tokens)
+        return summary(scored(self.vocabularies.labels.items, self.several, self.dev, chances).result())
+
+
+class _Lazy(Sequence[Batch]):
+    """The batches of an epoch, each made when it is asked for."""
+
+    def __init__(self, job: ClassifierJob, groups: list[list[int]]) -> None:
+        self.job, self.groups = job, groups
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, i: int) -> Batch:  # type: ignore[override]
+        group = self.groups[i]
+        return self.job.vocabularies.batch([self.job.tokens[k] for k in group], self.job.labels[group])
+
+
+def in_batches(
+    network: TextNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]], size: int, name: str
+) -> Tensor:
+    """(texts, size) in the caller's order: what the network's method of this name gives for each text."""
+    found = torch.zeros(len(texts), size)
+    for group in batches_by_tokens([max(len(text), 1) for text in texts], EVALUATION_TOKENS):
+        batch = vocabularies.batch([texts[i] for i in group])
+        found[group] = batch.layout.caller_rows(getattr(network, name)(batch))
+    return found
+
+
+def probabilities(network: TextNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]]) -> Tensor:
+    """(texts, labels) in the caller's order."""
+    return in_batches(network, vocabularies, texts, len(vocabularies.labels), "probabilities")
+
+
+def summary(result: ClassificationResult) -> dict[str, float]:
+    """The scores of a result by name; those that are undefined are left out, but for the one that chooses."""
+    scores = {
+        "accuracy": result.accuracy,
+        "macro_f1": result.macro_f1,
+        "micro_f1": (result.micro_f1 or 0.0) if result.several else None,
+        "negative_log_likelihood": result.likelihood,
+    }
+    return {name: value for name, value in scores.items() if value is not None}

@@ -1,0 +1,145 @@
+"""The classifiers' networks: words -> one vector for the text -> a score for every label."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from elman.layers.embedding import RareEmbedding
+from elman.layers.pooling import Pooling, pool_mean
+from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
+from elman.tasks.classification.config import CbowConfig, ClassifierConfig, WordsConfig
+from elman.tasks.classification.data import Batch, Vocabularies
+
+
+class TextNetwork(nn.Module):
+    """Scores (texts, labels) of a Batch, in its packed order.
+
+    words (rows, word_size) | vectors (rows, dim) -> `pooled`: (texts, encoded_size) -> dropout -> head -> linear.
+    vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict.
+    weights: (labels,) the weight of each label in the loss, or None; with `several`, of its being there.
+    """
+
+    def __init__(
+        self, config: WordsConfig, vocabularies: Vocabularies, vectors: Tensor | None, weights: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.width = 0
+        self.words: RareEmbedding | None = None
+        if config.word_size:
+            self.words = RareEmbedding(vocabularies.counts, config.word_size, config.unknown)
+            self.width += config.word_size
+        self.word_dropout = nn.Dropout1d(config.word_dropout)  # whole rows
+        self.vectors: Tensor | None
+        self.register_buffer("vectors", vectors, persistent=False)
+        self.weights: Tensor | None
+        self.register_buffer("weights", weights, persistent=False)
+        self.width += 0 if vectors is None else vectors.shape[1]
+
+    def _finish(self, encoded_size: int, labels: int) -> None:
+        """Make the head; the last thing that a subclass does, so that first weights are drawn from below to above."""
+        self.encoded_size = encoded_size
+        layers: list[nn.Module] = [nn.Dropout(self.config.dropout)]
+        width = encoded_size
+        if self.config.head_size:
+            layers += [nn.Linear(width, self.config.head_size), nn.ReLU(), nn.Dropout(self.config.dropout)]
+            width = self.config.head_size
+        self.head = nn.Sequential(*layers)
+        self.out = nn.Linear(width, labels)
+        nn.init.xavier_uniform_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def pooled(self, xs: Packed) -> Tensor:
+        """(texts, encoded_size) of (rows, width). What a subclass defines."""
+        raise NotImplementedError
+
+    def encode(self, batch: Batch) -> Tensor:
+        """(texts, encoded_size): the vectors of the texts."""
+        parts: list[Tensor] = []
+        if self.words is not None:
+            parts.append(self.words(batch.words))
+        if self.vectors is not None:
+            parts.append(self.vectors[batch.vectors])
+        return self.pooled(batch.layout.with_data(self.word_dropout(torch.cat(parts, -1))))
+
+    def forward(self, batch: Batch) -> Tensor:
+        scores: Tensor = self.out(self.head(self.encode(batch)))
+        return scores
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The negative log-likelihood of the gold labels, summed over the texts."""
+        assert batch.labels is not None
+        return loss(self(batch), batch.labels, self.weights, self.config.label_smoothing)
+
+    def probabilities(self, batch: Batch) -> Tensor:
+        """(texts, labels): they sum to one; with `several`, each is that of its label alone."""
+        scores = self(batch)
+        return scores.sigmoid() if self.config.several else scores.softmax(-1)
+
+
+class ClassifierNetwork(TextNetwork):
+    """words -> dropout -> recurrent layers of `cell` -> dropout -> pooling."""
+
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        cell: type[Cell],
+        vocabularies: Vocabularies,
+        vectors: Tensor | None,
+        weights: Tensor | None,
+    ) -> None:
+        super().__init__(config, vocabularies, vectors, weights)
+        recurrent = recurrent_stack(
+            cell,
+            self.width,
+            config.hidden_size,
+            config.layers,
+            bidirectional=not config.one_way,
+            dropout=config.dropout,
+        )
+        self.layers = Stack(Dropout(config.dropout), recurrent)
+        self.pooling = Pooling(config.pooling, recurrent.output_size)
+        self._finish(recurrent.output_size, len(vocabularies.labels))
+
+    def pooled(self, xs: Packed) -> Tensor:
+        ys, state = self.layers(xs)
+        return self.pooling(ys, self.layers.final(state) if self.pooling.how == "final" else None)
+
+
+class CbowNetwork(TextNetwork):
+    """words -> mean (Iyyer et al. 2015; Joulin et al. 2017)."""
+
+    def __init__(
+        self, config: CbowConfig, vocabularies: Vocabularies, vectors: Tensor | None, weights: Tensor | None
+    ) -> None:
+        super().__init__(config, vocabularies, vectors, weights)
+        self._finish(self.width, len(vocabularies.labels))
+
+    def pooled(self, xs: Packed) -> Tensor:
+        return pool_mean(xs)
+
+
+def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """The negative log-likelihood, summed over the texts: a scalar.
+
+    scores (texts, labels); labels (texts,) ids: softmax, or (texts, labels) of 0 and 1: a sigmoid for each.
+    smoothing: what is to be learned is (1 - smoothing) of the gold labels and else all labels alike
+    (Szegedy et al. 2016); of each sigmoid, yes and no alike."""
+    functional = nn.functional
+    if labels.dim() == 1:
+        return functional.cross_entropy(scores, labels, weights, reduction="sum", label_smoothing=smoothing)
+    wanted = labels * (1 - smoothing) + smoothing / 2
+    return functional.binary_cross_entropy_with_logits(scores, wanted, pos_weight=weights, reduction="sum")
+
+
+def balanced(labels: Tensor, count: int) -> Tensor:
+    """(labels,) weights with which all labels weigh alike. labels: all of the training data, as in `loss`.
+
+    One label a text: n / (count * n of the label), 1 in the mean over the texts. Several: how many texts are without
+    the label for each one that has it."""
+    if labels.dim() == 1:
+        seen = torch.bincount(labels, minlength=count).clamp(min=1)
+        return len(labels) / (count * seen.float())
+    there = labels.sum(0).clamp(min=1)
+    return (len(labels) - there).clamp(min=1) / there

@@ -1,0 +1,137 @@
+"""The feed-forward tagger over a window of words: what came before recurrent ones, and what they have to beat.
+
+Collobert, Weston, Bottou, Karlen, Kavukcuoglu and Kuksa 2011, Natural language processing (almost) from scratch.
+Nothing in it is recurrent: of a word's spelling it sees the characters at both ends, in place of the paper's suffixes
+and capitals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError
+from elman.layers.characters import LONGEST, Spellings
+from elman.layers.embedding import RareEmbedding
+from elman.recurrent import Cell, Dropout, Layer, Packed, Stack, Window
+from elman.tasks.settings import COUNT, NUMBER, SHARE, SIZE, Rules, check_rules, one_of
+from elman.tasks.tagging import card
+from elman.tasks.tagging.network import TaggerNetwork
+from elman.tasks.tagging.tagger import Tagger
+
+
+class WindowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The architecture. Raises UsageError that says what was expected."""
+
+    context: int = 2  # neighbouring words on either side
+    hidden_size: int = 200
+    crf: bool = False
+    scheme: str = "auto"  # io, iob1, iob2, bioes, none; auto looks at the training tags
+    word_size: int = 128
+    affix: int = 4  # characters at either end of a word
+    affix_size: int = 24  # of the vector of each of them; 0: no characters
+    vectors: str | None = None  # a file of word vectors: word2vec, GloVe or fastText text
+    dropout: float = 0.5  # variational, around the hidden layer
+    word_dropout: float = 0.2  # in training a word's own vector is 0 this often
+    unknown: float = 0.25  # in training a word seen n times is unknown with probability unknown / (unknown + n)
+
+    def __post_init__(self) -> None:
+        check_rules(self, _RULES)
+        if self.word_size == 0 and self.affix_size == 0 and self.vectors is None:
+            raise UsageError("expected words, characters or vectors to read: word_size and affix_size are both 0")
+
+
+_RULES: Rules = {
+    "context": SIZE,
+    "hidden_size": COUNT,
+    "word_size": SIZE,
+    "affix": (lambda v: 1 <= v <= LONGEST // 2, f"a whole number from 1 to {LONGEST // 2}"),
+    "affix_size": SIZE,
+    "dropout": SHARE,
+    "word_dropout": SHARE,
+    "unknown": NUMBER,
+    "scheme": one_of("auto", "none", "io", "iob1", "iob2", "bioes"),
+}
+
+
+class Affixes(nn.Module):
+    """(tokens, 2 * length * size): the vectors of each word's first characters, then of its last ones, from the ends
+    inwards; zeros where a word is shorter."""
+
+    def __init__(self, counts: list[int], size: int, length: int, unknown: float) -> None:
+        super().__init__()
+        self.embedding = RareEmbedding(counts, size, unknown)
+        self.length, self.output_size = length, 2 * length * size
+
+    def forward(self, spellings: Spellings) -> Tensor:
+        ids = spellings.characters
+        rows = self.embedding(ids.data)
+        table = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+        place = torch.arange(self.length).unsqueeze(0)  # from either end
+        lengths = torch.tensor(ids.lengths).unsqueeze(1)
+        word = torch.arange(ids.sequences).unsqueeze(1)
+        offsets = torch.cat([ids.offsets, ids.offsets.new_zeros(1)])  # for words of no character
+
+        def pick(position: Tensor) -> Tensor:
+            inside = offsets[position.clamp(0, len(offsets) - 1)] + word
+            return torch.where(place < lengths, inside, len(rows))
+
+        both = torch.cat([pick(place.expand(ids.sequences, -1)), pick(lengths - 1 - place)], 1)
+        return table[both].flatten(1)[spellings.word]
+
+
+class Hidden(Layer):
+    """tanh(W x + b) at every step by itself."""
+
+    def __init__(self, input_size: int, output_size: int) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, output_size
+        self.linear = nn.Linear(input_size, output_size)
+
+    def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        return xs.with_data(torch.tanh(self.linear(xs.data))), state
+
+
+class WindowNetwork(TaggerNetwork):
+    """words | vectors | affixes -> dropout -> window -> hidden layer -> dropout -> linear; the rest as in its base.
+
+    config: a `WindowConfig`."""
+
+    def _spelling(self, config: Any, counts: list[int], cells: Sequence[type[Cell]]) -> Any:
+        return Affixes(counts, config.affix_size, config.affix, config.unknown) if config.affix_size else None
+
+    def _middle(self, config: Any, width: int, cells: Sequence[type[Cell]]) -> Stack:
+        window = Window(width, before=config.context, after=config.context)
+        hidden = Hidden(window.output_size, config.hidden_size)
+        return Stack(Dropout(config.dropout), window, hidden, Dropout(config.dropout))
+
+
+class WindowTagger(Tagger):
+    """A tag for every word, by a feed-forward network over the word and its neighbours.
+
+    Trained, used and stored as its base; the settings are those of `WindowConfig` and `TrainingConfig`."""
+
+    kind = "window"
+    config = WindowConfig
+    network_class = WindowNetwork
+
+    def _own_cells(self, *, stored: bool = False) -> list[type[Cell]]:
+        return []
+
+    @property
+    def longest_word(self) -> int | None:
+        return None  # it is known to read the ends only
+
+    def describe(self) -> list[str]:
+        model = self.settings.model
+        parameters = sum(p.numel() for p in self.network.parameters())
+        head = "a linear-chain CRF" if model.crf else "a softmax at each word"
+        return [
+            f"A tagger with {len(self.labels)} tags, made with [elman]: a feed-forward network over {model.context} "
+            f"words on either side, {model.hidden_size} hidden units, {head}; {parameters:,} parameters.",
+            card.tags(self),
+        ]

@@ -1,0 +1,47 @@
+"""Word vectors that the user gives, as the networks of several tasks read and keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from elman.errors import DataError
+from elman.tasks import storage
+from elman.text.vectors import read_vectors
+from elman.text.vocabulary import Vocabulary
+
+UNUSED = "<none>"
+FILE = "vectors.safetensors"
+
+
+def read_given(path: str | None) -> tuple[Vocabulary | None, Tensor | None]:
+    """The words of a file and their vectors (words, dim); id 0 is UNUSED, whose vector is zero. None without a file.
+
+    Raises DataError for a file that is wrong."""
+    if path is None:
+        return None, None
+    words, table = read_vectors(path)
+    if UNUSED in words:
+        raise DataError(f"the word {UNUSED!r} is kept for words without a vector; take it out", file=str(path))
+    vectors = torch.cat([torch.zeros(1, table.shape[1]), torch.from_numpy(table)])
+    return Vocabulary(words, unknown=UNUSED), vectors
+
+
+def write_given(folder: Path, vectors: Tensor | None) -> None:
+    """Into a model folder. Raises ResourceError."""
+    if vectors is not None:
+        storage.write_tensors(folder / FILE, {"vectors": vectors})
+
+
+def stored_given(folder: Path) -> Tensor | None:
+    """The vectors in a model folder, if it has any. Raises ModelError."""
+    path = folder / FILE
+    return storage.read_tensors(path).get("vectors") if path.exists() else None
+
+
+def vector_ids(vectors: Vocabulary, words: Iterable[str]) -> list[int]:
+    """The given vector of each word: of the word as it is, else in lower case, else id 0, which is zero."""
+    return [vectors[word] or vectors[word.lower()] for word in words]

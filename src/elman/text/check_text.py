@@ -1,0 +1,74 @@
+"""A look through plain texts before a language model is trained on them."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from elman.errors import DataError
+from elman.text.files import Path, name_of, open_text
+from elman.text.tokenizing import Tokenizer
+
+END = "</s>"  # what language models put behind each line
+
+
+def check_text(paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "utf-8") -> dict[str, Any]:
+    """Counts of each file, what of it the first does not have, and every problem as {where, message}.
+
+    Files are read once, line by line; what is kept is the first file's tokens and a hash of each line.
+    Raises DataError for a file that cannot be read at all, UsageError for an unknown encoding."""
+    first: Counter[str] | None = None
+    lines_of_first: set[int] = set()
+    files, problems = [], []
+    for path in paths:
+        name = name_of(path)
+        counts: Counter[str] = Counter()
+        lengths: list[int] = []
+        seen: set[int] = set()
+        found = {"characters": 0, "empty_lines": 0, "repeated_lines": 0, "lines_of_the_first": 0}
+
+        def tell(problem: DataError) -> None:
+            problems.append({"where": problem.where, "message": problem.problem})
+
+        with open_text(path, encoding, on_problem=tell) as lines:
+            for number, line in lines:
+                tokens = tokenizer.split(line)
+                counts.update(tokens)
+                lengths.append(len(tokens))
+                found["characters"] += len(line) + 1
+                found["empty_lines"] += not tokens
+                if tokens:
+                    found["repeated_lines"] += hash(line) in seen
+                    found["lines_of_the_first"] += first is not None and hash(line) in lines_of_first
+                    seen.add(hash(line))
+                if END in tokens:
+                    message = f"{END} stands for the end of a line, which is added by training; take it out"
+                    tell(DataError(message, file=name, line=number, column=line.find(END) + 1 or None))
+                if "\0" in line:
+                    message = "expected text, found a NUL character; take it out or name the right --encoding"
+                    tell(DataError(message, file=name, line=number, column=line.index("\0") + 1))
+        if not counts:
+            tell(DataError("expected text, found none", file=name))
+        tokens_read = sum(lengths)
+        unknown = {} if first is None else {token: n for token, n in counts.items() if token not in first}
+        files.append(
+            {
+                "file": name,
+                "lines": len(lengths),
+                "tokens": tokens_read,
+                **found,
+                "distinct_tokens": len(counts),
+                "seen_once": sum(n == 1 for n in counts.values()),
+                "written_unknown": counts["<unk>"],
+                "median_length": statistics.median(lengths) if lengths else 0,
+                "longest": max(lengths, default=0),
+                "unknown_tokens": None if first is None else sum(unknown.values()),
+                "unknown_share": None if first is None or not tokens_read else sum(unknown.values()) / tokens_read,
+                "frequent_unknown": sorted(unknown, key=lambda token: (-unknown[token], token))[:10],
+            }
+        )
+        if first is None:
+            first, lines_of_first = counts, seen
+    return {"tokenizer": tokenizer.name, "files": files, "problems": problems}

@@ -1,0 +1,166 @@
+"""What every model of every task must do, run over the table of tasks itself: a new row is tested by being there."""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+import elman
+from elman.errors import Interrupted, ModelError, UsageError
+from elman.tasks import TASKS
+from elman.tasks.load import model_class
+from elman.training import TrainingConfig
+from elman.training.progress import Quiet
+
+draw = random.Random(7)
+WORDS = ["the", "cat", "dogs", "sees", "run", "北京", "naïve", "Ωmega", "."]
+TEXTS = [draw.choices(WORDS, k=1 + n % 7) for n in range(40)]
+
+
+def tag_data() -> list[elman.Sentence]:
+    return [elman.Sentence(words, [word[:1].upper() for word in words]) for words in TEXTS]
+
+
+def lm_data() -> list[str]:
+    return [" ".join(words) for words in TEXTS]
+
+
+def classify_data() -> list[elman.Example]:
+    return [elman.Example(" ".join(words), ["short" if len(words) < 4 else "long"]) for words in TEXTS]
+
+
+# task -> (data, more data, settings of every model of it, those of single models)
+FACTORIES: dict[str, tuple[Any, dict[str, Any], dict[str, dict[str, Any]]]] = {
+    "tag": (
+        tag_data,
+        {},
+        {
+            "network": {"hidden_size": 6, "word_size": 5, "char_size": 4, "char_hidden_size": 3},
+            "window": {"word_size": 5},
+        },
+    ),
+    "classify": (
+        classify_data,
+        {},
+        {"network": {"hidden_size": 6, "word_size": 5}, "cbow": {"word_size": 5}, "ngrams": {"l2": 1.0}},
+    ),
+    "lm": (lm_data, {"minimum": 1}, {"network": {"hidden_size": 8, "bptt": 6, "batch_size": 3}, "ngram": {"order": 3}}),
+}
+TRAINING = {"epochs": 2, "batch_tokens": 20, "threads": 1}
+ROWS = [(task, model) for task, models in TASKS.items() for model in models]
+NETWORKS = [(task, model) for task, model in ROWS if model_class(task, model).resumable]
+
+
+def make(task: str, model: str) -> Any:
+    _, common, single = FACTORIES[task]
+    kind = model_class(task, model)
+    given = {**common, **single.get(model, {})}
+    if kind.resumable:
+        given |= TRAINING
+    return kind(**given)
+
+
+def data(task: str) -> tuple[Any, Any]:
+    every = FACTORIES[task][0]()
+    return every[:30], every[30:]
+
+
+def fit(model: Any, task: str, **given: Any) -> Any:
+    train, dev = data(task)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(train, dev, **given)
+
+
+def scores(model: Any, task: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(model.evaluate(data(task)[1]).to_json(), allow_nan=False))
+    return found
+
+
+@pytest.mark.parametrize(("task", "model"), ROWS)
+def test_a_folder_gives_the_model_back(tmp_path: Path, task: str, model: str) -> None:
+    kind = model_class(task, model)
+    assert (kind.task, kind.kind) == (task, model)
+    trained = fit(make(task, model), task, out=tmp_path / "one", test=data(task)[1], reading={"encoding": "utf-8"})
+    expected = scores(trained, task)
+    trained.save(tmp_path / "two")
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        assert not list(folder.rglob("*.pkl")) and not (folder / "training").exists()
+        loaded = elman.load(folder)
+        assert type(loaded) is kind and loaded.settings == trained.settings
+        assert loaded.reading == {"encoding": "utf-8"}
+        assert scores(loaded, task) == expected
+        assert f'elman.load("{folder.name}")' in (folder / "README.md").read_text(encoding="utf-8")
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_bytes())
+    assert metrics["dev"] == metrics["test"] == expected
+    assert expected["signature"].startswith("metric:") and metrics["training"]["seconds"] >= 0
+    for again in (lambda: trained.save(tmp_path / "one"), lambda: fit(make(task, model), task, out=tmp_path / "one")):
+        with pytest.raises(UsageError, match="expected a new folder, found a model"):
+            again()
+
+
+@pytest.mark.parametrize(("task", "model"), ROWS)
+def test_a_broken_folder_is_named(tmp_path: Path, task: str, model: str) -> None:
+    fit(make(task, model), task, out=tmp_path / "model")
+    for path in sorted((tmp_path / "model").iterdir()):
+        if path.name in ("README.md", "metrics.json", "log.jsonl"):
+            continue
+        whole = path.read_bytes()
+        for damaged in (b"", whole[: len(whole) // 2], b"[]"):
+            path.write_bytes(damaged)
+            with pytest.raises(ModelError, match=r"model"):
+                elman.load(tmp_path / "model")
+        path.unlink()
+        with pytest.raises(ModelError):
+            elman.load(tmp_path / "model")
+        path.write_bytes(whole)
+    elman.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(("task", "model"), ROWS)
+def test_wrong_settings_are_refused(task: str, model: str) -> None:
+    with pytest.raises(UsageError, match="unknown setting"):
+        model_class(task, model)(hiden_size=3)
+    untrained = make(task, model)
+    with pytest.raises(UsageError, match="not trained"):
+        untrained.evaluate(data(task)[1])
+
+
+class StopAfter(Quiet):
+    """Asks the training to stop, as Ctrl-C does, after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def step(self, report: Any) -> None:
+        self.steps -= 1
+        if self.steps == 0:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 9])
+@pytest.mark.parametrize(("task", "model"), NETWORKS)
+def test_resumed_training_gives_the_same_weights(tmp_path: Path, task: str, model: str, steps: int) -> None:
+    fit(make(task, model), task, out=tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        fit(make(task, model), task, out=tmp_path / "parts", progress=StopAfter(steps))
+    fit(make(task, model), task, out=tmp_path / "parts", resume=True)
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all((whole[name] == parts[name]).all() for name in whole)
+    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "parts")]
+    timed = ("seconds", "tokens_per_second")
+    told = [[{k: v for k, v in json.loads(line).items() if k not in timed} for line in log] for log in logs]
+    assert told[0] == told[1]
+
+
+def test_the_training_options_of_every_network_are_those_of_the_loop() -> None:
+    for task, model in NETWORKS:
+        assert issubclass(model_class(task, model).training, TrainingConfig)
