@@ -130,6 +130,34 @@ def test_wrong_uses(elman, models: Path, tmp_path: Path) -> None:
     assert tagger.code == 2 and "elman score" in tagger.err
 
 
+def test_compare(elman, models: Path) -> None:
+    train, dev = str(models / "train.txt"), str(models / "dev.txt")
+    systems = "ngram:minimum=1,network:hidden_size=8,epochs=1,minimum=1"
+    told = elman("compare", "lm", train, dev, "--systems", systems, "--seeds", "1", "--threads", "1", "-q")
+    assert told.code == 0, told.err
+    rows = {line.split()[0]: line.split() for line in told.out.splitlines()[1:3]}
+    other = json.loads(
+        elman(
+            "train",
+            "lm",
+            "--model",
+            "ngram",
+            "--minimum",
+            "1",
+            "--train",
+            train,
+            "--dev",
+            dev,
+            "--out",
+            str(models / "five"),
+            "--json",
+            "-q",
+        ).out
+    )["dev"]
+    assert rows["ngram:minimum=1"][2] == f"{other['perplexity']:.2f}" and "perplexity" in told.out
+    assert f"{other['bits_per_character']:.4f}" in rows["ngram:minimum=1"]
+
+
 def test_check(elman, models: Path, tmp_path: Path) -> None:
     told = json.loads(elman("check", "--task", "lm", str(models / "train.txt"), str(models / "dev.txt"), "--json").out)
     assert [file["lines"] for file in told["files"]] == [60, 10] and told["problems"] == []

@@ -226,16 +226,16 @@ def as_table(answer: Comparison) -> tuple[list[str], list[list[str]]]:
     header = ["system", "seeds", name, "+-", "95 %", "p", *(key.removesuffix("_accuracy") for key in more)]
     header += ["train s", f"{unit}/s", "size", "memory"]
 
-    def number(value: float | None) -> str:
+    def number(value: float | None, digits: int = 2) -> str:
         if value is None:
             return "-"
-        return percent(value) if measure is None or measure.percent else f"{value:.2f}"
+        return percent(value) if measure is None or measure.percent else f"{value:.{digits}f}"
 
     def cells(row: Row) -> list[str]:
         shown = [row.system, str(len(row.seeds)), number(row.mean), number(row.deviation)]
         shown.append("-" if row.interval is None else f"{number(row.interval.low)} - {number(row.interval.high)}")
         shown.append("-" if row.test is None else f"{row.test.p:.4f}")
-        shown += [percent(row.more.get(key)) for key in more]
+        shown += [number(row.more.get(key), 4) for key in more]
         shown.append("-" if row.seconds is None else f"{row.seconds:.1f}")
         shown.append("-" if row.speed is None else f"{row.speed:,.0f}")
         shown += ["-" if value is None else size(value) for value in (row.size, row.memory)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman import __version__
 from elman.metrics.classification import ClassificationResult
 from elman.tasks.classification.answers import scored
 from elman.tasks.classification.data import Batch, Vocabularies, fingerprint, label_ids
 from elman.tasks.classification.network import TextNetwork
+from elman.tasks.jobs import Lazy, depends_on, epoch_seed
 from elman.tasks.settings import Settings
 from elman.text.batching import batches_by_tokens
 from elman.text.example import Example
@@ -45,25 +44,25 @@ class ClassifierJob(Job):
         self.network, self.vocabularies, self.settings = network, vocabularies, settings
         self.train, self.tokens = train, tokens
         self.dev, self.dev_tokens = dev, dev_tokens
-        self.inputs = {name: content for name, content in (inputs or {}).items() if content is not None}
+        self.inputs = inputs
         self.several = settings.model.several
         self.labels = label_ids(vocabularies.labels, train, self.several)
         self.metric = None if dev is None else "micro_f1" if self.several else "accuracy"
 
     def fingerprint(self) -> dict[str, str]:
-        parts = {"elman": __version__, "training data": fingerprint(self.train), "settings": repr(self.settings.model)}
-        if self.dev is not None:
-            parts["dev data"] = fingerprint(self.dev)
-        for name, content in self.inputs.items():
-            data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-            parts[name] = hashlib.sha256(data).hexdigest()
-        return parts
+        dev = None if self.dev is None else fingerprint(self.dev)
+        return depends_on(self.settings.model, fingerprint(self.train), dev, self.inputs)
 
     def batches(self, epoch: int) -> Sequence[Batch]:
         training = self.settings.training
-        seed = training.seed * 1_000_003 + epoch
+        seed = epoch_seed(training.seed, epoch)
         # An empty text counts as one token, so that any number of them is not one batch.
-        return _Lazy(self, batches_by_tokens([max(len(t), 1) for t in self.tokens], training.batch_tokens, seed))
+        groups = batches_by_tokens([max(len(t), 1) for t in self.tokens], training.batch_tokens, seed)
+
+        def make(i: int) -> Batch:
+            return self.vocabularies.batch([self.tokens[k] for k in groups[i]], self.labels[groups[i]])
+
+        return Lazy(len(groups), make)
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         # The loop divides by what it is told are tokens, and shows their speed; the loss is a mean over texts.
@@ -74,20 +73,6 @@ class ClassifierJob(Job):
         assert self.dev is not None and self.dev_tokens is not None
         chances = probabilities(self.network, self.vocabularies, self.dev_tokens)
         return summary(scored(self.vocabularies.labels.items, self.several, self.dev, chances).result())
-
-
-class _Lazy(Sequence[Batch]):
-    """The batches of an epoch, each made when it is asked for."""
-
-    def __init__(self, job: ClassifierJob, groups: list[list[int]]) -> None:
-        self.job, self.groups = job, groups
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __getitem__(self, i: int) -> Batch:  # type: ignore[override]
-        group = self.groups[i]
-        return self.job.vocabularies.batch([self.job.tokens[k] for k in group], self.job.labels[group])
 
 
 def in_batches(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman import __version__
 from elman.recurrent import Packed, detach
 from elman.recurrent.loop import map_state
+from elman.tasks.jobs import Lazy, depends_on, epoch_seed
 from elman.tasks.language_model.config import LanguageModelConfig
 from elman.tasks.language_model.corpus import END_ID, Corpus, line_starts
 from elman.tasks.language_model.network import LanguageModelNetwork
@@ -103,7 +102,7 @@ class LanguageModelJob(Job):
         settings: Settings[LanguageModelConfig],
         train: Corpus,
         dev: Corpus | None,
-        inputs: Mapping[str, str],
+        inputs: Mapping[str, str | bytes | None],
     ) -> None:
         self.network, self.settings, self.train, self.dev, self.inputs = network, settings, train, dev, inputs
         self.metric = None if dev is None else "log_likelihood"
@@ -112,19 +111,17 @@ class LanguageModelJob(Job):
         self._starts = line_starts(train.ids) if settings.model.lines else None
 
     def fingerprint(self) -> dict[str, str]:
-        parts = {"elman": __version__, "training text": self.train.digest, "settings": repr(self.settings.model)}
-        if self.dev is not None:
-            parts["dev text"] = self.dev.digest
-        return parts | {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.inputs.items()}
+        dev = None if self.dev is None else self.dev.digest
+        return depends_on(self.settings.model, self.train.digest, dev, self.inputs)
 
     def batches(self, epoch: int) -> Sequence[Batch]:
         training = self.settings.training
-        seed = training.seed * 1_000_003 + epoch
+        seed = epoch_seed(training.seed, epoch)
         if (starts := self._starts) is not None:
             groups = batches_by_tokens(np.diff(starts).tolist(), training.batch_tokens, seed)
-            return _Lazy(len(groups), lambda i: line_batch(self.train.ids, starts, groups[i]))
+            return Lazy(len(groups), lambda i: line_batch(self.train.ids, starts, groups[i]))
         windows = window_lengths(self.lanes.steps, training.bptt, random.Random(seed))
-        return _Lazy(len(windows), lambda i: self.lanes.window(*windows[i]))
+        return Lazy(len(windows), lambda i: self.lanes.window(*windows[i]))
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         """In a stream the state goes on from batch to batch; its gradient stops there."""
@@ -165,21 +162,6 @@ class LanguageModelJob(Job):
         if self._starts is not None:
             starts = line_starts(ids)
             groups = batches_by_tokens(np.diff(starts).tolist(), DEV_TOKENS)
-            return _Lazy(len(groups), lambda i: line_batch(ids, starts, groups[i]))
+            return Lazy(len(groups), lambda i: line_batch(ids, starts, groups[i]))
         lanes = Lanes(ids, DEV_LANES)
-        return _Lazy(-(-lanes.steps // DEV_STEPS), lambda i: lanes.window(i * DEV_STEPS, DEV_STEPS))
-
-
-class _Lazy(Sequence[Batch]):
-    """Batches, each made when it is asked for."""
-
-    def __init__(self, count: int, make: Callable[[int], Batch]) -> None:
-        self.size, self.make = count, make
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, i: int) -> Batch:  # type: ignore[override]
-        if not 0 <= i < self.size:
-            raise IndexError(i)
-        return self.make(i)
+        return Lazy(-(-lanes.steps // DEV_STEPS), lambda i: lanes.window(i * DEV_STEPS, DEV_STEPS))

@@ -67,9 +67,8 @@ class LanguageModel(TextModel, NetworkModel):
             cells = self._cells(self.settings.model.cell)
             self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
             self.network.begin_with(torch.from_numpy(counts(train_ids.ids, len(self.vocabulary))))
-            inputs = {"cell file": self._source} if self._source else {}
-            vocabulary = {"vocabulary": "\n".join(self.vocabulary.items)}
-            job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], {**inputs, **vocabulary})
+            inputs = {"cell file": self._source, "vocabulary": "\n".join(self.vocabulary.items)}
+            job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], inputs)
             self._train(run, job, corpora, progress, invocation)
         return self
 

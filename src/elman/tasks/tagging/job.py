@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from elman import __version__, schemes
+from elman import schemes
 from elman.errors import DataError, UsageError
 from elman.metrics.tagging import TaggingResult, TaggingScore
+from elman.tasks.jobs import Lazy, depends_on, epoch_seed
 from elman.tasks.settings import Settings
 from elman.tasks.tagging.data import Batch, Vocabularies, fingerprint
 from elman.tasks.tagging.network import TaggerNetwork
@@ -44,24 +44,25 @@ class TaggerJob(Job):
         self.vocabularies, self.settings, self.scheme = vocabularies, settings, scheme
         self.train = train
         self.dev = dev
-        self.inputs = {name: content for name, content in (inputs or {}).items() if content is not None}
+        self.inputs = inputs
         self.metric = None if dev is None else ("f1" if scheme else "accuracy")
         self._known = {word for word, n in zip(vocabularies.words.items, vocabularies.counts, strict=True) if n}
         self._dev_batches: list[tuple[list[Sentence], Batch]] | None = None
 
     def fingerprint(self) -> dict[str, str]:
-        parts = {"elman": __version__, "training data": fingerprint(self.train), "settings": repr(self.settings.model)}
-        if self.dev is not None:
-            parts["dev data"] = fingerprint(self.dev)
-        for name, content in self.inputs.items():
-            data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-            parts[name] = hashlib.sha256(data).hexdigest()
-        return parts
+        dev = None if self.dev is None else fingerprint(self.dev)
+        return depends_on(self.settings.model, fingerprint(self.train), dev, self.inputs)
 
     def batches(self, epoch: int) -> Sequence[Batch]:
         training = self.settings.training
-        seed = training.seed * 1_000_003 + epoch
-        return _Lazy(self, batches_by_tokens([len(s) for s in self.train], training.batch_tokens, seed))
+        seed = epoch_seed(training.seed, epoch)
+        groups = batches_by_tokens([len(s) for s in self.train], training.batch_tokens, seed)
+
+        def make(i: int) -> Batch:
+            sentences = [self.train[k] for k in groups[i]]
+            return self.vocabularies.batch([s.words for s in sentences], [s.tags or [] for s in sentences])
+
+        return Lazy(len(groups), make)
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         return self.network.loss(batch), batch.tokens
@@ -79,20 +80,6 @@ class TaggerJob(Job):
                 assert sentence.tags is not None
                 total.add(sentence.tags, guess, sentence.words, self._known)
         return summary(total.result())
-
-
-class _Lazy(Sequence[Batch]):
-    """The batches of an epoch, each made when it is asked for."""
-
-    def __init__(self, job: TaggerJob, groups: list[list[int]]) -> None:
-        self.job, self.groups = job, groups
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __getitem__(self, i: int) -> Batch:  # type: ignore[override]
-        sentences = [self.job.train[k] for k in self.groups[i]]
-        return self.job.vocabularies.batch([s.words for s in sentences], [s.tags or [] for s in sentences])
 
 
 def tags_of(network: TaggerNetwork, vocabularies: Vocabularies, batch: Batch) -> list[list[str]]:
