@@ -108,7 +108,7 @@ def main() -> None:
 
 def compare(size: int, precision: str, vocabulary: int, train: Lanes, dev: Lanes, given) -> None:
     torch.manual_seed(1)
-    config = LanguageModelConfig(hidden_size=size, precision=precision, **NOTHING)
+    config = LanguageModelConfig(hidden_size=size, embedding_size=0, precision=precision, **NOTHING)
     ours = LanguageModelNetwork(config, CELLS["lstm"], vocabulary)
     half = precision == "bfloat16"
     sides = {"plain": Side(Plain(ours, vocabulary, size, 2), True, half), "elman": Side(ours, False, half)}

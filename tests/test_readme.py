@@ -27,8 +27,15 @@ def test_the_python_start_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_classifiers_and_language_models_run(capsys: pytest.CaptureFixture) -> None:
+    names: dict = {}
+    exec(PYTHON[1], names)
+    assert names["classifier"].labels == ["bad", "good"] and len(capsys.readouterr().out.splitlines()) >= 3
+
+
 def test_the_cell_of_your_own_fits_the_contract(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PYTHON[1], encoding="utf-8")
+    (tmp_path / "mine.py").write_text(PYTHON[2], encoding="utf-8")
     elman.check_cell(get_cell(f"{tmp_path}/mine.py:Minimal")).raise_if_wrong()
 
 

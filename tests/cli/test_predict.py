@@ -198,7 +198,7 @@ def sentences(*lengths: int) -> list[Sentence]:
 
 def test_batches_are_what_is_there() -> None:
     source: queue.Queue[Sentence | None] = queue.Queue()
-    found = batches(iter(source.get, None), words=5)
+    found = batches(iter(source.get, None), 5, len)
     for sentence in sentences(1, 2):
         source.put(sentence)
         assert next(found) == [sentence]  # while the source is still open
@@ -209,7 +209,7 @@ def test_batches_are_what_is_there() -> None:
 def test_batches_are_limited_in_words_and_lose_nothing() -> None:
     given = sentences(*[3] * 50, 0, 9)
     groups = []
-    for group in batches(iter(given), words=5):
+    for group in batches(iter(given), 5, len):
         groups.append(group)
         time.sleep(0.001)
     assert [s for group in groups for s in group] == given
@@ -223,14 +223,14 @@ def test_an_exception_comes_after_all_before_it() -> None:
 
     seen = 0
     with pytest.raises(ValueError, match="fault"):
-        for group in batches(faulty(), words=100):
+        for group in batches(faulty(), 100, len):
             seen += len(group)
     assert seen == 3
 
 
 def test_a_reader_that_is_not_wanted_any_more_ends() -> None:
     before = threading.active_count()
-    found = batches(iter(sentences(*[1] * 20_000)), words=1)
+    found = batches(iter(sentences(*[1] * 20_000)), 1, len)
     next(found)
     found.close()
     deadline = time.monotonic() + 10

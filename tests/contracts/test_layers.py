@@ -12,6 +12,7 @@ import elman
 from elman.errors import UsageError
 from elman.recurrent import CELLS, Bidirectional, Dropout, Layer, Recurrent, Stack, Window
 from elman.recurrent.layers import Residual
+from elman.tasks.tagging.window import Hidden
 
 DIM = 3
 LENGTHS = [4, 0, 6, 1, 6]
@@ -59,6 +60,7 @@ FACTORIES = {
         "ahead": lambda: Window(DIM, before=0, after=2),
         "itself": lambda: Window(DIM, before=0, after=0),
     },
+    Hidden: {"default": lambda: Hidden(DIM, 4)},
     Dropout: {"sequence": lambda: Dropout(0.5), "step": lambda: Dropout(0.5, per="step")},
 }
 ROWS = [(kind, name, "reference") for kind, ways in FACTORIES.items() for name in ways]

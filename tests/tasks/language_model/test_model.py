@@ -19,7 +19,7 @@ from elman.tasks.language_model.network import LanguageModelNetwork
 from elman.tasks.language_model.rival import NGramModel
 from elman.tasks.language_model.texts import mixed
 
-TINY = {"hidden_size": 12, "epochs": 1, "batch_size": 3, "bptt": 7, "minimum": 1}
+TINY = {"hidden_size": 12, "embedding_size": 0, "epochs": 1, "batch_size": 3, "bptt": 7, "minimum": 1}
 source = random.Random(1)
 LINES = [" ".join(source.choices(["the", "cat", "dog", "sees", "北京", "a", "naïve"], k=n % 9)) for n in range(60)]
 KINDS = {
@@ -183,7 +183,9 @@ def test_statistics_of_lines_add_up(models) -> None:
 
 def test_regularisation_and_embedding_dropout() -> None:
     torch.manual_seed(0)
-    config = LanguageModelConfig(hidden_size=6, layers=1, input_dropout=0, dropout=0.5, ar=2.0, tar=3.0)
+    config = LanguageModelConfig(
+        hidden_size=6, embedding_size=0, layers=1, input_dropout=0, dropout=0.5, ar=2.0, tar=3.0
+    )
     from elman.recurrent import CELLS
 
     net = LanguageModelNetwork(config, CELLS["lstm"], 9).train()
@@ -206,7 +208,7 @@ def test_regularisation_and_embedding_dropout() -> None:
         ),
     )
 
-    whole = LanguageModelConfig(hidden_size=6, layers=1, input_dropout=0, embedding_dropout=0.5)
+    whole = LanguageModelConfig(**sizes, embedding_dropout=0.5)
     net = LanguageModelNetwork(whole, CELLS["lstm"], 4).train()
     seen = []
     net.layers.register_forward_pre_hook(lambda _, given: seen.append(given[0].data))
