@@ -183,9 +183,8 @@ def test_statistics_of_lines_add_up(models) -> None:
 
 def test_regularisation_and_embedding_dropout() -> None:
     torch.manual_seed(0)
-    config = LanguageModelConfig(
-        hidden_size=6, embedding_size=0, layers=1, input_dropout=0, dropout=0.5, ar=2.0, tar=3.0
-    )
+    sizes = {"hidden_size": 6, "embedding_size": 0, "layers": 1, "input_dropout": 0}
+    config = LanguageModelConfig(**sizes, dropout=0.5, ar=2.0, tar=3.0)
     from elman.recurrent import CELLS
 
     net = LanguageModelNetwork(config, CELLS["lstm"], 9).train()
