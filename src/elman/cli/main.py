@@ -48,7 +48,7 @@ _SCARCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errn
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (as ELMAN_DEBUG=1 does).")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
-    """Recurrent sequence models of text: check data, train a tagger, score it, use it.
+    """Recurrent sequence models of text: taggers, classifiers, language models, and the rivals they must beat.
 
     Results go to standard output, all else to standard error. Exit codes: 0 fine, 1 a bug of elman, 2 usage, 3 data,
     4 model folder, 5 resources, 130 interrupted (training can be resumed).

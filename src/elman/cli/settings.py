@@ -144,6 +144,7 @@ class Table:
 def _option(setting: Setting, section: str) -> click.Option:
     help = setting.help
     if setting.kind == "switch":
+        help += " (default)" if setting.default else ""
         declared = [setting.key, f"{setting.flags}/--no-{setting.flags.removeprefix('--')}"]
         return SectionOption(declared, default=None, help=help, section=section)
     if setting.default is not None:

@@ -61,6 +61,7 @@ def train(context: click.Context) -> None:
     \b
     elman train tag --train train.conllu --dev dev.conllu --out my-tagger
     elman train classify --train train.csv --dev 10% --out my-classifier
+    elman train lm --train train.txt --dev 10% --out my-model
     elman train --resume my-tagger
     """
     if context.invoked_subcommand is None:
