@@ -19,7 +19,7 @@ from elman.tasks.language_model.rival import NGramModel
 from elman.text.grammar import write_corpus
 from machine import machine
 
-BINS = [(1, 1), (2, 2), (3, 4), (5, 6), (7, 9), (10, 13), (14, 20)]
+BINS = [(1, 1), (2, 2), (3, 4), (5, 6), (7, 9), (10, 20)]
 NETWORK = {"lines": True, "layers": 1, "input_dropout": 0.0, "hidden_dropout": 0.0, "dropout": 0.1, "batch_tokens": 500}
 
 

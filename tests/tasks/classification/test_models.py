@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import elman
-from elman import Classifier, DataError, Interrupted, ModelError, UsageError
+from elman import Classifier, DataError, ModelError, UsageError
 from elman.tasks import TASKS
 from elman.tasks.load import model_class
 from elman.text.example import Example
@@ -194,27 +194,6 @@ class Until:
     def step(self, report: Any) -> None:
         if report.step == self.last:
             raise Stop
-
-
-@pytest.mark.parametrize("model", NETWORKS)
-def test_stopped_and_resumed_is_never_stopped(model: str, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"checkpoint_every": 0.0, "average": 0.9, "class_weights": "balanced"}
-    settings |= {"tokenizer": "subwords", "subword_size": 270}
-    settings |= {"pooling": "attention"} if model == "network" else {"head_size": 5}
-    whole = made(model, **settings).fit(TRAIN, 0.2, out=tmp_path / "whole")
-    for step in (3, whole.result.steps // 2, whole.result.steps - 1):
-        out = tmp_path / f"stopped {step}"
-        with pytest.raises(Stop):
-            made(model, **settings).fit(TRAIN, 0.2, out=out, progress=Until(step))
-        made(model, **settings).fit(TRAIN, 0.2, out=out, resume=True)
-        assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
-    with pytest.raises(Stop):
-        made(model, **settings).fit(TRAIN, 0.2, out=tmp_path / "other", progress=Until(3))
-    with pytest.raises(UsageError, match="training data"):
-        made(model, **settings).fit(TRAIN[1:], 0.2, out=tmp_path / "other", resume=True)
-    with pytest.raises(UsageError, match="settings"):
-        made(model, **{**settings, "dropout": 0.1}).fit(TRAIN, 0.2, out=tmp_path / "other", resume=True)
-    assert issubclass(Interrupted, Exception)
 
 
 @pytest.mark.parametrize("pooling", ["final", "max", "attention"])
