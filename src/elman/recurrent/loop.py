@@ -13,6 +13,7 @@ from elman.recurrent.backend import Way, run_fast
 from elman.recurrent.cell import Cell
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
+from elman.recurrent.recording import begin
 
 Sequences = Packed | Tensor | list[Tensor]
 
@@ -47,6 +48,17 @@ def reference(cell: Cell, xs: Packed, state: Any, reverse: bool, noise: Noise | 
     steps = cell.inputs(xs.data).split(sizes)
     noisy: list[Any] = [()] * len(sizes) if noise is None else noise.steps(sizes)
     ys: list[Tensor] = []
+    record = begin(cell, xs, reverse, noise)
+
+    def one(t: int, s: Any) -> Any:
+        new = cell.advance(s, steps[t], *noisy[t])
+        if record is None:
+            ys.append(cell.O(new))
+            return new
+        new = record.step(s, new)
+        ys.append(record.output(cell.O(new)))
+        return new
+
     if not reverse:
         ended: list[Any] = []
         s, running = state, count
@@ -55,8 +67,7 @@ def reference(cell: Cell, xs: Packed, state: Any, reverse: bool, noise: Noise | 
                 s, over = cut(s, n)
                 ended.append(over)
                 running = n
-            s = cell.advance(s, steps[t], *noisy[t])
-            ys.append(cell.O(s))
+            s = one(t, s)
         final = join([s, *reversed(ended)])
     else:
         # Cut the starting state once into the pieces that join at each step, last step first.
@@ -67,10 +78,11 @@ def reference(cell: Cell, xs: Packed, state: Any, reverse: bool, noise: Noise | 
         for i, t in enumerate(reversed(range(len(sizes)))):
             if i and rest[i - 1]:
                 s = join([s, pieces[i]])
-            s = cell.advance(s, steps[t], *noisy[t])
-            ys.append(cell.O(s))
+            s = one(t, s)
         final = join([s, pieces[-1]]) if rest[-1] else s
         ys.reverse()
+    if record is not None:
+        record.finish()
     return xs.with_data(torch.cat(ys)), final
 
 

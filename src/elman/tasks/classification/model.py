@@ -20,6 +20,7 @@ from elman.tasks.classification.config import ClassifierTraining
 from elman.tasks.classification.data import Vocabularies, label_ids, label_vocabulary, require_labels, split
 from elman.tasks.classification.job import ClassifierJob, in_batches, probabilities
 from elman.tasks.classification.network import TextNetwork, balanced
+from elman.tasks.examine import Examined, Lookup
 from elman.tasks.measure import Measure
 from elman.tasks.model import CountedModel, Model, NetworkModel, opened
 from elman.tasks.vectors import read_given, stored_given, write_given
@@ -275,6 +276,40 @@ class TextNetworkModel(TextModel, NetworkModel):
                 network, self.vocabularies, tokens, network.encoded_size, "encode"
             ).numpy()
         return found
+
+    def read_text(self, text: str) -> tuple[list[str], None]:
+        """The tokens of a text."""
+        return self._tokens([Example(text)])[0], None
+
+    def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
+        """Tokens of texts, each with one output for its labels; where none are given, the model's own. See `Examined`.
+
+        Raises DataError for a label that it does not have."""
+        names, several = self.labels, self.settings.model.several
+        if targets is None:
+            rows = self._probabilities(texts).tolist()
+            targets = [[names[i] for i in chosen(names, several, row)] for row in rows]
+        for label in sorted({label for labels in targets for label in labels if label not in names}):
+            raise DataError(f"expected the labels {' '.join(names)}, found {label!r}")
+        examples = [Example("", list(labels)) for labels in targets]
+        require_labels(examples, "what is looked into", several)
+        assert self._labels is not None
+        batch = self.vocabularies.batch(texts, label_ids(self._labels, examples, several))
+        network: TextNetwork = self.network.eval()
+        lookups = []
+        if network.words is not None:
+            width = network.words.embedding.embedding_dim
+            lookups.append(Lookup("words.embedding.weight", batch.words, 0, width))
+        order = batch.layout.order.tolist()
+        return Examined(
+            layout=batch.layout,
+            tokens=[list(text) for text in texts],
+            outputs=[(i, None) for i in order],
+            targets=[", ".join(targets[i]) for i in order],
+            labels=names,
+            lookups=tuple(lookups),
+            run=lambda: network.outcome(batch),
+        )
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         return {"words": self.vocabularies.words, "vectors": self.vocabularies.vectors}

@@ -10,6 +10,7 @@ from elman.layers.pooling import Pooling, pool_mean
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
 from elman.tasks.classification.config import CbowConfig, ClassifierConfig, WordsConfig
 from elman.tasks.classification.data import Batch, Vocabularies
+from elman.tasks.examine import Outcome
 
 
 class TextNetwork(nn.Module):
@@ -72,6 +73,20 @@ class TextNetwork(nn.Module):
         assert batch.labels is not None
         return loss(self(batch), batch.labels, self.weights, self.config.label_smoothing)
 
+    def outcome(self, batch: Batch) -> Outcome:
+        """The pass that `examine` speaks of."""
+        assert batch.labels is not None
+        scores, functional = self(batch), nn.functional
+        if self.config.several:
+            losses = loss(scores, batch.labels, self.weights, self.config.label_smoothing, reduction="none").sum(1)
+            logs = functional.logsigmoid(scores)
+            gold = functional.binary_cross_entropy_with_logits(scores, batch.labels, reduction="none").sum(1)
+        else:
+            losses = loss(scores, batch.labels, self.weights, self.config.label_smoothing, reduction="none")
+            logs = scores.log_softmax(-1)
+            gold = -logs.gather(1, batch.labels.unsqueeze(1)).squeeze(1)
+        return Outcome(losses, None, logs, gold.detach())
+
     def probabilities(self, batch: Batch) -> Tensor:
         """(texts, labels): they sum to one; with `several`, each is that of its label alone."""
         scores = self(batch)
@@ -120,17 +135,17 @@ class CbowNetwork(TextNetwork):
         return pool_mean(xs)
 
 
-def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """The negative log-likelihood, summed over the texts: a scalar.
+def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float, *, reduction: str = "sum") -> Tensor:
+    """The negative log-likelihood, summed over the texts: a scalar; or with reduction "none" of each one.
 
     scores (texts, labels); labels (texts,) ids: softmax, or (texts, labels) of 0 and 1: a sigmoid for each.
     smoothing: what is to be learned is (1 - smoothing) of the gold labels and else all labels alike
     (Szegedy et al. 2016); of each sigmoid, yes and no alike."""
     functional = nn.functional
     if labels.dim() == 1:
-        return functional.cross_entropy(scores, labels, weights, reduction="sum", label_smoothing=smoothing)
+        return functional.cross_entropy(scores, labels, weights, reduction=reduction, label_smoothing=smoothing)
     wanted = labels * (1 - smoothing) + smoothing / 2
-    return functional.binary_cross_entropy_with_logits(scores, wanted, pos_weight=weights, reduction="sum")
+    return functional.binary_cross_entropy_with_logits(scores, wanted, pos_weight=weights, reduction=reduction)
 
 
 def balanced(labels: Tensor, count: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed, stepper
+from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
 from elman.tasks.language_model.corpus import END, END_ID, counts, line_starts
 from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
@@ -147,6 +148,47 @@ class LanguageModel(TextModel, NetworkModel):
             return torch.addmv(bias, weight, network.read_out(y)[0]).numpy(), state
 
         return one
+
+    def read_text(self, text: str) -> tuple[list[str], list[str]]:
+        """(what is read, what comes next): the tokens of a text of any number of lines, with the end of a line before
+        the first and behind the last."""
+        tokens = [END, *self._tokens(text), END]
+        return tokens[:-1], tokens[1:]
+
+    def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
+        """Tokens as they are read, each text from a fresh state, and what comes next; where that is not given, the next
+        one read, and for the last the likeliest. See `Examined`.
+
+        What is not in the vocabulary is read and scored as <unk>."""
+        network: LanguageModelNetwork = self.network.eval()
+        number = self.vocabulary.ids
+        plan = Packed.plan([len(text) for text in texts])
+        read = torch.tensor([i for text in texts for i in number(text)], dtype=torch.long)[plan.data]
+        ids = plan.with_data(read)
+        if targets is None:
+            with torch.no_grad():
+                best = ids.with_data(network.log_probabilities(ids).argmax(-1)).to_list()
+            targets = [
+                [*text[1:], *(self.vocabulary.items[int(i)] for i in guess[-1:])]
+                for text, guess in zip(texts, best, strict=True)
+            ]
+        written = torch.tensor([i for text in targets for i in number(text)], dtype=torch.long)[plan.data]
+        size = network.embedding.shape[1]
+
+        def run() -> Outcome:
+            logs = network.log_probabilities(ids)
+            losses = -logs.gather(1, written.unsqueeze(1)).squeeze(1)
+            return Outcome(losses, None, logs, losses.detach())
+
+        return Examined(
+            layout=plan,
+            tokens=[list(text) for text in texts],
+            outputs=outputs_of_steps(plan),
+            targets=by_rows(plan, targets),
+            labels=self.vocabulary.items,
+            lookups=(Lookup("embedding", read, 0, size),),
+            run=run,
+        )
 
     def _restore(self, path: Path) -> None:
         super()._restore(path)

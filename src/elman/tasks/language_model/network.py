@@ -76,6 +76,13 @@ class LanguageModelNetwork(nn.Module):
         """(rows, hidden) -> (rows, size), what the softmax multiplies."""
         return h if self.projection is None else self.projection(h)
 
+    def log_probabilities(self, ids: Packed) -> Tensor:
+        """(rows, vocabulary) of every token to come next, from a fresh state, in plain torch."""
+        _, ys, _ = self(ids, None)
+        with torch.autocast("cpu", torch.bfloat16, enabled=False):
+            logits = nn.functional.linear(self.read_out(ys.data), self.output_weight, self.bias)
+        return logits.log_softmax(-1)
+
     def loss(self, ids: Packed, targets: Tensor, state: Any) -> tuple[Tensor, Any]:
         """The negative log-likelihood of targets (rows,), summed, with the regularisation; and the state."""
         ys, dropped, state = self(ids, state)

@@ -13,6 +13,7 @@ from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, nbest, viterbi
 from elman.layers.embedding import RareEmbedding
 from elman.recurrent import Cell, Dropout, Layer, Stack, Window, recurrent_stack
+from elman.tasks.examine import Outcome
 from elman.tasks.tagging.data import Batch, Vocabularies
 
 
@@ -97,6 +98,21 @@ class TaggerNetwork(nn.Module):
         if self.crf is None:
             return nn.functional.cross_entropy(scores, batch.tags, reduction="sum")
         return self.crf.loss(scores, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
+
+    def outcome(self, batch: Batch) -> Outcome:
+        """The pass that `Tagger.examine` speaks of."""
+        assert batch.tags is not None
+        scores, gold = self(batch), batch.tags.unsqueeze(1)
+        if self.crf is None:
+            logs = scores.log_softmax(-1)
+            shown = -logs.gather(1, gold).squeeze(1)
+            return Outcome(shown, None, logs, shown.detach())
+        sizes, count = batch.layout.batch_sizes, batch.layout.sequences
+        given = scores.detach().requires_grad_()
+        rest = self.crf.loss(given, batch.tags, sizes, count)
+        (at_scores,) = torch.autograd.grad(rest, given, retain_graph=True)
+        logs = self.crf.marginals(given, sizes, count).detach().clamp(min=1e-30).log()
+        return Outcome((at_scores * scores).sum(1), rest, logs, -logs.gather(1, gold).squeeze(1))
 
     def decode(self, batch: Batch) -> Tensor:
         """(rows,) the ids of the best tag sequences, legal under the scheme where there is one."""

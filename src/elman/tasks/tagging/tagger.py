@@ -10,11 +10,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
 from elman.layers.characters import LONGEST
 from elman.layers.decoding import constraint
 from elman.recurrent import Cell
 from elman.tasks import storage
+from elman.tasks.examine import Examined, Lookup, by_rows, outputs_of_steps
 from elman.tasks.model import NetworkModel, opened
 from elman.tasks.tagging import card as tagger_card
 from elman.tasks.tagging.config import TaggerConfig
@@ -160,6 +161,38 @@ class Tagger(TaggingModel, NetworkModel):
                 )
             )
         return answers
+
+    # Looking inside ---------------------------------------------------------------------------------------------
+
+    def read_text(self, text: str) -> tuple[list[str], None]:
+        """The words of a text, between spaces."""
+        return text.split(), None
+
+    def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
+        """Sentences with a tag for every word; where none are given, the tagger's own. See `Examined`.
+
+        With a CRF the loss is one for the whole sentence. What reaches an output is then that part of its gradient
+        that goes through the output's scores; the gradient of the transitions is the rest.
+        Raises DataError for a tag that it does not have."""
+        targets = [answer.tags for answer in self.predict(texts)] if targets is None else targets
+        names = self.vocabularies.tags
+        for tag in sorted({tag for sentence in targets for tag in sentence if tag not in names}):
+            raise DataError(f"expected the tags {' '.join(names.items)}, found {tag!r}")
+        batch = self.vocabularies.batch(texts, targets)
+        network: TaggerNetwork = self.network.eval()
+        lookups = []
+        if network.words is not None:
+            width = network.words.embedding.embedding_dim
+            lookups.append(Lookup("words.embedding.weight", batch.words, 0, width))
+        return Examined(
+            layout=batch.layout,
+            tokens=[list(text) for text in texts],
+            outputs=outputs_of_steps(batch.layout),
+            targets=by_rows(batch.layout, targets),
+            labels=names.items,
+            lookups=tuple(lookups),
+            run=lambda: network.outcome(batch),
+        )
 
     # The model folder -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Look inside a trained model: lenses, figures, the report."""

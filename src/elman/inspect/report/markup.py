@@ -1,0 +1,44 @@
+"""HTML from Python: what is not Markup already is escaped, so that no text can become a tag."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from elman.inspect.figures.wording import clean
+
+VOID = {"input", "meta", "link", "br"}
+
+
+class Markup(str):
+    """HTML that is to be put into a page as it is."""
+
+
+def escape(text: object) -> Markup:
+    """Markup as it is, all else as text."""
+    return text if isinstance(text, Markup) else Markup(html.escape(clean(str(text))))
+
+
+def join(*parts: object) -> Markup:
+    return Markup("".join(map(escape, parts)))
+
+
+def element(name: str, *inside: object, **attributes: object) -> Markup:
+    """One element. class_ is class, data_step is data-step; True stands alone, None and False leave it out."""
+    words = [name]
+    for key, value in attributes.items():
+        key = key.rstrip("_").replace("_", "-")
+        if value is True:
+            words.append(key)
+        elif value is not None and value is not False:
+            words.append(f'{key}="{escape(str(value))}"')
+    end = "" if name in VOID else f"{join(*inside)}</{name}>"
+    return Markup(f"<{' '.join(words)}>{end}")
+
+
+def equation(formula: str) -> Markup:
+    """A formula in one line: `_x` and `_{x y}` are set below, `^x` and `^{x y}` above."""
+    parts = re.split(r"([_^](?:\{[^}]*\}|\w))", formula)
+    names = {"_": "sub", "^": "sup"}
+    inside = [element(names[part[0]], part[1:].strip("{}")) if i % 2 else part for i, part in enumerate(parts)]
+    return element("span", *inside, class_="equation")

@@ -1,0 +1,92 @@
+"""The page around the panels: one file with its style, its scripts and its numbers, which asks nothing of a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from elman import __version__
+from elman.inspect.report.markup import Markup, element, join
+
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """id: the anchor; heading: its words; says: one sentence with the equation; inside: what is shown."""
+
+    id: str
+    heading: str
+    says: Markup
+    inside: Markup
+
+    def markup(self) -> Markup:
+        anchor = element("a", "#", href=f"#{self.id}", class_="anchor", aria_label=f"link to {self.heading}")
+        heading = element("h2", self.heading, " ", anchor, id=f"{self.id}-heading")
+        says = element("p", self.says, class_="says")
+        return element("section", heading, says, self.inside, id=self.id, aria_labelledby=f"{self.id}-heading")
+
+
+def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: str) -> str:
+    """The whole document.
+
+    The scripts are the files in assets/, each a module under its bare name "elman/steps", which an import map leads to
+    a data: URL. The policy lets in only what carries the nonce: a digest of all that is in the page, which no text in
+    it can have guessed."""
+    nonce = hashlib.sha256("\0".join([title, data, head, *(panel.markup() for panel in panels)]).encode()).hexdigest()
+    policy = [
+        "default-src 'none'",
+        f"script-src 'nonce-{nonce}'",
+        f"style-src-elem 'nonce-{nonce}'",
+        "style-src-attr 'unsafe-inline'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    links = [element("a", panel.heading, href=f"#{panel.id}") for panel in panels]
+    theme = element("button", "light / dark", type="button", id="theme", class_="scripted")
+    document = element(
+        "html",
+        element(
+            "head",
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content="; ".join(policy)),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="generator", content=f"elman {__version__}"),
+            element("link", rel="icon", href="data:,"),  # else the browser asks for one
+            element("title", title),
+            element("style", Markup(asset("report.css")), nonce=nonce),
+            element("script", Markup(import_map()), type="importmap", nonce=nonce),
+        ),
+        element(
+            "body",
+            element("header", head, theme),
+            element("nav", *links, aria_label="panels"),
+            element("main", *(panel.markup() for panel in panels)),
+            bar,
+            element("script", Markup(data), type="application/json", id="view"),
+            element("script", Markup(f'import "elman/{MAIN}";'), type="module", nonce=nonce),
+        ),
+        lang="en",
+    )
+    return join(Markup("<!doctype html>\n"), document, "\n")
+
+
+def import_map() -> str:
+    """Bare name -> data: URL, for each module in assets/."""
+    folder = files(__package__).joinpath("assets")
+    names = sorted(file.name.removesuffix(".js") for file in folder.iterdir() if file.name.endswith(".js"))
+    return json.dumps({"imports": {f"elman/{name}": _address(asset(f"{name}.js")) for name in names}})
+
+
+def asset(name: str) -> str:
+    """The text of a file in assets/."""
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _address(script: str) -> str:
+    return f"data:text/javascript;base64,{base64.b64encode(script.encode()).decode('ascii')}"

@@ -1,0 +1,211 @@
+"""The panels of the report: what of a View is shown where, each with the equation that it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from elman.inspect.figures import figure, figures_of
+from elman.inspect.report.markup import Markup, element, equation, escape, join
+from elman.inspect.report.page import Panel
+from elman.inspect.report.parts import (
+    chips,
+    choose,
+    controls,
+    drawing,
+    grid,
+    number,
+    paragraphs,
+    percent,
+    show,
+    table,
+    token,
+)
+from elman.inspect.report.source import listing
+from elman.inspect.view import OutputView, PlaceView, View
+
+TASKS = {"tag": "tagger", "classify": "classifier", "lm": "language model"}
+
+
+def header(view: View) -> Markup:
+    """The model, what else is to be said of it, the text, and the warnings."""
+    rows = [("task", TASKS.get(view.task, view.task)), *view.about.items()]
+    facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in rows))
+    notes = [element("p", element("strong", "Note: "), warning, role="note") for warning in view.warnings]
+    text = element("p", *(element("span", token(word), class_="chip", data_step=i) for i, word in enumerate(view.tokens)),
+                   class_="chips")
+    return join(element("h1", token(view.title)), facts, *notes, text)
+
+
+def bar() -> Markup:
+    """The line at the foot of the window: what is under the pointer, or selected."""
+    return element("output", "", id="readout", class_="scripted", aria_live="polite")
+
+
+def panels(view: View) -> Iterator[Panel]:
+    """All panels that the View has data for, in their order."""
+    yield graph(view)
+    yield equations(view)
+    yield states(view)
+    yield gradients(view)
+    yield contributions(view)
+    yield outputs(view)
+    drawn = figures_of(view)
+    for name, (heading, says) in EXTRAS.items():
+        if name in view.extras:
+            yield Panel(name, heading, says, drawing(drawn[name]))
+
+
+def graph(view: View) -> Panel:
+    says = join(
+        "Each cell computes ", equation("s_i = R(s_{i−1}, x_i)"), " with the same weights at every step, and ",
+        equation("o_i = O(s_i)"), "; a cell that reads from the end takes ", equation("s_{i+1}"), " instead. ",
+        "Choose a cell to see its equation below.",
+    )
+    both = join(drawing(figure("compact")(view)), drawing(figure("unrolled")(view), view="unrolled"))
+    return Panel("graph", "The network, unrolled", says, both)
+
+
+def equations(view: View) -> Panel:
+    says = join(
+        "What one cell computes at one step: the lines of its code, with the numbers of one unit; ",
+        equation("x.g = x_t W_g + b_g"), " and ", equation("r.g = h_{t−1} U_g"), " come from the affine maps.",
+    )
+    first = view.places[0]
+    units = next(iter(first.states.values())).shape[1]
+    chosen = controls(
+        place_of(view), number("step", "step", len(view.tokens) - 1, len(view.tokens) - 1),
+        number("unit", "unit", units - 1, 0),
+        element("button", "largest unit", type="button", id="largest", class_="scripted"),
+    )
+    cells = [element("div", *cell(place), data_place=i) for i, place in enumerate(view.places)]
+    return Panel("equation", "The equation, with its numbers", says, join(chosen, *cells))
+
+
+def cell(place: PlaceView) -> Iterator[Markup]:
+    """One place: its docstring, its step with the numbers beside it, and all its quantities."""
+    yield element("h3", place.name, ": ", element("code", place.cell))
+    yield paragraphs(place.equation)
+    if place.source:
+        yield listing(place.source, place.assigned, place.quantities.keys())
+    rows = [
+        element(
+            "tr",
+            element("th", element("code", name), scope="row"),
+            *(element("td", "–", data_quantity=name, data_take=take) for take in ("unit", "mean", "min", "max")),
+        )
+        for name in place.quantities
+    ]
+    heads = [element("th", words, scope="col") for words in ("quantity", "this unit", "mean", "least", "largest")]
+    inside = element("table", element("thead", element("tr", *heads)), element("tbody", *rows))
+    yield element("div", inside, class_="drawing scripted", tabindex=0, role="group", aria_label="all quantities")
+
+
+def states(view: View) -> Panel:
+    says = join(
+        "The state ", equation("s_t"), " after each step and the gates that made it, unit by unit; a gate is saturated ",
+        "below 0.05 or above 0.95, where its slope ", equation("σ′ = σ(1 − σ)"), " is nearly nothing.",
+    )
+    names = dict.fromkeys(name for place in view.places for name in shown(place))
+    chosen = controls(
+        place_of(view), choose("what", "show", [(name, name) for name in names]),
+        number("unit", "unit", next(iter(view.places[0].states.values())).shape[1] - 1, 0),
+    )
+    maps = [
+        drawing(
+            figure("heat")(values, view.tokens, f"{place.name}: {name}", signed=name.startswith("state"),
+                           place=place.name, name=name),
+            place=i, what=name,
+        )
+        for i, place in enumerate(view.places)
+        for name, values in shown(place).items()
+    ]
+    shares = [
+        (f"{place.name}: {gate}", percent(low), percent(high))
+        for place in view.places
+        for gate, (low, high) in place.saturation.items()
+    ]
+    saturation = table(("gate", "below 0.05", "above 0.95"), shares) if shares else ""
+    colours = element("p", "The text by this unit: ", element("b", "", data_says="unit"), class_="scripted")
+    return Panel("states", "States and gates", says, join(chosen, *maps, colours, chips(view.tokens, "unit"), saturation))
+
+
+def gradients(view: View) -> Panel:
+    says = join(
+        "How much the loss at one output would change with the state at each step: ", equation("‖∂L_j / ∂s_i‖"),
+        ", a product of one-step Jacobians ", equation("∂s_t / ∂s_{t−1}"), " that fades or grows with the distance.",
+    )
+    j = default_output(view)
+    rows = {place.name: place.gradient[j] for place in view.places}
+    maps = [
+        drawing(
+            figure("contributions")(place.gradient, view.tokens, answers(view), f"{place.name}: norm of dL_j / ds_i"),
+            place=i, matrix="gradient",
+        )
+        for i, place in enumerate(view.places)
+    ]
+    strips = grid("gradient", "place", view.tokens, rows)
+    curves = drawing(figure("gradient_by_distance")(by_distance(view)))
+    spectral = ""
+    if any(np.isfinite(place.radius).any() for place in view.places):
+        spectral = drawing(figure("spectral")(view.places))
+    inside = join(controls(output_of(view)), strips, controls(place_of(view)), *maps, columns(curves, spectral))
+    return Panel("gradients", "Gradients through time", says, inside)
+
+
+def contributions(view: View) -> Panel:
+    says = join(
+        "Training sums one gradient per pair of an output and a step, ",
+        equation("∂L/∂W = Σ_j Σ_i ∂L_j/∂W^{(i)}"), "; backpropagation cut after k steps keeps those with ",
+        equation("|i − j| < k"), ".",
+    )
+    T = len(view.tokens)
+    slider = element("input", type="range", min=1, max=T, value=T, step=1, data_bind="k")
+    chosen = controls(
+        choose("parameter", "parameter", [(name, name) for name in view.contributions]),
+        element("label", "keep k = ", element("b", T, data_says="k"), " ", slider, class_="scripted"),
+    )
+    kept = element("p", "", data_says="kept", class_="scripted")
+    maps = [
+        drawing(
+            figure("contributions")(values, view.tokens, answers(view), f"{name}: norm of what step i adds by output j"),
+            parameter=name, matrix="contributions",
+        )
+        for name, values in view.contributions.items()
+    ]
+    lost = drawing(figure("lost")(view.lost))
+    above = []
+    if view.at_output:
+        shares = {name: values / (values.sum() or 1.0) for name, values in view.at_output.items()}
+        above = [
+            element("p", "Above the recurrent layers only i = j remains. Each output's share of the sum of norms:"),
+            grid("at_output", "parameter", answers(view), shares, axis="output"),
+        ]
+    return Panel("contributions", "What each step adds to the gradient", says, join(chosen, kept, *maps, lost, *above))
+
+
+def outputs(view: View) -> Panel:
+    whose = "the given answers" if view.given else "the model's own answers"
+    says = join(
+        "The likeliest answers, ", equation("p = softmax(o_j)"), "; the loss ", equation("L_j = −log p(y_j)"),
+        f" in nats, scored against {whose}; and what drove one output: gradient × input, and by how much its ",
+        "log-probability falls when a token is left out.",
+    )
+    j = default_output(view)
+    bars = drawing(figure("probabilities")(view.outputs, view.tokens), view="probabilities")
+    rows = {"gradient × input": view.attribution[j], "left out": view.left_out[j]}
+    line = element("p", "", data_says="output", class_="scripted")
+    inside = join(controls(output_of(view)), line, grid("attribution", "token", view.tokens, rows), bars)
+    return Panel("outputs", "Outputs and what drove them", says, inside)
+
+
+EXTRAS: dict[str, tuple[str, Markup]] = {
+    "horizon": ("The memory horizon", escape("How many steps back the model uses: its loss when it sees only n tokens of context, and the share of the gradient by distance.")),
+}
+
+
+def shown(place: PlaceView) -> dict[str, np.ndarray]:
+    """What a place has heat maps of: "state h", "gate f"."""
+    states = {f"state {name}": values for name, values in place.states.items()}
+    return states | {f"gate {name}": values for name, values in place.gates.items()}

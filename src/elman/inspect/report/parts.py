@@ -1,0 +1,106 @@
+"""What panels are put together from: drawings in their boxes, tables over the tokens, controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.inspect.figures import wording
+from elman.inspect.figures.scene import Figure
+from elman.inspect.report.markup import Markup, element, join
+
+
+def drawing(figure: Figure, caption: str | None = None, **data: Any) -> Markup:
+    """A figure in a box in which it scrolls, as wide as it is; `data` becomes data-* of the whole."""
+    box = element("div", Markup(figure.svg()), class_="drawing", tabindex=0, role="group", aria_label=figure.title)
+    named = {f"data_{key}": value for key, value in data.items()}
+    return element("figure", element("figcaption", caption or figure.title), box, **named)
+
+
+def token(text: object) -> Markup:
+    """A piece of the user's text, whose own direction does not turn round what stands beside it."""
+    return element("bdi", text)
+
+
+def choose(key: str, label: str, options: Iterable[tuple[object, str]], selected: object = None) -> Markup:
+    """A list to choose from, bound to `key` of the selection that the scripts share."""
+    lines = [element("option", words, value=value, selected=value == selected) for value, words in options]
+    return element("label", f"{label} ", element("select", *lines, data_bind=key), class_="scripted")
+
+
+def number(key: str, label: str, largest: int, value: int) -> Markup:
+    """A whole number from 0, bound likewise."""
+    box = element("input", type="number", min=0, max=largest, value=value, step=1, data_bind=key)
+    return element("label", f"{label} ", box, class_="scripted")
+
+
+def controls(*inside: Markup) -> Markup:
+    return element("div", *inside, class_="controls")
+
+
+def chips(tokens: Sequence[str], kind: str) -> Markup:
+    """The text, one box a token, whose colours a script sets."""
+    boxes = [element("span", token(word), class_="chip", data_step=i) for i, word in enumerate(tokens)]
+    return element("p", *boxes, class_="chips scripted", data_chips=kind, tabindex=0)
+
+
+def grid(
+    kind: str, label: str, columns: Sequence[str], rows: Mapping[str, NDArray[np.float64]], axis: str = "step"
+) -> Markup:
+    """A table of numbers, coloured by their share of the largest: a column a token, a row a name.
+
+    rows: name -> (columns,); axis: what a column is, "step" or "output"."""
+    at = f"data_{axis}"
+    heads = [element("th", token(word), scope="col", **{at: i}) for i, word in enumerate(columns)]
+    lines = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            *(element("td", show(value), style=_colour(value, values), **{at: i}) for i, value in enumerate(values)),
+            data_row=row,
+        )
+        for row, (name, values) in enumerate(rows.items())
+    ]
+    head = element("thead", element("tr", element("td", label), *heads))
+    table = element("table", head, element("tbody", *lines), class_="grid", data_grid=kind)
+    return element("div", table, class_="drawing", tabindex=0, role="group", aria_label=label)
+
+
+def table(head: Sequence[object], lines: Iterable[Sequence[object]], **attributes: Any) -> Markup:
+    """A plain table whose first column names its rows."""
+    rows = [
+        element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in rest))
+        for first, *rest in lines
+    ]
+    heads = element("thead", element("tr", *(element("th", cell, scope="col") for cell in head))) if head else ""
+    inside = element("table", heads, element("tbody", *rows), **attributes)
+    return element("div", inside, class_="drawing", tabindex=0)
+
+
+def show(value: float) -> str:
+    """A number in three digits, as assets/data.js shows it too."""
+    return wording.number(float(value)) if math.isfinite(value) else "–"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if math.isfinite(share) else "–"
+
+
+def paragraphs(text: str) -> Markup:
+    """A docstring: its first paragraph and the others."""
+    blocks = [" ".join(block.split()) for block in text.strip().split("\n\n")]
+    return join(*(element("p", block) for block in blocks if block))
+
+
+def _colour(value: float, values: NDArray[np.float64]) -> str | None:
+    """The cell's share of the largest, and its sign, as the style sheet takes them."""
+    with np.errstate(invalid="ignore"):
+        largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    if not math.isfinite(value) or not largest:
+        return None
+    sign = "; --hue: var(--warn)" if value < 0 else ""
+    return f"--share: {math.sqrt(abs(value) / largest):.3f}{sign}"

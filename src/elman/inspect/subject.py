@@ -1,0 +1,390 @@
+"""`Subject`: a recurrent network and what it read, run once on the reference path, ready for every lens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError
+from elman.recurrent import Bidirectional, Layer, Packed, Recurrent, use_backend
+from elman.recurrent.layers import Residual, Stack
+from elman.recurrent.loop import map_state
+from elman.recurrent.recording import Record, recording
+from elman.tasks.examine import Examined, Lookup, Outcome
+
+LONGEST = 256
+"""Steps of a text that is looked into; every output is taken back to every step, so the work grows with the square."""
+
+CHUNK = 64_000_000
+"""Numbers of gradients that are computed at a time: 256 MB in float32."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One cell of the network, in one direction.
+
+    name: "layer 2 backward"; layer: from 1; path: of the cell among the layers' modules, as in a state_dict"""
+
+    name: str
+    layer: int
+    path: str
+    record: Record
+
+    @property
+    def reverse(self) -> bool:
+        return self.record.reverse
+
+    def rows(self, states: Sequence[Any]) -> Tensor:
+        """States, one a step, side by side as (rows, numbers of the state), in packed order."""
+        return torch.cat([torch.cat([v.flatten(1) for v in floats(state)], 1) for state in states])
+
+
+class Subject:
+    """What a network made of a batch of texts. Lenses take it; nothing is run twice.
+
+        subject = Subject.of(model, "the boys that the dog saw run")
+        subject = Subject.of_layer(layer, xs, loss)     # your own layer and loss, in tensors
+
+    places:   the cells of the recurrent layers, the lowest first
+    layout:   the texts as packed rows; all arrays by step have a row for each, which for one text are its steps
+    outputs:  (row or None, sequence) of each of the J outputs; None where it is made of the whole text
+    targets, tokens, labels: names, where there are any
+    outcome:  losses (J,) and more, see `Outcome`
+    parameters: name -> parameter of the network
+    """
+
+    def __init__(
+        self,
+        layers: Layer,
+        module: nn.Module,
+        run: Callable[[], Outcome],
+        outputs: Sequence[tuple[int, int | None]] | None = None,
+        examined: Examined | None = None,
+        model: Any = None,
+    ) -> None:
+        self.layers, self.module, self.examined, self.model = layers, module, examined, model
+        self.parameters: dict[str, Tensor] = dict(module.named_parameters())
+        self._forward(run)
+        layout = self.layout
+        position = {int(text): i for i, text in enumerate(layout.order.tolist())}
+        if outputs is None:  # one a row
+            outputs = [] if len(self.outcome.losses) != len(layout.data) else _every(layout)
+        if len(outputs) != len(self.outcome.losses):
+            raise UsageError(
+                f"expected a loss for each of {len(layout.data)} rows, or `outputs` that says where each of "
+                f"{len(self.outcome.losses)} belongs, found {len(outputs)}"
+            )
+        offsets = layout.offsets.tolist()
+        self.outputs = [
+            (None if step is None else offsets[step] + position[text], position[text]) for text, step in outputs
+        ]
+
+    @classmethod
+    def of(cls, model: Any, text: str | Sequence[str], targets: Sequence[str] | None = None) -> Subject:
+        """A trained model and one text.
+
+        text:    as a string, cut as the model cuts texts; or a list of tokens
+        targets: what the outputs are scored against: a tag a word, labels, the next tokens; otherwise the model's own
+        Raises UsageError for a model without recurrent layers and a text of more than 256 steps or none."""
+        if not hasattr(model, "examine"):
+            raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")
+        own = None
+        if isinstance(text, str):
+            tokens, own = model.read_text(text)
+        else:
+            tokens = list(text)
+        if not tokens:
+            raise UsageError("expected a text of at least one token, found none")
+        if len(tokens) > LONGEST:
+            raise UsageError(
+                f"expected at most {LONGEST} tokens, found {len(tokens)}: every output is taken back to every step; look "
+                "into a part of the text"
+            )
+        targets = own if targets is None else targets
+        if targets is not None and model.task != "classify" and len(targets) != len(tokens):
+            raise UsageError(f"expected {len(tokens)} targets, one a token, found {len(targets)}")
+        return cls.of_texts(model, [tokens], None if targets is None else [list(targets)])
+
+    @classmethod
+    def of_texts(
+        cls, model: Any, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None
+    ) -> Subject:
+        """A trained model and a batch of texts, each a list of tokens."""
+        examined: Examined = model.examine(texts, targets)
+        network = model.network
+        if not isinstance(getattr(network, "layers", None), Layer):
+            raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")
+        return cls(network.layers, network, examined.run, examined.outputs, examined, model)
+
+    @classmethod
+    def of_layer(
+        cls,
+        layer: Layer,
+        xs: Sequence[Tensor] | Packed,
+        loss: Callable[[Packed, Any], Tensor],
+        outputs: Sequence[tuple[int, int | None]] | None = None,
+        module: nn.Module | None = None,
+    ) -> Subject:
+        """A layer of your own over sequences (length, input_size), and what is made of its output.
+
+        loss:    (ys, state) in packed order -> (J,) losses
+        outputs: (sequence, step or None) of each; without it, one a row of ys
+        module:  what else has parameters, if the layer is a part of something"""
+        packed = xs if isinstance(xs, Packed) else Packed.from_list(list(xs))
+
+        def run() -> Outcome:
+            losses = loss(*layer(packed))
+            return Outcome(losses, None, losses.detach().new_zeros(len(losses), 0), losses.detach())
+
+        return cls(layer, layer if module is None else module, run, outputs)
+
+    # The pass -------------------------------------------------------------------------------------------------------
+
+    def _forward(self, run: Callable[[], Outcome]) -> None:
+        """Run, with the graph cut below and above the recurrent layers."""
+        with torch.enable_grad(), use_backend("reference"), _evaluated(self.module), recording() as records:
+            cut = _Cut(self.layers, records)
+            with cut:
+                self.outcome = run()
+        if cut.calls != 1:
+            raise UsageError(f"expected a network that calls its recurrent layers once, found {cut.calls} calls")
+        self._cut = cut
+        self.layout = cut.xs
+        self.places = _places(self.layers, [record for record in records[cut.first : cut.last]])
+        if not self.places:
+            raise UsageError("expected recurrent layers, found none: there is nothing to look into")
+
+    # Names ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> int:
+        return len(self.layout.data)
+
+    @property
+    def tokens(self) -> list[str]:
+        """The name of every row: its token, else its step."""
+        rows = _every(self.layout)
+        if self.examined is None:
+            return [str(step) for _, step in rows]
+        return [self.examined.tokens[text][step] for text, step in rows]
+
+    @property
+    def targets(self) -> list[str]:
+        """The name of every output."""
+        return [str(j) for j in range(len(self.outputs))] if self.examined is None else self.examined.targets
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        return () if self.examined is None else self.examined.lookups
+
+    def place(self, name: str) -> Place:
+        """The place of this name. Raises UsageError that lists them all."""
+        for place in self.places:
+            if place.name == name:
+                return place
+        raise UsageError(f"no place is named {name!r}; there are {', '.join(place.name for place in self.places)}")
+
+    @cached_property
+    def apart(self) -> Tensor:
+        """(J, rows) how many steps lie between each output and each row; -1 where they are of different texts.
+
+        An output of a whole text stands at its end: its last step."""
+        lengths = self.layout.lengths
+        position, sequence = self.layout.position_of_row, self.layout.sequence_of_row
+        found = torch.full((len(self.outputs), self.rows), -1, dtype=torch.long)
+        for j, (row, text) in enumerate(self.outputs):
+            end = lengths[text] - 1 if row is None else int(position[row])
+            mine = sequence == text
+            found[j, mine] = (end - position[mine]).abs()
+        return found
+
+    # Gradients ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def at_layers(self) -> list[Tensor]:
+        """The gradient of every loss by what the layers gave: (J, rows, size) by ys, then by each final state."""
+        leaves = self._cut.leaves
+        found: list[list[Tensor]] = []
+        for loss in self.outcome.losses:
+            grads = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
+            found.append([torch.zeros_like(t) if g is None else g for t, g in zip(leaves, grads, strict=True)])
+        return [torch.stack(column) for column in zip(*found, strict=True)]
+
+    @cached_property
+    def gradients(self) -> list[Tensor]:
+        """The gradient of every loss by every state, place by place: (J, rows, numbers of the state)."""
+        return self._back[0]
+
+    @cached_property
+    def at_outputs(self) -> list[Tensor]:
+        """The gradient of every loss by every output of a cell, place by place: (J, rows, output_size)."""
+        return self._back[1]
+
+    @cached_property
+    def at_inputs(self) -> Tensor:
+        """The gradient of every loss by what the layers read: (J, rows, input_size)."""
+        return self._back[2]
+
+    @cached_property
+    def _back(self) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Through the layers, for many outputs at once: the steps are walked once for all of them."""
+        wanted: list[Tensor] = []
+        shapes: list[tuple[int, int]] = []  # how many tensors of `wanted` make up each place's states and outputs
+        for place in self.places:
+            states = [value for state in place.record.after for value in floats(state)]
+            wanted += [*states, *place.record.ys]
+            shapes.append((len(states), len(place.record.ys)))
+        wanted.append(self._cut.x)
+        given = [t for t in self._cut.results if t.requires_grad]
+        upstream = [g for t, g in zip(self._cut.results, self.at_layers, strict=True) if t.requires_grad]
+        count = len(self.outputs)
+        size = max(CHUNK // max(sum(t.numel() for t in wanted), 1), 1)
+        columns: list[list[Tensor]] = [[] for _ in wanted]
+        for first in range(0, count, size):
+            part = [g[first : first + size] for g in upstream]
+            grads = torch.autograd.grad(
+                given, wanted, part, retain_graph=True, allow_unused=True, is_grads_batched=True
+            )
+            for column, t, g in zip(columns, wanted, grads, strict=True):
+                column.append(t.new_zeros(len(part[0]), *t.shape) if g is None else g)
+        found = iter([torch.cat(column) for column in columns])
+        states, outputs = [], []
+        for place, (many, steps) in zip(self.places, shapes, strict=True):
+            fields = many // max(steps, 1)
+            parts = [next(found).flatten(2) for _ in range(many)]
+            states.append(torch.cat([torch.cat(parts[k : k + fields], 2) for k in range(0, many, fields)], 1))
+            outputs.append(torch.cat([next(found) for _ in range(steps)], 1))
+            assert states[-1].shape[1] == len(place.record.xs.data)
+        return states, outputs, next(found)
+
+    def by_loss(self, tensors: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+        """The gradient of (losses * cotangent).sum() by tensors above the layers; zeros where it does not reach."""
+        return self._grads(self.outcome.losses, tensors, cotangent)
+
+    def below(self, tensors: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+        """The gradient of (x * cotangent).sum() by tensors below the layers, x (rows, input_size) being their input."""
+        return self._grads(self._cut.given, tensors, cotangent)
+
+    @staticmethod
+    def _grads(what: Tensor, tensors: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+        if not what.requires_grad or not tensors:
+            return [torch.zeros_like(t) for t in tensors]
+        grads = torch.autograd.grad(what, list(tensors), cotangent, retain_graph=True, allow_unused=True)
+        return [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
+
+    @property
+    def inputs(self) -> Tensor:
+        """(rows, input_size) what the recurrent layers read."""
+        return self._cut.x.detach()
+
+
+class _Cut:
+    """While inside, the layers' call begins and ends in tensors that are leaves for what lies below and above."""
+
+    def __init__(self, layers: Layer, records: Sequence[Record]) -> None:
+        self.layers, self.records, self.calls = layers, records, 0
+
+    def __enter__(self) -> None:
+        self._hooks = [
+            self.layers.register_forward_pre_hook(self._before),
+            self.layers.register_forward_hook(self._after),
+        ]
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _before(self, _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        xs, *rest = arguments
+        if not isinstance(xs, Packed):
+            raise UsageError(f"expected a network that gives its layers packed rows, found {type(xs).__name__}")
+        self.calls += 1
+        self.first = len(self.records)
+        self.given = xs.data
+        self.x = xs.data.detach().requires_grad_()
+        self.xs = xs.with_data(self.x)
+        return (self.xs, *rest)
+
+    def _after(self, _: nn.Module, __: tuple[Any, ...], result: tuple[Packed, Any]) -> tuple[Packed, Any]:
+        self.last = len(self.records)
+        ys, state = result
+        self.results: list[Tensor] = []
+        self.leaves: list[Tensor] = []
+
+        def leaf(value: Tensor) -> Tensor:
+            if not value.is_floating_point():
+                return value
+            self.results.append(value)
+            self.leaves.append(value.detach().requires_grad_())
+            return self.leaves[-1]
+
+        return ys.with_data(leaf(ys.data)), map_state(leaf, state)
+
+
+def floats(state: Sequence[Tensor]) -> list[Tensor]:
+    """The fields of a state that can have a gradient."""
+    return [value for value in state if value.is_floating_point()]
+
+
+def _every(layout: Packed) -> list[tuple[int, int]]:
+    """(text, step) of every row."""
+    texts = layout.order[layout.sequence_of_row].tolist()
+    return list(zip(texts, layout.position_of_row.tolist(), strict=True))
+
+
+@contextmanager
+def _evaluated(module: nn.Module) -> Any:
+    """Inside, no part of the module draws noise."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _places(layers: Layer, records: Sequence[Record]) -> list[Place]:
+    """Records by the order in which the layers ran, with their names."""
+    found: list[Place] = []
+    left = list(records)
+    for number, (path, way) in enumerate(_ways(layers, ""), 1):
+        parts = [("ahead.", way.ahead), ("back.", way.back)] if isinstance(way, Bidirectional) else [("", way)]
+        for sub, part in parts:
+            if not left:
+                break
+            record = left.pop(0)
+            assert record.cell is part.cell
+            name = f"layer {number} {'backward' if record.reverse else 'forward'}"
+            found.append(Place(name, number, f"{path}{sub}cell", record))
+    return found
+
+
+def _ways(layer: nn.Module, path: str) -> list[tuple[str, Any]]:
+    """The layers that run cells, in the order in which they run."""
+    if isinstance(layer, Recurrent | Bidirectional):
+        return [(path, layer)]
+    if isinstance(layer, Stack):
+        parts = [(f"{path}layers.{i}.", part) for i, part in enumerate(layer.layers)]
+    elif isinstance(layer, Residual):
+        parts = [(f"{path}layer.", layer.layer)]
+    else:
+        parts = [(f"{path}{name}.", part) for name, part in layer.named_children()]
+    return [found for sub, part in parts for found in _ways(part, sub)]
+
+
+def layer_prefix(subject: Subject) -> str:
+    """What the names of the layers' parameters begin with in the whole network."""
+    for name, module in subject.module.named_modules():
+        if module is subject.layers:
+            return f"{name}." if name else ""
+    return ""
+
+
+Norms = Mapping[str, Tensor]
