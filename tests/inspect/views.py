@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.inspect.view import OutputView, PlaceView, View
 
-WORDS = "the old man the boats that the tall girl near Zürich sees".split()
+WORDS = ["the", "old", "man", "the", "boats", "that", "the", "tall", "girl", "near", "Zürich", "sees"]
 HOSTILE = (
     "<script>alert(1)</script>",
     "</script><img src=x onerror=alert(2)>",
@@ -131,7 +131,7 @@ def view(
     contributions = {}
     for place in places:
         for name in ("W", "U", "b"):
-            contributions[f"{place.name} {name}"] = place.gradient * random.uniform(0.2, 1.0, (J, T))
+            contributions[f"{name}, {place.name}"] = place.gradient * random.uniform(0.2, 1.0, (J, T))
     lost = {name: _lost(values, away) for name, values in contributions.items()}
     return View(
         title=title,

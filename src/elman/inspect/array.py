@@ -86,5 +86,7 @@ class Array:
 def plain(values: NDArray[Any]) -> Any:
     """Nested lists; what is not finite is None, as JSON has no word for it."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        return np.where(np.isfinite(values), values.astype(object), None).tolist()
+        found = values.astype(object)
+        found[~np.isfinite(values)] = None
+        return found.tolist()
     return values.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
-from elman.recurrent import Bidirectional, Layer, Packed, Recurrent, use_backend
-from elman.recurrent.layers import Residual, Stack
+from elman.recurrent import Bidirectional, Layer, Packed, use_backend
 from elman.recurrent.loop import map_state
 from elman.recurrent.recording import Record, recording
 from elman.tasks.examine import Examined, Lookup, Outcome
@@ -29,11 +28,10 @@ CHUNK = 64_000_000
 class Place:
     """One cell of the network, in one direction.
 
-    name: "layer 2 backward"; layer: from 1; path: of the cell among the layers' modules, as in a state_dict"""
+    name: "layer 2 backward"; layer: from 1, the lowest"""
 
     name: str
     layer: int
-    path: str
     record: Record
 
     @property
@@ -103,8 +101,8 @@ class Subject:
             raise UsageError("expected a text of at least one token, found none")
         if len(tokens) > LONGEST:
             raise UsageError(
-                f"expected at most {LONGEST} tokens, found {len(tokens)}: every output is taken back to every step; look "
-                "into a part of the text"
+                f"expected at most {LONGEST} tokens, found {len(tokens)}: every output is taken back to every step; "
+                "look into a part of the text"
             )
         targets = own if targets is None else targets
         if targets is not None and model.task != "classify" and len(targets) != len(tokens):
@@ -156,7 +154,7 @@ class Subject:
             raise UsageError(f"expected a network that calls its recurrent layers once, found {cut.calls} calls")
         self._cut = cut
         self.layout = cut.xs
-        self.places = _places(self.layers, [record for record in records[cut.first : cut.last]])
+        self.places = _places(self.layers, list(records[cut.first : cut.last]))
         if not self.places:
             raise UsageError("expected recurrent layers, found none: there is nothing to look into")
 
@@ -209,12 +207,7 @@ class Subject:
     @cached_property
     def at_layers(self) -> list[Tensor]:
         """The gradient of every loss by what the layers gave: (J, rows, size) by ys, then by each final state."""
-        leaves = self._cut.leaves
-        found: list[list[Tensor]] = []
-        for loss in self.outcome.losses:
-            grads = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
-            found.append([torch.zeros_like(t) if g is None else g for t, g in zip(leaves, grads, strict=True)])
-        return [torch.stack(column) for column in zip(*found, strict=True)]
+        return self._above(self.outcome.losses)
 
     @cached_property
     def gradients(self) -> list[Tensor]:
@@ -231,6 +224,29 @@ class Subject:
         """The gradient of every loss by what the layers read: (J, rows, input_size)."""
         return self._back[2]
 
+    def input_gradients(self, numbers: Tensor) -> Tensor:
+        """The gradient of other numbers than the losses, (n,) in the graph of `leaves`, by what the layers read:
+        (n, rows, input_size)."""
+        given = [t for t in self.results if t.requires_grad]
+        upstream = [g for t, g in zip(self.results, self._above(numbers), strict=True) if t.requires_grad]
+        if not given:
+            return self.inputs.new_zeros(len(numbers), *self.inputs.shape)
+        (found,) = torch.autograd.grad(
+            given,
+            [self.inputs],
+            upstream,
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=True,
+            materialize_grads=True,
+        )
+        return found
+
+    def _above(self, numbers: Tensor) -> list[Tensor]:
+        """The gradient of each of some numbers by each of `leaves`: (n, rows, size), ..."""
+        found = [backward([number], self.leaves, [None]) for number in numbers]
+        return [torch.stack(column) for column in zip(*found, strict=True)]
+
     @cached_property
     def _back(self) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Through the layers, for many outputs at once: the steps are walked once for all of them."""
@@ -240,9 +256,9 @@ class Subject:
             states = [value for state in place.record.after for value in floats(state)]
             wanted += [*states, *place.record.ys]
             shapes.append((len(states), len(place.record.ys)))
-        wanted.append(self._cut.x)
-        given = [t for t in self._cut.results if t.requires_grad]
-        upstream = [g for t, g in zip(self._cut.results, self.at_layers, strict=True) if t.requires_grad]
+        wanted.append(self.inputs)
+        given = [t for t in self.results if t.requires_grad]
+        upstream = [g for t, g in zip(self.results, self.at_layers, strict=True) if t.requires_grad]
         count = len(self.outputs)
         size = max(CHUNK // max(sum(t.numel() for t in wanted), 1), 1)
         columns: list[list[Tensor]] = [[] for _ in wanted]
@@ -263,25 +279,27 @@ class Subject:
             assert states[-1].shape[1] == len(place.record.xs.data)
         return states, outputs, next(found)
 
-    def by_loss(self, tensors: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
-        """The gradient of (losses * cotangent).sum() by tensors above the layers; zeros where it does not reach."""
-        return self._grads(self.outcome.losses, tensors, cotangent)
+    # The graph is cut into three: parameters -> `given` | `inputs` -> `results` | leaves of `results` -> losses.
 
-    def below(self, tensors: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
-        """The gradient of (x * cotangent).sum() by tensors below the layers, x (rows, input_size) being their input."""
-        return self._grads(self._cut.given, tensors, cotangent)
-
-    @staticmethod
-    def _grads(what: Tensor, tensors: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
-        if not what.requires_grad or not tensors:
-            return [torch.zeros_like(t) for t in tensors]
-        grads = torch.autograd.grad(what, list(tensors), cotangent, retain_graph=True, allow_unused=True)
-        return [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
+    @property
+    def given(self) -> Tensor:
+        """(rows, input_size) what the layers were given, in the graph of what lies below them."""
+        return self._cut.given
 
     @property
     def inputs(self) -> Tensor:
-        """(rows, input_size) what the recurrent layers read."""
-        return self._cut.x.detach()
+        """(rows, input_size) the same, a leaf of the graph of the layers."""
+        return self._cut.x
+
+    @property
+    def results(self) -> list[Tensor]:
+        """What the layers gave in the graph of the layers: ys (rows, size), then each final state."""
+        return self._cut.results
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The same, leaves of the graph of what lies above the layers."""
+        return self._cut.leaves
 
 
 class _Cut:
@@ -352,39 +370,29 @@ def _evaluated(module: nn.Module) -> Any:
 
 def _places(layers: Layer, records: Sequence[Record]) -> list[Place]:
     """Records by the order in which the layers ran, with their names."""
+    both = [layer for layer in layers.modules() if isinstance(layer, Bidirectional)]
+    owners = {id(part.cell): layer for layer in both for part in (layer.ahead, layer.back)}
     found: list[Place] = []
-    left = list(records)
-    for number, (path, way) in enumerate(_ways(layers, ""), 1):
-        parts = [("ahead.", way.ahead), ("back.", way.back)] if isinstance(way, Bidirectional) else [("", way)]
-        for sub, part in parts:
-            if not left:
-                break
-            record = left.pop(0)
-            assert record.cell is part.cell
-            name = f"layer {number} {'backward' if record.reverse else 'forward'}"
-            found.append(Place(name, number, f"{path}{sub}cell", record))
+    last, number = None, 0
+    for record in records:
+        owner = owners.get(id(record.cell))
+        second = owner is not None and owner is last  # the other direction of the same layer
+        number, last = number + (not second), None if second else owner
+        found.append(Place(f"layer {number} {'backward' if record.reverse else 'forward'}", number, record))
     return found
 
 
-def _ways(layer: nn.Module, path: str) -> list[tuple[str, Any]]:
-    """The layers that run cells, in the order in which they run."""
-    if isinstance(layer, Recurrent | Bidirectional):
-        return [(path, layer)]
-    if isinstance(layer, Stack):
-        parts = [(f"{path}layers.{i}.", part) for i, part in enumerate(layer.layers)]
-    elif isinstance(layer, Residual):
-        parts = [(f"{path}layer.", layer.layer)]
-    else:
-        parts = [(f"{path}{name}.", part) for name, part in layer.named_children()]
-    return [found for sub, part in parts for found in _ways(part, sub)]
-
-
-def layer_prefix(subject: Subject) -> str:
-    """What the names of the layers' parameters begin with in the whole network."""
-    for name, module in subject.module.named_modules():
-        if module is subject.layers:
-            return f"{name}." if name else ""
-    return ""
-
-
-Norms = Mapping[str, Tensor]
+def backward(results: Sequence[Tensor], tensors: Sequence[Tensor], given: Sequence[Tensor | None]) -> list[Tensor]:
+    """The gradient of the sum of (results * given).sum() by each tensor, zeros where there is none; keeps the graph."""
+    pairs = [(r, g) for r, g in zip(results, given, strict=True) if r.requires_grad]
+    if not pairs or not tensors:
+        return [torch.zeros_like(t) for t in tensors]
+    grads = torch.autograd.grad(
+        [r for r, _ in pairs],
+        list(tensors),
+        [g for _, g in pairs],
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return [g.detach() for g in grads]

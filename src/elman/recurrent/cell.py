@@ -219,12 +219,12 @@ class Cell(nn.Module):
             new = self.R(s, a)
             return new if zoneout is None else type(new)(*_zoned(s[:own], new[:own], zoneout), *new[own:])
         core = self.State(*s[:own])
-        remembered = self.recur(core)
+        past = self.history(s)
         x = self._X(*a.chunk(len(self.gates), -1))
         r: Any = None
         if self._Rec._fields:
-            past = [remembered, *s[own:]] if mask is None else [mask * h for h in (remembered, *s[own:])]
-            seen = past[0] if self.delays == 1 else torch.cat(past, -1)
+            masked = past if mask is None else [mask * h for h in past]
+            seen = masked[0] if self.delays == 1 else torch.cat(masked, -1)
             r = self._Rec(*(seen @ (self.U if U is None else U)).chunk(len(self._Rec._fields), -1))
             for name in self.recurrent_bias:
                 r = r._replace(**{name: getattr(r, name) + self.block("c", name)})
@@ -233,7 +233,12 @@ class Cell(nn.Module):
             new = self.State(*_zoned(core, new, zoneout))
         if self.delays == 1:
             return new
-        return self.Carried(*new, *[remembered, *s[own:]][: self.delays - 1])
+        return self.Carried(*new, *past[: self.delays - 1])
+
+    def history(self, s: Any) -> list[Tensor]:
+        """What U multiplies, for a cell that does not override R: recur(s), and with delays the older ones after it."""
+        own = len(self.State._fields)
+        return [self.recur(self.State(*s[:own])), *s[own:]]
 
     def R(self, s: Any, x: Tensor) -> Any:
         """s_i = R(s_{i-1}, x_i), with x (rows, input_size)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import linecache
 import math
 import sys
 from collections import namedtuple
@@ -349,6 +350,8 @@ def cell_from_source(source: str, class_name: str, file: str) -> type[Cell]:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    # So that its lines can be shown, in tracebacks and reports, where there is no such file any more, or another.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     try:
         exec(compile(source, file, "exec"), module.__dict__)
     except Exception as problem:

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from elman.recurrent.cell import Cell, listen_to_gates
@@ -39,14 +40,14 @@ class Record:
 
     def step(self, before: Any, new: Any) -> Any:
         """Keep a step, and give back the state to go on with."""
-        after = type(new)(*[value.view_as(value) for value in new])
+        after = type(new)(*[_node(value) for value in new])
         self.before.append(before)
         self.after.append(after)
         return after
 
     def output(self, y: Tensor) -> Tensor:
         """Keep an output, and give it back."""
-        self.ys.append(y.view_as(y))
+        self.ys.append(_node(y))
         return self.ys[-1]
 
     def finish(self) -> None:
@@ -54,6 +55,13 @@ class Record:
         if self.reverse:
             for values in (self.before, self.after, self.ys, *self.gates.values()):
                 values.reverse()
+
+
+def _node(value: Tensor) -> Tensor:
+    """The value as a node of the graph of its own, even where it comes from nothing that has a gradient."""
+    if value.requires_grad or not value.is_floating_point() or not torch.is_grad_enabled():
+        return value.view_as(value)
+    return value.detach().requires_grad_()
 
 
 _recorder: ContextVar[list[Record] | None] = ContextVar("elman_recorder", default=None)

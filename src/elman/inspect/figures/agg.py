@@ -5,20 +5,23 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from elman.errors import ResourceError, UsageError
-from elman.inspect.figures.scene import BASELINE, PALETTE, Circle, Figure, Line, Mark, Raster, Rect, Text
+from elman.inspect.figures.marks import BASELINE, PALETTE, Circle, Line, Mark, Raster, Rect, Text
 from elman.inspect.figures.wording import clean
 
 POINT = 0.72  # of a px, at 100 px an inch
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Hiragino Sans", "Yu Gothic", "SimHei")
 
 
-def write_png(figure: Figure, path: str | os.PathLike[str], scale: float) -> None:
-    """Draw and write. Raises UsageError when matplotlib is missing, ResourceError when the file cannot be written."""
+def write_png(marks: Sequence[Mark], width: float, height: float, path: str | os.PathLike[str], scale: float) -> None:
+    """Draw marks on paper of width x height px and write that, `scale` times as large.
+
+    Raises UsageError when matplotlib is missing, ResourceError when the file cannot be written."""
     try:
         figures, agg = (importlib.import_module(f"matplotlib.{name}") for name in ("figure", "backends.backend_agg"))
         fonts = importlib.import_module("matplotlib.font_manager")
@@ -26,16 +29,16 @@ def write_png(figure: Figure, path: str | os.PathLike[str], scale: float) -> Non
         raise UsageError("a PNG needs matplotlib; get it: pip install 'elman[figures]'") from None
     installed = {font.name for font in fonts.fontManager.ttflist}
     families = [name for name in FONTS if name in installed] or ["sans-serif"]
-    canvas = figures.Figure(figsize=(figure.width / 100, figure.height / 100), dpi=100 * scale)
+    canvas = figures.Figure(figsize=(width / 100, height / 100), dpi=100 * scale)
     agg.FigureCanvasAgg(canvas)
     axes = canvas.add_axes((0, 0, 1, 1))
     canvas.patch.set_facecolor(PALETTE["paper"])
     axes.axis("off")
-    for order, mark in enumerate(figure.marks):
+    for order, mark in enumerate(marks):
         for artist in _artists(mark, axes, families):
             artist.set_zorder(order)
             artist.set_clip_on(False)
-    axes.set(xlim=(0, figure.width), ylim=(figure.height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0))
     try:
         with warnings.catch_warnings():
             # A script for which no font is installed shows as boxes; that is no fault of the picture.

@@ -9,16 +9,18 @@ CUT = "…"
 
 
 def clean(text: str) -> str:
-    """The text without what XML forbids: control characters become their pictures, the rest U+FFFD.
+    """The text without what XML forbids: of control characters their escapes, as in \\x07, of the rest U+FFFD.
 
     Newline and tab stay. A lone surrogate, which no encoding can write, counts as the rest."""
-    return "".join(c if _allowed(ord(c)) else chr(0x2400 + ord(c)) if ord(c) < 32 else "\ufffd" for c in text)
+    if text.isprintable() and not any(0xFFFE <= ord(c) < 0x10000 for c in text):
+        return text
+    return "".join(c if _allowed(ord(c)) else f"\\x{ord(c):02x}" if ord(c) < 0xA0 else "\ufffd" for c in text)
 
 
 def visible(text: str) -> str:
-    """A token as it is drawn, on one line: newline, tab and a lone space have pictures, the empty token is ∅."""
-    shown = "".join(chr(0x2400 + ord(c)) if ord(c) < 32 else c for c in clean(text))
-    return shown.replace(" ", "␣") if not shown.strip() and shown else shown or "∅"
+    """A token as it is drawn, on one line: newline is ↵, tab ⇥, a lone space ␣, and the empty token ∅."""
+    shown = clean(text).replace("\n", "↵").replace("\t", "⇥")
+    return shown.replace(" ", "␣") if shown and not shown.strip() else shown or "∅"
 
 
 def width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> float:

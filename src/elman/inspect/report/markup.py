@@ -23,7 +23,7 @@ def join(*parts: object) -> Markup:
     return Markup("".join(map(escape, parts)))
 
 
-def element(name: str, *inside: object, **attributes: object) -> Markup:
+def element(name: str, /, *inside: object, **attributes: object) -> Markup:
     """One element. class_ is class, data_step is data-step; True stands alone, None and False leave it out."""
     words = [name]
     for key, value in attributes.items():

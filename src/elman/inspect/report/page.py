@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from elman import __version__
+from elman.inspect.figures.scene import DARK, PALETTE
 from elman.inspect.report.markup import Markup, element, join
 
 MAIN = "main"
@@ -59,7 +60,7 @@ def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: s
             element("meta", name="generator", content=f"elman {__version__}"),
             element("link", rel="icon", href="data:,"),  # else the browser asks for one
             element("title", title),
-            element("style", Markup(asset("report.css")), nonce=nonce),
+            element("style", Markup(colours() + asset("report.css")), nonce=nonce),
             element("script", Markup(import_map()), type="importmap", nonce=nonce),
         ),
         element(
@@ -74,6 +75,12 @@ def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: s
         lang="en",
     )
     return join(Markup("<!doctype html>\n"), document, "\n")
+
+
+def colours() -> str:
+    """The drawings' colours as CSS variables, for light and for dark."""
+    lines = "".join(f"  --{name}: light-dark({light}, {DARK[name]});\n" for name, light in PALETTE.items())
+    return f":root {{\n{lines}}}\n"
 
 
 def import_map() -> str:

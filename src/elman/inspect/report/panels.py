@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from elman.inspect.figures import figure, figures_of
+from elman.inspect.figures import Figure, figure, of_extra
+from elman.inspect.figures.wording import visible
+from elman.inspect.gradients import by_distance
 from elman.inspect.report.markup import Markup, element, equation, escape, join
 from elman.inspect.report.page import Panel
 from elman.inspect.report.parts import (
@@ -18,12 +20,11 @@ from elman.inspect.report.parts import (
     number,
     paragraphs,
     percent,
-    show,
     table,
     token,
 )
 from elman.inspect.report.source import listing
-from elman.inspect.view import OutputView, PlaceView, View
+from elman.inspect.view import Floats, PlaceView, View
 
 TASKS = {"tag": "tagger", "classify": "classifier", "lm": "language model"}
 
@@ -33,8 +34,11 @@ def header(view: View) -> Markup:
     rows = [("task", TASKS.get(view.task, view.task)), *view.about.items()]
     facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in rows))
     notes = [element("p", element("strong", "Note: "), warning, role="note") for warning in view.warnings]
-    text = element("p", *(element("span", token(word), class_="chip", data_step=i) for i, word in enumerate(view.tokens)),
-                   class_="chips")
+    text = element(
+        "p",
+        *(element("span", token(word), class_="chip", data_step=i) for i, word in enumerate(view.tokens)),
+        class_="chips",
+    )
     return join(element("h1", token(view.title)), facts, *notes, text)
 
 
@@ -51,16 +55,18 @@ def panels(view: View) -> Iterator[Panel]:
     yield gradients(view)
     yield contributions(view)
     yield outputs(view)
-    drawn = figures_of(view)
-    for name, (heading, says) in EXTRAS.items():
-        if name in view.extras:
-            yield Panel(name, heading, says, drawing(drawn[name]))
+    yield from extras(view)
 
 
 def graph(view: View) -> Panel:
     says = join(
-        "Each cell computes ", equation("s_i = R(s_{i−1}, x_i)"), " with the same weights at every step, and ",
-        equation("o_i = O(s_i)"), "; a cell that reads from the end takes ", equation("s_{i+1}"), " instead. ",
+        "Each cell computes ",
+        equation("s_i = R(s_{i−1}, x_i)"),
+        " with the same weights at every step, and ",
+        equation("o_i = O(s_i)"),
+        "; a cell that reads from the end takes ",
+        equation("s_{i+1}"),
+        " instead. ",
         "Choose a cell to see its equation below.",
     )
     both = join(drawing(figure("compact")(view)), drawing(figure("unrolled")(view), view="unrolled"))
@@ -70,16 +76,20 @@ def graph(view: View) -> Panel:
 def equations(view: View) -> Panel:
     says = join(
         "What one cell computes at one step: the lines of its code, with the numbers of one unit; ",
-        equation("x.g = x_t W_g + b_g"), " and ", equation("r.g = h_{t−1} U_g"), " come from the affine maps.",
+        equation("x.g = x_t W_g + b_g"),
+        " and ",
+        equation("r.g = h_{t−1} U_g"),
+        " come from the affine maps.",
     )
     first = view.places[0]
     units = next(iter(first.states.values())).shape[1]
     chosen = controls(
-        place_of(view), number("step", "step", len(view.tokens) - 1, len(view.tokens) - 1),
+        place_of(view),
+        number("step", "step", len(view.tokens) - 1, len(view.tokens) - 1),
         number("unit", "unit", units - 1, 0),
         element("button", "largest unit", type="button", id="largest", class_="scripted"),
     )
-    cells = [element("div", *cell(place), data_place=i) for i, place in enumerate(view.places)]
+    cells = [element("div", *cell(place), data_place=place.name, class_="choice") for place in view.places]
     return Panel("equation", "The equation, with its numbers", says, join(chosen, *cells))
 
 
@@ -104,21 +114,33 @@ def cell(place: PlaceView) -> Iterator[Markup]:
 
 def states(view: View) -> Panel:
     says = join(
-        "The state ", equation("s_t"), " after each step and the gates that made it, unit by unit; a gate is saturated ",
-        "below 0.05 or above 0.95, where its slope ", equation("σ′ = σ(1 − σ)"), " is nearly nothing.",
+        "The state ",
+        equation("s_t"),
+        " after each step and the gates that made it, unit by unit; a gate is saturated ",
+        "below 0.05 or above 0.95, where its slope ",
+        equation("σ′ = σ(1 − σ)"),
+        " is nearly nothing.",
     )
     names = dict.fromkeys(name for place in view.places for name in shown(place))
     chosen = controls(
-        place_of(view), choose("what", "show", [(name, name) for name in names]),
+        place_of(view),
+        choose("what", "show", [(name, name) for name in names]),
         number("unit", "unit", next(iter(view.places[0].states.values())).shape[1] - 1, 0),
     )
     maps = [
         drawing(
-            figure("heat")(values, view.tokens, f"{place.name}: {name}", signed=name.startswith("state"),
-                           place=place.name, name=name),
-            place=i, what=name,
+            figure("heat")(
+                values,
+                view.tokens,
+                f"{place.name}: {name}",
+                signed=name.startswith("state") or bool((values < 0).any()),
+                place=place.name,
+                name=name,
+            ),
+            place=place.name,
+            what=name,
         )
-        for i, place in enumerate(view.places)
+        for place in view.places
         for name, values in shown(place).items()
     ]
     shares = [
@@ -128,37 +150,51 @@ def states(view: View) -> Panel:
     ]
     saturation = table(("gate", "below 0.05", "above 0.95"), shares) if shares else ""
     colours = element("p", "The text by this unit: ", element("b", "", data_says="unit"), class_="scripted")
-    return Panel("states", "States and gates", says, join(chosen, *maps, colours, chips(view.tokens, "unit"), saturation))
+    return Panel(
+        "states", "States and gates", says, join(chosen, *maps, colours, chips(view.tokens, "unit"), saturation)
+    )
 
 
 def gradients(view: View) -> Panel:
     says = join(
-        "How much the loss at one output would change with the state at each step: ", equation("‖∂L_j / ∂s_i‖"),
-        ", a product of one-step Jacobians ", equation("∂s_t / ∂s_{t−1}"), " that fades or grows with the distance.",
+        "How much the loss at one output would change with the state at each step: ",
+        equation("‖∂L_j / ∂s_i‖"),
+        ", a product of one-step Jacobians ",
+        equation("∂s_t / ∂s_{t−1}"),
+        " that fades or grows with the distance.",
     )
     j = default_output(view)
     rows = {place.name: place.gradient[j] for place in view.places}
     maps = [
         drawing(
-            figure("contributions")(place.gradient, view.tokens, answers(view), f"{place.name}: norm of dL_j / ds_i"),
-            place=i, matrix="gradient",
+            matrix(view, place.gradient, f"{place.name}: norm of dL_j / ds_i"),
+            place=place.name,
+            matrix="gradient",
         )
-        for i, place in enumerate(view.places)
+        for place in view.places
     ]
     strips = grid("gradient", "place", view.tokens, rows)
-    curves = drawing(figure("gradient_by_distance")(by_distance(view)))
+    fading = drawing(figure("gradient_by_distance")(curves(view)))
     spectral = ""
     if any(np.isfinite(place.radius).any() for place in view.places):
         spectral = drawing(figure("spectral")(view.places))
-    inside = join(controls(output_of(view)), strips, controls(place_of(view)), *maps, columns(curves, spectral))
+    inside = join(
+        controls(output_of(view)),
+        strips,
+        controls(place_of(view)),
+        *maps,
+        element("div", fading, spectral, class_="columns"),
+    )
     return Panel("gradients", "Gradients through time", says, inside)
 
 
 def contributions(view: View) -> Panel:
     says = join(
         "Training sums one gradient per pair of an output and a step, ",
-        equation("∂L/∂W = Σ_j Σ_i ∂L_j/∂W^{(i)}"), "; backpropagation cut after k steps keeps those with ",
-        equation("|i − j| < k"), ".",
+        equation("∂L/∂W = Σ_j Σ_i ∂L_j/∂W^{(i)}"),
+        "; backpropagation cut after k steps keeps those with ",
+        equation("|i − j| < k"),
+        ".",
     )
     T = len(view.tokens)
     slider = element("input", type="range", min=1, max=T, value=T, step=1, data_bind="k")
@@ -169,8 +205,9 @@ def contributions(view: View) -> Panel:
     kept = element("p", "", data_says="kept", class_="scripted")
     maps = [
         drawing(
-            figure("contributions")(values, view.tokens, answers(view), f"{name}: norm of what step i adds by output j"),
-            parameter=name, matrix="contributions",
+            matrix(view, values, f"{name}: norm of what step i adds by output j"),
+            parameter=name,
+            matrix="contributions",
         )
         for name, values in view.contributions.items()
     ]
@@ -188,7 +225,10 @@ def contributions(view: View) -> Panel:
 def outputs(view: View) -> Panel:
     whose = "the given answers" if view.given else "the model's own answers"
     says = join(
-        "The likeliest answers, ", equation("p = softmax(o_j)"), "; the loss ", equation("L_j = −log p(y_j)"),
+        "The likeliest answers, ",
+        equation("p = softmax(o_j)"),
+        "; the loss ",
+        equation("L_j = −log p(y_j)"),
         f" in nats, scored against {whose}; and what drove one output: gradient × input, and by how much its ",
         "log-probability falls when a token is left out.",
     )
@@ -200,12 +240,95 @@ def outputs(view: View) -> Panel:
     return Panel("outputs", "Outputs and what drove them", says, inside)
 
 
+# Extra -> the panel's heading and what it says.
 EXTRAS: dict[str, tuple[str, Markup]] = {
-    "horizon": ("The memory horizon", escape("How many steps back the model uses: its loss when it sees only n tokens of context, and the share of the gradient by distance.")),
+    "horizon": (
+        "How far back it remembers",
+        escape(
+            "The loss when only n tokens of context are seen, and the share of the gradient that comes from each "
+            "distance; beyond the horizon more context changes nothing that can be measured."
+        ),
+    ),
+    "probe": (
+        "What the state remembers",
+        join(
+            "How often a linear map of the state, ",
+            equation("softmax(h_t A + a)"),
+            ", names what was read k steps before; dashed, the same with its answers shuffled.",
+        ),
+    ),
+    "history": (
+        "How it was trained",
+        join("Mean loss in training, ", equation("L = Σ_j L_j / J"), ", and the scores on held-out data, by epoch."),
+    ),
+    "confusion": (
+        "What is taken for what",
+        escape("How often each right answer, a row, was given as each answer, a column."),
+    ),
+    "reliability": (
+        "Whether its probabilities can be trusted",
+        join(
+            "Of the answers with probability p a share of p ought to be right; the gap, weighted by their number, is ",
+            equation("ECE = Σ_b n_b/n · |right_b − p_b|"),
+            ".",
+        ),
+    ),
+    "transitions": (
+        "Which tag follows which",
+        join(
+            "The scores A of the conditional random field, which gives a path ",
+            equation("Σ_t o_{t, y(t)} + A_{y(t−1), y(t)}"),
+            "; what the tag scheme forbids is crossed out.",
+        ),
+    ),
 }
 
 
-def shown(place: PlaceView) -> dict[str, np.ndarray]:
+def extras(view: View) -> Iterator[Panel]:
+    for key, (heading, says) in EXTRAS.items():
+        if key in view.extras:
+            yield Panel(key, heading, says, drawing(of_extra(key, view.extras[key])))
+
+
+def shown(place: PlaceView) -> dict[str, Floats]:
     """What a place has heat maps of: "state h", "gate f"."""
     states = {f"state {name}": values for name, values in place.states.items()}
     return states | {f"gate {name}": values for name, values in place.gates.items()}
+
+
+def matrix(view: View, values: Floats, title: str) -> Figure:
+    """(J, T) norms by output and step."""
+    steps = [output.step for output in view.outputs]
+    return figure("contributions")(values, view.tokens, answers(view), title, steps=steps)
+
+
+def answers(view: View) -> list[str]:
+    """A name for each output: its token and what it was scored against."""
+    targets = [visible(output.target) for output in view.outputs]
+    steps = [output.step for output in view.outputs]
+    return [
+        target if step is None else f"{visible(view.tokens[step])}: {target}"
+        for step, target in zip(steps, targets, strict=True)
+    ]
+
+
+def default_output(view: View) -> int:
+    """The output that is shown at first, as in assets/selection.js: the one at the last step, else the last."""
+    return len(view.outputs) - 1
+
+
+def curves(view: View) -> Mapping[str, Floats]:
+    """Name -> the mean norm of the gradient by distance: of several models if there are such, else of the places."""
+    if "cells" in view.extras:
+        found: Mapping[str, Floats] = view.extras["cells"]
+        return found
+    steps = [output.step for output in view.outputs]
+    return {place.name: by_distance(place.gradient, steps) for place in view.places}
+
+
+def place_of(view: View) -> Markup:
+    return choose("place", "cell", enumerate(place.name for place in view.places))
+
+
+def output_of(view: View) -> Markup:
+    return choose("output", "output", enumerate(f"{j}: {name}" for j, name in enumerate(answers(view))))

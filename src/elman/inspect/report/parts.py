@@ -14,16 +14,19 @@ from elman.inspect.figures.scene import Figure
 from elman.inspect.report.markup import Markup, element, join
 
 
-def drawing(figure: Figure, caption: str | None = None, **data: Any) -> Markup:
-    """A figure in a box in which it scrolls, as wide as it is; `data` becomes data-* of the whole."""
+def drawing(figure: Figure, **data: Any) -> Markup:
+    """A figure in a box in which it scrolls, as wide as it is; `data` becomes data-* of the whole.
+
+    One with a place, a what or a parameter is shown only while that is chosen."""
     box = element("div", Markup(figure.svg()), class_="drawing", tabindex=0, role="group", aria_label=figure.title)
     named = {f"data_{key}": value for key, value in data.items()}
-    return element("figure", element("figcaption", caption or figure.title), box, **named)
+    choice = "choice" if {"place", "what", "parameter"} & data.keys() else None
+    return element("figure", box, class_=choice, **named)
 
 
 def token(text: object) -> Markup:
     """A piece of the user's text, whose own direction does not turn round what stands beside it."""
-    return element("bdi", text)
+    return element("bdi", wording.visible(str(text)))
 
 
 def choose(key: str, label: str, options: Iterable[tuple[object, str]], selected: object = None) -> Markup:

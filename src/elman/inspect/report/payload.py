@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.inspect.figures.wording import clean
+from elman.inspect.figures.wording import clean, visible
 from elman.inspect.view import PlaceView, View
 
 NAN = -32768  # in int16 arrays
@@ -21,13 +21,13 @@ def payload(view: View) -> str:
     """JSON that assets/data.js reads. Arrays that are alike, such as a gate and the quantity of its name, lie once."""
     pool = Pool()
     data = {
-        "tokens": [clean(token) for token in view.tokens],
+        "tokens": [visible(token) for token in view.tokens],
         "outputs": [
             {
                 "step": output.step,
-                "target": clean(output.target),
+                "target": visible(output.target),
                 "loss": _number(output.loss),
-                "top": [[clean(answer), _number(p)] for answer, p in output.top],
+                "top": [[visible(answer), _number(p)] for answer, p in output.top],
             }
             for output in view.outputs
         ],

@@ -36,6 +36,7 @@ def listing(source: Sequence[str], assigned: Mapping[int, Sequence[str]], names:
         values = [
             element("span", f"{name} = ", element("b", data_quantity=name), class_="scripted")
             for name in assigned.get(i, ())
+            if name in names
         ]
         lines.append(element("li", code, join(*values)))
     return element("ol", *lines, class_="source")

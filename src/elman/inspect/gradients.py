@@ -1,0 +1,61 @@
+"""The gradient through time and depth: dL_j / ds_i for every output j and step i."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.inspect.array import Array
+from elman.inspect.subject import Subject
+
+
+def gradients(subject: Subject, place: str, field: str = "h") -> Array:
+    """dL_j / d(field of s_i): axes (output, step, unit).
+
+    The state counts as it is handed on, to the next step and to O: for an LSTM, dL_j / dh_i does not go through c_i,
+    which is a field of its own. Raises UsageError for an unknown place or field."""
+    where = subject.place(place)
+    state = where.record.after[0]
+    values = Array(np.arange(len(state._fields)), ("field",), {"field": list(state._fields)}).at(field=field)
+    number = int(values.values)
+    sizes = [value[0].numel() if value.is_floating_point() else 0 for value in state]
+    start = sum(sizes[:number])
+    found = subject.gradients[subject.places.index(where)][:, :, start : start + sizes[number]]
+    return Array(found.numpy(), ("output", "step", "unit"), _names(subject))
+
+
+def gradient_norms(subject: Subject) -> dict[str, Array]:
+    """Place -> the norm of dL_j / ds_i over the whole state: axes (output, step)."""
+    return {
+        place.name: Array(found.norm(dim=2).numpy(), ("output", "step"), _names(subject))
+        for place, found in zip(subject.places, subject.gradients, strict=True)
+    }
+
+
+def input_norms(subject: Subject) -> Array:
+    """The norm of dL_j / dx_i, x being what the lowest layer reads: axes (output, step)."""
+    return Array(subject.at_inputs.norm(dim=2).numpy(), ("output", "step"), _names(subject))
+
+
+def by_distance(values: NDArray[np.floating], steps: Sequence[int | None]) -> NDArray[np.float64]:
+    """(J, T) of one text -> (T,) the mean over outputs at each distance |j - i|; nan where there is none.
+
+    steps: of each output; None for one of the whole text, which stands at the end."""
+    count = values.shape[1]
+    where = np.array([count - 1 if step is None else step for step in steps])
+    return mean_by_distance(values, np.abs(where[:, None] - np.arange(count)))
+
+
+def mean_by_distance(values: NDArray[np.floating], apart: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The mean of values (J, rows) at each distance; apart is -1 where there is none. See `Subject.apart`."""
+    there = apart >= 0
+    size = int(apart.max()) + 1 if there.any() else 0
+    total = np.bincount(apart[there], weights=values[there].astype(np.float64), minlength=size)
+    number = np.bincount(apart[there], minlength=size)
+    return np.divide(total, number, out=np.full(size, np.nan), where=number > 0)
+
+
+def _names(subject: Subject) -> dict[str, list[str]]:
+    return {"output": subject.targets, "step": subject.tokens}

@@ -1,0 +1,388 @@
+"""The memory horizon: how many steps back, and ahead, a model really uses what it has read.
+
+Perturbation: the context is cut to n steps and the loss is measured again, for every n (Khandelwal, He, Qi and Jurafsky
+2018, Sharp nearby, fuzzy far away: how neural language models use context). Gradient: how far away the inputs lie that
+the losses react to.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import UsageError
+from elman.inspect.array import Array
+from elman.inspect.sample import Texts, as_texts, layers_of, own_answers, passes, sample_of
+from elman.inspect.subject import LONGEST, Subject
+from elman.metrics.significance import Score, bootstrap_interval, ratio
+
+__all__ = ["Horizon", "Side", "horizon", "sample_of"]
+
+Floats = NDArray[np.float64]
+Chosen = Callable[[int, int | None], bool]
+
+OUTPUTS = 50  # of a stream that must have n steps before them, for n to be measured
+PAIRS = 200_000  # of an output and a step whose gradients are taken, at most
+NOTHING = 1e-5  # nats: less than this is what float32 leaves of a difference of zero
+NEGLIGIBLE = 1e-6  # of all gradient; likewise
+
+
+@dataclass(frozen=True)
+class Side:
+    """What lies to one side of the outputs. A context of n: n steps beside the output's own; for an output of a whole
+    text, its last n tokens (on the right: its first n) and no others.
+
+    steps, low, high: the horizon by perturbation: from there on, all longer contexts give what the whole one gives, but
+                      for a share of the benefit; and its interval
+    gradient_steps, gradient_low, gradient_high: within so many steps lies, but for that share, the norm of the
+                      gradients by inputs, those by the output's own step left out
+    loss:             ("context",) mean negative log-likelihood in nats with a context of 0, 1, ..., N
+    gradient:         ("context",) the share of gradient norm that lies n steps away; 0 is the own step
+    full:             the mean with all context that there is
+    benefit:          (loss[0] - full, low, high)
+    outputs:          how many the means are over
+    used:             whether the benefit is surely more than nothing; else `steps` is 0
+    edge:             whether the interval reaches N, so that the horizon may be longer
+    """
+
+    steps: int
+    low: int
+    high: int
+    gradient_steps: int
+    gradient_low: int
+    gradient_high: int
+    loss: Array
+    gradient: Array
+    full: float
+    benefit: tuple[float, float, float]
+    outputs: int
+    used: bool
+    edge: bool
+
+    @property
+    def measured(self) -> int:
+        """N, the longest context that was measured."""
+        return self.loss.size("context") - 1
+
+    def to_json(self) -> dict[str, Any]:
+        arrays = {"loss": self.loss.to_json(), "gradient": self.gradient.to_json()}
+        return {**asdict(self), **arrays, "benefit": list(self.benefit), "measured": self.measured}
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """`sides`: "left", and "right" for a network that looks ahead. Intervals hold 95 % of `resamples` draws of the
+    texts with replacement.
+
+    texts:  how many the outputs are of; gradient_texts, gradient_outputs: those whose gradients were taken
+    whole:  whether outputs are made of whole texts
+    stream: whether the texts are windows of a stream. Then all outputs counted have N steps before them; otherwise each
+            has what its text has, as in use, and the same outputs count for every n
+    """
+
+    sides: Mapping[str, Side]
+    texts: int
+    gradient_texts: int
+    gradient_outputs: int
+    whole: bool
+    stream: bool
+    share: float
+    resamples: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        numbers = {name: value for name, value in vars(self).items() if name != "sides"}
+        return {**numbers, "sides": {name: side.to_json() for name, side in self.sides.items()}}
+
+    def figure_arguments(self) -> dict[str, Any]:
+        """As the figure "horizon" takes it."""
+        return {
+            "curves": {
+                name: {"loss": side.loss.values, "gradient": side.gradient.values} for name, side in self.sides.items()
+            },
+            "found": {name: (side.steps, side.low, side.high) for name, side in self.sides.items()},
+        }
+
+    def warnings(self, model: Any) -> list[str]:
+        """What its owner should know, in sentences."""
+        found = []
+        for name, side in self.sides.items():
+            where = f"context on the {name}"
+            if not side.used:
+                value, low, high = side.benefit
+                found.append(
+                    f"{where} brings this model nothing that the sample can show: {value:.4f} nats an output, interval "
+                    f"{low:.4f} to {high:.4f}."
+                )
+            elif side.edge:
+                found.append(
+                    f"the memory horizon ({where}) is at least {side.low} steps: contexts of more than {side.measured} "
+                    "steps were not measured, or the sample has none."
+                )
+        if self.stream:
+            window, side = model.settings.training.bptt, self.sides["left"]
+            if side.used and side.high > window:
+                found.append(
+                    f"the training window of {window} steps (bptt) is shorter than the memory horizon of {side.steps} "
+                    f"steps (interval {side.low} to {side.high}): what lies further back is used, but no gradient ever "
+                    "taught the network to keep it; train with a larger bptt."
+                )
+        return found
+
+
+class _Output(NamedTuple):
+    """One output: its text, its step or None, and how many steps lie before and behind it."""
+
+    text: int
+    step: int | None
+    left: int
+    right: int
+
+
+def horizon(
+    model: Any,
+    texts: Sequence[Any],
+    targets: Sequence[Sequence[str]] | None = None,
+    *,
+    share: float = 0.05,
+    resamples: int = 1000,
+    seed: int = 1,
+    most: int = 64,
+    chosen: Chosen | None = None,
+) -> Horizon:
+    """The memory horizon of a trained model on a sample of texts.
+
+        horizon(tagger, *sample_of(tagger, sentences)).sides["left"].steps
+
+    With d(n) = loss with a context of n - loss with all context, it is the smallest n for which d(m) <= share * d(0)
+    for all m >= n. The context of one side is cut, and the other kept whole; what remains is read as a text of its own.
+    The loss is the mean over the same outputs for every n.
+
+    texts:   Sentences, Examples, lists of tokens (with `targets`), pairs of tokens and targets, or texts as strings;
+             without targets the model's own answers are the targets
+    most:    the longest context that is measured, at most
+    chosen:  (text, step or None) -> whether this output counts; without it, all do
+    Raises UsageError for a model without recurrent layers, values out of range, and where no output counts."""
+    if not 0 < share < 1 or most < 1:
+        raise UsageError(f"expected a share between 0 and 1 and most of at least 1, found {share} and {most}")
+    ahead = not layers_of(model).causal
+    stream = bool(getattr(model, "carries", False))
+    tokens, given = as_texts(model, texts, targets)
+    given = own_answers(model, tokens) if given is None else given
+    full = _full(model, tokens, given)
+    outputs = [
+        _Output(i, j, len(tokens[i]), len(tokens[i])) if j is None else _Output(i, j, j, len(tokens[i]) - 1 - j)
+        for i, j in sorted(full, key=lambda key: (key[0], key[1] or 0))
+        if chosen is None or chosen(i, j)
+    ]
+    if not outputs:
+        raise UsageError("expected a sample with at least one output that counts, found none")
+    reach = min(most, max(output.left for output in outputs))
+    if stream:
+        enough = min(OUTPUTS, (len(outputs) + 1) // 2)
+        reach = min(most, sorted((output.left for output in outputs), reverse=True)[enough - 1])
+        outputs = [output for output in outputs if output.left >= reach]
+    mass, gradient_texts, gradient_outputs = _gradients(model, tokens, given, outputs, seed)
+    sides = {}
+    for name in ("left", "right") if ahead else ("left",):
+        if name == "right":
+            reach = min(most, max(output.right for output in outputs))
+        pieces = _cuts(outputs, [len(text) for text in tokens], name, reach, ahead)
+        whole = np.array([full[output.text, output.step] for output in outputs])
+        losses = _losses(model, tokens, given, outputs, pieces, whole, reach)
+        sides[name] = _side(outputs, losses, whole, mass[name], share, resamples, seed)
+    return Horizon(
+        sides=sides,
+        texts=len({output.text for output in outputs}),
+        gradient_texts=gradient_texts,
+        gradient_outputs=gradient_outputs,
+        whole=outputs[0].step is None,
+        stream=stream,
+        share=share,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+# Perturbation
+
+
+def _full(model: Any, texts: Texts, targets: Any) -> dict[tuple[int, int | None], float]:
+    """(text, step) of every output -> its negative log-likelihood, with all context."""
+    found = {}
+    for group, examined, outcome in passes(model, texts, targets):
+        for (text, step), value in zip(examined.outputs, outcome.shown.tolist(), strict=True):
+            found[group[text], step] = value
+    return found
+
+
+def _cuts(
+    outputs: Sequence[_Output], lengths: Sequence[int], side: str, reach: int, ahead: bool
+) -> dict[tuple[int, int, int], list[tuple[int, int]]]:
+    """(text, start, stop) of every piece to be read -> the (output, n) that it serves.
+
+    A piece serves all outputs that have their context cut in the same place. Contexts as long as what there is are not
+    cut."""
+    found: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    if side == "right":
+        for k, (text, step, _, there) in enumerate(outputs):
+            for n in range(min(reach + 1, there)):
+                found.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
+        return found
+    served: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for k, (text, step, there, _) in enumerate(outputs):
+        end = lengths[text] if step is None else step
+        for n in range(min(reach + 1, there)):
+            served.setdefault((text, end - n), []).append((k, n))
+    for (text, start), each in served.items():
+        last = max(outputs[k].step or 0 for k, _ in each)
+        whole = ahead or outputs[each[0][0]].step is None  # what comes later counts too
+        found[text, start, lengths[text] if whole else last + 1] = each
+    return found
+
+
+def _losses(
+    model: Any,
+    texts: Texts,
+    targets: Any,
+    outputs: Sequence[_Output],
+    pieces: Mapping[tuple[int, int, int], list[tuple[int, int]]],
+    whole: Floats,
+    reach: int,
+) -> Floats:
+    """(outputs, N + 1) the negative log-likelihood of each with a context of n."""
+    keys = list(pieces)
+    each_step = outputs[0].step is not None
+    cut = [texts[text][start:stop] for text, start, stop in keys]
+    wanted = [targets[text][start:stop] if each_step else targets[text] for text, start, stop in keys]
+    found = np.repeat(whole[:, None], reach + 1, 1)
+    for group, examined, outcome in passes(model, cut, wanted):
+        values = dict(zip(examined.outputs, outcome.shown.tolist(), strict=True))
+        for b, piece in enumerate(group):
+            start = keys[piece][1]
+            for k, n in pieces[keys[piece]]:
+                step = outputs[k].step
+                found[k, n] = values[b, None if step is None else step - start]
+    return found
+
+
+def _side(
+    outputs: Sequence[_Output], losses: Floats, whole: Floats, mass: Floats, share: float, resamples: int, seed: int
+) -> Side:
+    reach = losses.shape[1] - 1
+    each = _by_text(
+        [output.text for output in outputs], np.column_stack([losses - whole[:, None], np.ones(len(whole))])
+    )
+    benefit = bootstrap_interval(each[:, [0, -1]], ratio, resamples, seed)
+    found = bootstrap_interval(each, _shortest(share), resamples, seed)
+    used = benefit.low > NOTHING
+    slope = bootstrap_interval(mass, _within(share), resamples, seed)
+    total = mass.sum(0)
+    shares = np.zeros(reach + 1)
+    here = min(reach + 1, len(total))
+    shares[:here] = total[:here] / (total.sum() or 1.0)
+    high = int(np.ceil(found.high))
+    return Side(
+        steps=int(found.value) if used else 0,
+        low=int(found.low) if used else 0,
+        high=high,
+        gradient_steps=min(int(slope.value), reach),
+        gradient_low=min(int(slope.low), reach),
+        gradient_high=min(int(np.ceil(slope.high)), reach),
+        loss=Array(losses.mean(0), ("context",)),
+        gradient=Array(shares, ("context",)),
+        full=float(whole.mean()),
+        benefit=(benefit.value, benefit.low, benefit.high),
+        outputs=len(outputs),
+        used=used,
+        edge=used and high >= reach,
+    )
+
+
+def _shortest(share: float) -> Score:
+    """(samples, N + 2) sums of d(0) ... d(N) and of outputs -> the smallest n from which on d is small enough."""
+
+    def score(sums: Floats) -> Floats:
+        d = sums[:, :-1] / sums[:, -1:]
+        enough = np.maximum(share * d[:, :1], NOTHING)
+        return np.where(d[:, 0] > NOTHING, _first_after(d > enough), 0.0)
+
+    return score
+
+
+def _first_after(bad: NDArray[np.bool_]) -> Floats:
+    """(samples, N + 1) -> the first place behind the last True of each row; N where there is none."""
+    size = bad.shape[1]
+    behind = size - bad[:, ::-1].argmax(1)
+    return np.minimum(np.where(bad.any(1), behind, 0), size - 1).astype(np.float64)
+
+
+def _by_text(texts: Sequence[int], rows: Floats) -> Floats:
+    """The sums of the rows of each text."""
+    _, place = np.unique(texts, return_inverse=True)
+    found = np.zeros((place.max() + 1, rows.shape[1]))
+    np.add.at(found, place, rows)
+    return found
+
+
+# Gradient
+
+
+def _gradients(
+    model: Any, texts: Texts, targets: Any, outputs: Sequence[_Output], seed: int
+) -> tuple[dict[str, Floats], int, int]:
+    """side -> (texts, M + 1), the norms of gradients by inputs by how far they lie, summed over the outputs of a text;
+    and how many texts and outputs there are: as many as `PAIRS` allows, drawn by the seed, and one at least."""
+    counted: dict[int, set[int | None]] = {}
+    for output in outputs:
+        counted.setdefault(output.text, set()).add(output.step)
+    order = [text for text in counted if 0 < len(texts[text]) <= LONGEST]
+    random.Random(seed).shuffle(order)
+    longest = max(len(text) for text in texts)
+    found: dict[str, list[Floats]] = {"left": [], "right": []}
+    pairs = taken = 0
+    for text in order:
+        length = len(texts[text])
+        each_step = None not in counted[text]
+        pairs += length * (length if each_step else 1)
+        if pairs > PAIRS and found["left"]:
+            break
+        subject = Subject.of_texts(model, [texts[text]], [targets[text]])
+        norms = subject.at_inputs.norm(dim=2).double().numpy()
+        sums = {"left": np.zeros(longest + 1), "right": np.zeros(longest + 1)}
+        steps = np.arange(length)
+        for (row, _), norm in zip(subject.outputs, norms, strict=True):
+            if row not in counted[text]:
+                continue
+            taken += 1
+            if row is None:  # n tokens from an end
+                np.add.at(sums["left"], length - steps, norm)
+                np.add.at(sums["right"], steps + 1, norm)
+            else:
+                np.add.at(sums["left"], row - steps[: row + 1], norm[: row + 1])
+                np.add.at(sums["right"], steps[row:] - row, norm[row:])
+        for side, values in sums.items():
+            found[side].append(values)
+    if not taken:
+        raise UsageError(f"expected a text of 1 to {LONGEST} tokens to take gradients of, found none")
+    return {side: np.stack(rows) for side, rows in found.items()}, len(found["left"]), taken
+
+
+def _within(share: float) -> Score:
+    """(samples, M + 1) norms by distance -> within which distance all but a share of those from 1 on lies."""
+
+    def score(sums: Floats) -> Floats:
+        beside = sums.copy()
+        beside[:, 0] = 0
+        total = beside.sum(1)
+        # The tolerance is for the order of additions alone.
+        short = beside.cumsum(1) < (1 - share) * total[:, None] * (1 - 1e-12)
+        some = total > NEGLIGIBLE * sums.sum(1)
+        return np.where(some, short.sum(1), 0).astype(np.float64)
+
+    return score

@@ -1,0 +1,146 @@
+"""`look`: one model, one text, every lens; the result is a `View`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elman.inspect.attribution import attribution, leave_out
+from elman.inspect.contributions import Contributions
+from elman.inspect.findings import findings
+from elman.inspect.gradients import by_distance, gradient_norms
+from elman.inspect.jacobians import few_steps, jacobians, spectral_norm, spectral_radius
+from elman.inspect.subject import Place, Subject
+from elman.inspect.trace import equation, gates, saturation, states
+from elman.inspect.view import Floats, OutputView, PlaceView, View
+
+JACOBIANS = 4.0  # seconds, about, for the Jacobians of all places; of large cells only some steps have theirs
+TOP = 5  # answers that are shown of an output
+
+
+def look(
+    model: Any,
+    text: str | Sequence[str],
+    targets: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    extras: Mapping[str, Any] | None = None,
+    warnings: Sequence[str] = (),
+    beside: Mapping[str, Any] | None = None,
+) -> View:
+    """Everything there is to see of a trained model and one text of at most 256 tokens.
+
+    text, targets: as for `Subject.of`
+    title:    what the model is called
+    extras:   what was measured on more than this text, see `View.extras`
+    warnings: sentences about these
+    beside:   name -> other models of the task, whose gradient by distance is shown beside that of this one
+    Raises UsageError as `Subject.of` does."""
+    subject = Subject.of(model, text, targets)
+    terms = Contributions(subject)
+    examined = subject.examined
+    assert examined is not None
+    norms = {name: found.values for name, found in gradient_norms(subject).items()}
+    places = tuple(_place(subject, place, norms[place.name]) for place in subject.places)
+    shown = dict(extras or {})
+    if beside:
+        shown["cells"] = {title or "this model": top_by_distance(subject)} | {
+            name: top_by_distance(Subject.of(other, text, targets)) for name, other in beside.items()
+        }
+    if (crf := getattr(model.network, "crf", None)) is not None:
+        shown["transitions"] = _transitions(crf, model.labels)
+    view = View(
+        title=title,
+        task=model.task,
+        about=_about(model),
+        tokens=tuple(subject.tokens),
+        outputs=tuple(_outputs(subject)),
+        given=targets is not None or model.task == "lm",
+        places=places,
+        contributions={name: found.values.astype(np.float64) for name, found in terms.norms.items()},
+        at_output={name: found.values for name, found in terms.at_output.items()},
+        lost={name: found.values for name, found in terms.lost.items()},
+        attribution=attribution(subject).values.astype(np.float64),
+        left_out=leave_out(model, subject.tokens, None if targets is None else list(targets)).values,
+        extras=shown,
+    )
+    return replace_warnings(view, [*findings(view), *warnings])
+
+
+def top_by_distance(subject: Subject) -> Floats:
+    """(T,) the mean norm of dL_j / ds_i at each distance, in the lowest layer's forward cell."""
+    steps = [None if row is None else int(subject.layout.position_of_row[row]) for row, _ in subject.outputs]
+    return by_distance(next(iter(gradient_norms(subject).values())).values, steps)
+
+
+def _place(subject: Subject, place: Place, gradient: Any) -> PlaceView:
+    name, cell = place.name, type(place.record.cell)
+    live = equation(place)
+    named = gates(subject, name)
+    radius, norm = (np.full(subject.rows, np.nan) for _ in range(2))
+    steps = few_steps(subject, place, JACOBIANS / len(subject.places))
+    found = jacobians(subject, name, steps)
+    radius[steps], norm[steps] = spectral_radius(found).values, spectral_norm(found).values
+    below = [other.name for other in subject.places if other.layer == place.layer - 1]
+    return PlaceView(
+        name=name,
+        layer=place.layer,
+        reverse=place.reverse,
+        below=tuple(below),
+        cell=cell.__name__,
+        equation=inspect.cleandoc(cell.__doc__ or ""),
+        source=live.source,
+        assigned=live.assigned,
+        quantities={key: value.astype(np.float64) for key, value in live.quantities.items()},
+        states={key: value.values.astype(np.float64) for key, value in states(subject, name).items()},
+        gates={key: value.values.astype(np.float64) for key, value in named.items()},
+        saturation={key: saturation(value) for key, value in named.items()},
+        gradient=gradient.astype(np.float64),
+        radius=radius,
+        jacobian=norm,
+    )
+
+
+def _outputs(subject: Subject) -> list[OutputView]:
+    examined, outcome = subject.examined, subject.outcome
+    assert examined is not None
+    chances = outcome.log_probabilities.detach().exp()
+    best = chances.topk(min(TOP, chances.shape[1]), dim=1)
+    return [
+        OutputView(
+            step=step,
+            target=examined.targets[j],
+            loss=float(outcome.shown[j]),
+            top=tuple(
+                (examined.labels[i], p) for i, p in zip(best.indices[j].tolist(), best.values[j].tolist(), strict=True)
+            ),
+        )
+        for j, (_, step) in enumerate(examined.outputs)
+    ]
+
+
+def _transitions(crf: Any, labels: Sequence[str]) -> dict[str, Any]:
+    legal = crf.legal_transitions.numpy() if crf.constrained else None
+    return {"labels": list(labels), "scores": crf.transitions.detach().double().numpy(), "legal": legal}
+
+
+def _about(model: Any) -> dict[str, str]:
+    settings = model.settings.model
+    parameters = sum(p.numel() for p in model.network.parameters())
+    one_way = getattr(settings, "one_way", model.task == "lm")
+    return {
+        "task": {"tag": "tagging", "classify": "classification", "lm": "language model"}.get(model.task, model.task),
+        "cell": settings.cell,
+        "layers": f"{settings.layers}, {'one direction' if one_way else 'both directions'}",
+        "hidden size": str(settings.hidden_size),
+        "parameters": f"{parameters:,}",
+    }
+
+
+def replace_warnings(view: View, warnings: Sequence[str]) -> View:
+    from dataclasses import replace
+
+    return replace(view, warnings=tuple(warnings))

@@ -1,0 +1,17 @@
+// Of the drawings and tables that are there once a place, a parameter or a gate, only the chosen one is shown.
+
+import { view } from "elman/data";
+import { follow, selection } from "elman/selection";
+
+export function start() {
+  const chosen = [...document.querySelectorAll(".choice")];
+  follow(() => {
+    const now = { ...selection, place: view.places[selection.place].name };
+    for (const { dataset, classList } of chosen) {
+      const shown = ["place", "what", "parameter"].every(
+        (key) => !(key in dataset) || dataset[key] === now[key],
+      );
+      classList.toggle("shown", shown);
+    }
+  });
+}

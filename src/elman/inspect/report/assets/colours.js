@@ -1,0 +1,39 @@
+// The text and the tables under it, coloured by their numbers: by one unit, or by the selected output.
+
+import { array, largest, show, view } from "elman/data";
+import { follow, selection, shown, unit } from "elman/selection";
+
+export function start() {
+  const chips = [...document.querySelectorAll("[data-chips=unit] [data-step]")];
+  const says = document.querySelector("[data-says=unit]");
+  follow(() => {
+    const numbers = shown();
+    const values = chips.map((_, step) => numbers.at(step, unit()));
+    paint(chips, values, largest(numbers.row(0).length ? values : []));
+    chips.forEach((chip, step) => (chip.title = show(values[step])));
+    says.textContent = `${view.places[selection.place].name}, ${selection.what}, unit ${unit()}`;
+  });
+  follow(() => {
+    fill("gradient", view.places.map((place) => array(place.gradient).row(selection.output)), true);
+    fill("attribution", [view.attribution, view.left_out].map((index) => array(index).row(selection.output)), false);
+  });
+}
+
+/** Put rows of numbers into a table. together: all rows have one scale, else each its own. */
+function fill(name, rows, together) {
+  const lines = document.querySelectorAll(`[data-grid=${name}] [data-row]`);
+  rows.forEach((values, i) => {
+    const cells = [...lines[i].querySelectorAll("td")];
+    cells.forEach((cell, step) => (cell.textContent = show(values[step])));
+    paint(cells, values, largest(together ? rows.flat() : values));
+  });
+}
+
+/** Colour by the share of the largest: its root, so that small shares can be told from none. */
+function paint(boxes, values, most) {
+  boxes.forEach((box, i) => {
+    const share = Number.isFinite(values[i]) && most > 0 ? Math.sqrt(Math.abs(values[i]) / most) : 0;
+    box.style.setProperty("--share", share.toFixed(3));
+    box.style.setProperty("--hue", values[i] < 0 ? "var(--negative)" : "var(--positive)");
+  });
+}

@@ -1,0 +1,25 @@
+// Lists, numbers and sliders with data-bind="key" show that key of the selection and change it.
+
+import { follow, select, selection, unit, units } from "elman/selection";
+
+const numbers = new Set(["place", "step", "unit", "output", "k"]);
+
+export function start() {
+  const bound = [...document.querySelectorAll("[data-bind]")];
+  for (const control of bound) {
+    const key = control.dataset.bind;
+    control.addEventListener("input", () => {
+      if (control.value !== "") select({ [key]: numbers.has(key) ? Number(control.value) : control.value });
+    });
+    control.addEventListener("change", () => show(control)); // what was out of bounds is put right
+  }
+  document.getElementById("largest")?.addEventListener("click", () => select({ unit: null }));
+  const typing = (control) => control.type === "number" && control === document.activeElement;
+  follow(() => bound.filter((control) => !typing(control)).forEach(show));
+}
+
+function show(control) {
+  const key = control.dataset.bind;
+  if (key === "unit") control.max = units(selection.place) - 1;
+  control.value = key === "unit" ? unit() : selection[key];
+}

@@ -1,0 +1,28 @@
+// The line at the foot of the window, and the line above the outputs: what is selected, in words and numbers.
+
+import { array, exact, percent, show, view } from "elman/data";
+import { follow, selection, shown, unit } from "elman/selection";
+
+export function start() {
+  const readout = document.getElementById("readout");
+  const answer = document.querySelector("[data-says=output]");
+  follow(() => {
+    const { output: j, parameter, place } = selection;
+    const step = selection.over ?? selection.step;
+    const { name, gradient } = view.places[place];
+    const numbers = shown();
+    const parts = [
+      `step ${step} “${view.tokens[step]}”`,
+      `${name}, unit ${unit()}: ${selection.what.replace(/^\w+ /, "")} = ${exact(numbers.at(step, unit()), numbers.quantum)}`,
+      `‖∂L/∂s‖ from output ${j}: ${show(array(gradient).at(j, step))}`,
+    ];
+    if (parameter !== null) parts.push(`${parameter}: ${show(array(view.contributions[parameter]).at(j, step))}`);
+    readout.textContent = parts.join(" · ");
+  });
+  follow(() => {
+    const { step, target, loss, top } = view.outputs[selection.output];
+    const whose = step === null ? "The one output" : `Output ${selection.output}, at “${view.tokens[step]}”`;
+    const likeliest = top.map(([label, p]) => `${label} ${percent(p)}`).join(", ");
+    answer.textContent = `${whose}: ${target} was the answer, its loss ${show(loss)} nats. Likeliest: ${likeliest}.`;
+  });
+}

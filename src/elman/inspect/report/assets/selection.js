@@ -1,0 +1,71 @@
+// What is selected, once for the whole page: every panel shows it, and every panel may change it.
+
+import { array, view } from "elman/data";
+
+const last = view.tokens.length - 1;
+
+// unit null: the one with the largest state at this step. over: the step under the pointer, or null.
+export const selection = {
+  place: 0,
+  step: last,
+  unit: null,
+  output: Math.max(0, view.outputs.findLastIndex((output) => output.step === last)),
+  what: whats(0)[0],
+  parameter: Object.keys(view.contributions)[0] ?? null,
+  k: view.tokens.length,
+  over: null,
+};
+
+const listeners = [];
+
+/** Call `listener(selection)` now and after every change. */
+export function follow(listener) {
+  listeners.push(listener);
+  listener(selection);
+}
+
+/** Change what is selected; numbers are kept within their bounds. */
+export function select(changes) {
+  const next = { ...selection, ...changes };
+  next.place = within(next.place, view.places.length);
+  next.step = within(next.step, view.tokens.length);
+  next.output = within(next.output, view.outputs.length);
+  next.k = Math.max(1, within(next.k, view.tokens.length + 1));
+  if (next.unit !== null) next.unit = within(next.unit, units(next.place));
+  if (!whats(next.place).includes(next.what)) next.what = whats(next.place)[0];
+  if (Object.keys(next).every((key) => next[key] === selection[key])) return;
+  Object.assign(selection, next);
+  for (const listener of listeners) listener(selection);
+}
+
+/** What a place has heat maps of: "state h", "gate f". */
+export function whats(place) {
+  const { states, gates } = view.places[place];
+  return [...Object.keys(states).map((name) => `state ${name}`), ...Object.keys(gates).map((name) => `gate ${name}`)];
+}
+
+/** The numbers behind the heat map that is shown. */
+export function shown() {
+  const [kind, name] = selection.what.split(/ (.*)/);
+  return array(view.places[selection.place][`${kind}s`][name]);
+}
+
+/** How many units a place has. */
+export function units(place) {
+  return firstState(place).columns;
+}
+
+/** The unit that is shown: the chosen one, else the one whose state is largest at this step. */
+export function unit() {
+  if (selection.unit !== null) return selection.unit;
+  const sizes = firstState(selection.place).row(selection.step).map(Math.abs);
+  return sizes.reduce((best, size, i) => (size > sizes[best] ? i : best), 0);
+}
+
+function firstState(place) {
+  return array(Object.values(view.places[place].states)[0]);
+}
+
+function within(value, count) {
+  return Math.min(Math.max(Number(value) || 0, 0), count - 1);
+}

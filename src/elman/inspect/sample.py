@@ -1,0 +1,107 @@
+"""A sample of the user's data as the models of every task read it, and passes over many texts that need no gradient."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from elman.errors import UsageError
+from elman.recurrent import Layer
+from elman.tasks.classification.answers import chosen
+from elman.tasks.examine import Examined, Outcome
+from elman.text import Sentence
+from elman.text.batching import batches_by_tokens
+from elman.text.example import Example
+
+Texts = list[list[str]]
+
+TOKENS = 4000  # in a batch
+NUMBERS = 20_000_000  # probabilities that are held at once: 80 MB in float32
+WINDOW = 128  # tokens of a stream that are one text, at most
+
+
+def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] | None = None) -> tuple[Texts, Any]:
+    """(tokens of each text, its targets; or None where nothing says what they are).
+
+    data: Sentences, Examples, lists of tokens, pairs of tokens and targets, or texts as strings, which the model cuts
+    as it cuts all texts. Raises UsageError where only some have targets, or not one for each text is given."""
+    texts: Texts = []
+    found: list[list[str] | None] = []
+    for item in data:
+        own: Sequence[str] | None = None
+        if isinstance(item, Sentence):
+            tokens, own = item.words, item.tags
+        elif isinstance(item, Example):
+            tokens, own = model.read_text(item.text)[0], item.labels
+        elif isinstance(item, str):
+            tokens, own = model.read_text(item)
+        elif len(item) == 2 and not isinstance(item[0], str):
+            tokens, own = item
+        else:
+            tokens = item
+        texts.append(list(tokens))
+        found.append(None if own is None else list(own))
+    if targets is not None:
+        if len(targets) != len(texts):
+            raise UsageError(f"expected targets for each of {len(texts)} texts, found {len(targets)}")
+        return texts, [list(each) for each in targets]
+    missing = sum(each is None for each in found)
+    if 0 < missing < len(found):
+        raise UsageError(f"expected targets for all texts or for none, found {missing} of {len(found)} without")
+    return texts, None if missing or not found else found
+
+
+def sample_of(model: Any, data: Sequence[Any], count: int = 200, seed: int = 1) -> tuple[Texts, Any]:
+    """(texts, targets) of at most `count` texts, drawn by the seed, in the order of the data.
+
+    data: what the readers of the model's task give: Sentences, Examples, or the lines of a text. The lines of a
+    language model that reads them as one stream are that stream, and its texts are windows of it that do not overlap,
+    twice as long as those in training (`bptt`), but of 128 tokens at most."""
+    source = random.Random(seed)
+    if getattr(model, "carries", False) and all(isinstance(line, str) for line in data):
+        read, following = model.read_text("\n".join(data))
+        size = min(2 * model.settings.training.bptt, WINDOW, len(read))
+        offset = source.randrange(len(read) % size + 1)
+        starts = range(offset, len(read) - size + 1, size)
+        picks = [starts[i] for i in sorted(source.sample(range(len(starts)), min(count, len(starts))))]
+        return [read[a : a + size] for a in picks], [following[a : a + size] for a in picks]
+    places = sorted(source.sample(range(len(data)), min(count, len(data))))
+    return as_texts(model, [data[i] for i in places])
+
+
+def layers_of(model: Any) -> Layer:
+    """The recurrent layers. Raises UsageError for a model that has none."""
+    layers = getattr(model.network, "layers", None) if hasattr(model, "examine") else None
+    if not isinstance(layers, Layer):
+        raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")
+    return layers
+
+
+def passes(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], Examined, Outcome]]:
+    """(places, examined, outcome) of one batch after another: `places` says which texts it has. Nothing is recorded."""
+    labels = len(model.vocabulary) if model.task == "lm" else len(model.labels)
+    for group in batches_by_tokens([len(text) for text in texts], max(min(TOKENS, NUMBERS // labels), 1)):
+        given = None if targets is None else [targets[i] for i in group]
+        examined = model.examine([texts[i] for i in group], given)
+        # What a CRF says of one word is a gradient.
+        needs = getattr(model.network, "crf", None) is not None
+        with torch.enable_grad() if needs else torch.inference_mode():
+            outcome = examined.run()
+        yield group, examined, outcome
+
+
+def own_answers(model: Any, texts: Texts) -> list[list[str]]:
+    """The targets that the model takes for its own where none are given; see the `examine` of each task."""
+    found: list[list[str]] = [[] for _ in texts]
+    several = model.task == "classify" and model.settings.model.several
+    for group, examined, outcome in passes(model, texts, None):
+        for j, (text, _) in enumerate(examined.outputs):  # of one text they come in the order of its steps
+            if several:
+                row = outcome.log_probabilities[j].exp().tolist()
+                found[group[text]] = [examined.labels[i] for i in chosen(examined.labels, True, row)]
+            else:
+                found[group[text]].append(examined.targets[j])
+    return found
