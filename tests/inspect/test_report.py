@@ -203,7 +203,7 @@ def test_a_click_shows_the_numbers_of_that_cell(show, made):
         for name, values in view.places[place].quantities.items():
             bound = np.abs(values).max() / 32767 + 1e-4  # what int16 keeps, and the digits shown
             for take, of in takes.items():
-                text = shown.locator(f'td[data-quantity="{name}"][data-take={take}]').inner_text()
+                text = shown.locator(f'[data-quantity="{name}"][data-take={take}]').inner_text()
                 assert number(text) == pytest.approx(of(values[step]), abs=bound), (name, take)
         lines = shown.locator(".source li")
         for line, names in view.places[place].assigned.items():

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "elman.cli.train:train",
     "eval": "elman.cli.evaluate:evaluate",
     "compare": "elman.cli.compare:compare",
+    "inspect": "elman.cli.inspect:inspect",
     "predict": "elman.cli.predict:predict",
     "score": "elman.cli.score:score",
     "sample": "elman.cli.sample:sample",

@@ -25,8 +25,8 @@ def findings(view: View) -> list[str]:
                 share = float(stuck.all(0).mean())
                 if share >= STUCK:
                     found.append(
-                        f"gate {gate} of {place.name} is stuck: {share:.0%} of its units are {what} at every step of this "
-                        "text, so no gradient reaches what decides it."
+                        f"gate {gate} of {place.name} is stuck: {share:.0%} of its units are {what} at every step of "
+                        "this text, so no gradient reaches what decides it."
                     )
         curve = by_distance(place.gradient, steps)
         near, far = curve[0], curve[STEPS - 1 :]

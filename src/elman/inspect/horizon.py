@@ -1,8 +1,10 @@
 """The memory horizon: how many steps back, and ahead, a model really uses what it has read.
 
-Perturbation: the context is cut to n steps and the loss is measured again, for every n (Khandelwal, He, Qi and Jurafsky
-2018, Sharp nearby, fuzzy far away: how neural language models use context). Gradient: how far away the inputs lie that
-the losses react to.
+Perturbation: what is read more than n steps away is taken out and the loss is measured again, for every n (Khandelwal,
+He, Qi and Jurafsky 2018, Sharp nearby, fuzzy far away: how neural language models use context). They cut the text there.
+A network that was trained on whole sentences has never seen one that begins in the middle, and stumbles for a reason
+that is no memory; so here the rest is exchanged for what stands in its place in another text of the sample, one that has
+the same token where the two are joined. Gradient: how far away the inputs lie that the losses react to.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import UsageError
+from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
 from elman.inspect.sample import Texts, as_texts, layers_of, own_answers, passes, sample_of
 from elman.inspect.subject import LONGEST, Subject
@@ -27,6 +29,9 @@ Floats = NDArray[np.float64]
 Chosen = Callable[[int, int | None], bool]
 
 OUTPUTS = 50  # of a stream that must have n steps before them, for n to be measured
+WAYS = ("exchange", "cut")
+DONORS = 4  # texts that the rest is exchanged for, one after the other
+LONG = 128  # tokens of one of them, at most
 PAIRS = 200_000  # of an output and a step whose gradients are taken, at most
 NOTHING = 1e-5  # nats: less than this is what float32 leaves of a difference of zero
 NEGLIGIBLE = 1e-6  # of all gradient; likewise
@@ -46,6 +51,7 @@ class Side:
     full:             the mean with all context that there is
     benefit:          (loss[0] - full, low, high)
     outputs:          how many the means are over
+    cuts:             the share of the exchanges in which no other text had the token, so that the rest was cut off
     used:             whether the benefit is surely more than nothing; else `steps` is 0
     edge:             whether the interval reaches N, so that the horizon may be longer
     """
@@ -61,6 +67,7 @@ class Side:
     full: float
     benefit: tuple[float, float, float]
     outputs: int
+    cuts: float
     used: bool
     edge: bool
 
@@ -80,6 +87,7 @@ class Horizon:
     texts with replacement.
 
     texts:  how many the outputs are of; gradient_texts, gradient_outputs: those whose gradients were taken
+    how:    "exchange" or "cut"
     whole:  whether outputs are made of whole texts
     stream: whether the texts are windows of a stream. Then all outputs counted have N steps before them; otherwise each
             has what its text has, as in use, and the same outputs count for every n
@@ -89,6 +97,7 @@ class Horizon:
     texts: int
     gradient_texts: int
     gradient_outputs: int
+    how: str
     whole: bool
     stream: bool
     share: float
@@ -153,6 +162,7 @@ def horizon(
     resamples: int = 1000,
     seed: int = 1,
     most: int = 64,
+    how: str | None = None,
     chosen: Chosen | None = None,
 ) -> Horizon:
     """The memory horizon of a trained model on a sample of texts.
@@ -160,16 +170,20 @@ def horizon(
         horizon(tagger, *sample_of(tagger, sentences)).sides["left"].steps
 
     With d(n) = loss with a context of n - loss with all context, it is the smallest n for which d(m) <= share * d(0)
-    for all m >= n. The context of one side is cut, and the other kept whole; what remains is read as a text of its own.
-    The loss is the mean over the same outputs for every n.
+    for all m >= n. Each side is perturbed for itself, with the other as it is. The loss is the mean over the same
+    outputs for every n.
 
     texts:   Sentences, Examples, lists of tokens (with `targets`), pairs of tokens and targets, or texts as strings;
              without targets the model's own answers are the targets
     most:    the longest context that is measured, at most
+    how:     "exchange" or "cut", as said above; without it, the first, but for outputs of whole texts, of which
+             another text's would be evidence for another label, the second
     chosen:  (text, step or None) -> whether this output counts; without it, all do
     Raises UsageError for a model without recurrent layers, values out of range, and where no output counts."""
     if not 0 < share < 1 or most < 1:
         raise UsageError(f"expected a share between 0 and 1 and most of at least 1, found {share} and {most}")
+    if how is not None and how not in WAYS:
+        raise UsageError(f"unknown way {how!r} to take context out; {nearest(how, WAYS)}")
     ahead = not layers_of(model).causal
     stream = bool(getattr(model, "carries", False))
     tokens, given = as_texts(model, texts, targets)
@@ -187,6 +201,7 @@ def horizon(
         enough = min(OUTPUTS, (len(outputs) + 1) // 2)
         reach = min(most, sorted((output.left for output in outputs), reverse=True)[enough - 1])
         outputs = [output for output in outputs if output.left >= reach]
+    how = how or ("cut" if outputs[0].step is None else "exchange")
     mass, gradient_texts, gradient_outputs = _gradients(model, tokens, given, outputs, seed)
     sides = {}
     for name in ("left", "right") if ahead else ("left",):
@@ -194,13 +209,15 @@ def horizon(
             reach = min(most, max(output.right for output in outputs))
         pieces = _cuts(outputs, [len(text) for text in tokens], name, reach, ahead)
         whole = np.array([full[output.text, output.step] for output in outputs])
-        losses = _losses(model, tokens, given, outputs, pieces, whole, reach)
-        sides[name] = _side(outputs, losses, whole, mass[name], share, resamples, seed)
+        donors = _Donors(tokens, seed) if how == "exchange" else None
+        losses, cuts = _losses(model, tokens, given, outputs, pieces, whole, reach, name, donors)
+        sides[name] = _side(outputs, losses, cuts, whole, mass[name], share, resamples, seed)
     return Horizon(
         sides=sides,
         texts=len({output.text for output in outputs}),
         gradient_texts=gradient_texts,
         gradient_outputs=gradient_outputs,
+        how=how,
         whole=outputs[0].step is None,
         stream=stream,
         share=share,
@@ -246,6 +263,27 @@ def _cuts(
     return found
 
 
+class _Donors:
+    """Where every token stands in a sample of texts."""
+
+    def __init__(self, texts: Texts, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.places: dict[str, list[tuple[int, int]]] = {}
+        for i, text in enumerate(texts):
+            for step, token in enumerate(text):
+                self.places.setdefault(token, []).append((i, step))
+
+    def draw(self, text: int, token: str) -> tuple[int, int] | None:
+        """(text, step) of this token in another text than that, at random; None where there is none."""
+        places = self.places[token]
+        for _ in range(8):  # in most cases that is enough
+            found = self.random.choice(places)
+            if found[0] != text:
+                return found
+        others = [place for place in places if place[0] != text]
+        return self.random.choice(others) if others else None
+
+
 def _losses(
     model: Any,
     texts: Texts,
@@ -254,25 +292,50 @@ def _losses(
     pieces: Mapping[tuple[int, int, int], list[tuple[int, int]]],
     whole: Floats,
     reach: int,
-) -> Floats:
-    """(outputs, N + 1) the negative log-likelihood of each with a context of n."""
-    keys = list(pieces)
+    side: str,
+    donors: _Donors | None,
+) -> tuple[Floats, float]:
+    """(outputs, N + 1) the negative log-likelihood of each with a context of n, the mean over the donors; and the share
+    of the exchanges that were cuts."""
     each_step = outputs[0].step is not None
-    cut = [texts[text][start:stop] for text, start, stop in keys]
-    wanted = [targets[text][start:stop] if each_step else targets[text] for text, start, stop in keys]
+    read, wanted, served = [], [], []  # served: the key of each, and how far its steps are moved
+    cuts = 0
+    for (text, start, stop), _ in pieces.items():
+        for _ in range(1 if donors is None else DONORS):
+            place = None
+            if donors is not None and stop > start:
+                place = donors.draw(text, texts[text][start if side == "left" else stop - 1])
+            cuts += place is None
+            other, at = (text, 0) if place is None else place
+            before = slice(max(at - LONG, 0), at if side == "left" else 0)
+            behind = slice(at + 1, 0 if place is None or side == "left" else at + 1 + LONG)
+            parts = ((other, before), (text, slice(start, stop)), (other, behind))
+            read.append([token for i, part in parts for token in texts[i][part]])
+            wanted.append([x for i, part in parts for x in targets[i][part]] if each_step else targets[text])
+            served.append(((text, start, stop), len(texts[other][before]) - start))
     found = np.repeat(whole[:, None], reach + 1, 1)
-    for group, examined, outcome in passes(model, cut, wanted):
+    for k, n in (place for each in pieces.values() for place in each):
+        found[k, n] = 0
+    for group, examined, outcome in passes(model, read, wanted):
         values = dict(zip(examined.outputs, outcome.shown.tolist(), strict=True))
         for b, piece in enumerate(group):
-            start = keys[piece][1]
-            for k, n in pieces[keys[piece]]:
+            key, moved = served[piece]
+            for k, n in pieces[key]:
                 step = outputs[k].step
-                found[k, n] = values[b, None if step is None else step - start]
-    return found
+                value = values[b, None if step is None else step + moved]
+                found[k, n] += value if donors is None else value / DONORS
+    return found, cuts / len(read) if donors is not None and read else 0.0
 
 
 def _side(
-    outputs: Sequence[_Output], losses: Floats, whole: Floats, mass: Floats, share: float, resamples: int, seed: int
+    outputs: Sequence[_Output],
+    losses: Floats,
+    cuts: float,
+    whole: Floats,
+    mass: Floats,
+    share: float,
+    resamples: int,
+    seed: int,
 ) -> Side:
     reach = losses.shape[1] - 1
     each = _by_text(
@@ -299,6 +362,7 @@ def _side(
         full=float(whole.mean()),
         benefit=(benefit.value, benefit.low, benefit.high),
         outputs=len(outputs),
+        cuts=cuts,
         used=used,
         edge=used and high >= reach,
     )

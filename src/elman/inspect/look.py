@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from elman.errors import UsageError
 from elman.inspect.attribution import attribution, leave_out
 from elman.inspect.contributions import Contributions
 from elman.inspect.findings import findings
@@ -47,8 +50,8 @@ def look(
     places = tuple(_place(subject, place, norms[place.name]) for place in subject.places)
     shown = dict(extras or {})
     if beside:
-        shown["cells"] = {title or "this model": top_by_distance(subject)} | {
-            name: top_by_distance(Subject.of(other, text, targets)) for name, other in beside.items()
+        shown["cells"] = {title or "this model": fading(subject)} | {
+            name: fading(Subject.of(other, text, targets)) for name, other in beside.items()
         }
     if (crf := getattr(model.network, "crf", None)) is not None:
         shown["transitions"] = _transitions(crf, model.labels)
@@ -67,13 +70,17 @@ def look(
         left_out=leave_out(model, subject.tokens, None if targets is None else list(targets)).values,
         extras=shown,
     )
-    return replace_warnings(view, [*findings(view), *warnings])
+    return replace(view, warnings=(*findings(view), *warnings))
 
 
-def top_by_distance(subject: Subject) -> Floats:
-    """(T,) the mean norm of dL_j / ds_i at each distance, in the lowest layer's forward cell."""
+def fading(subject: Subject) -> Floats:
+    """(T,) the mean norm of dL_j / ds_i at each distance j - i, in the topmost cell that reads forward: through time
+    alone, by no way through other layers. For one text."""
+    forward = [place.name for place in subject.places if not place.reverse]
+    if not forward:
+        raise UsageError("expected a network with a cell that reads forward, found none")
     steps = [None if row is None else int(subject.layout.position_of_row[row]) for row, _ in subject.outputs]
-    return by_distance(next(iter(gradient_norms(subject).values())).values, steps)
+    return by_distance(gradient_norms(subject)[forward[-1]].values, steps)
 
 
 def _place(subject: Subject, place: Place, gradient: Any) -> PlaceView:
@@ -138,9 +145,3 @@ def _about(model: Any) -> dict[str, str]:
         "hidden size": str(settings.hidden_size),
         "parameters": f"{parameters:,}",
     }
-
-
-def replace_warnings(view: View, warnings: Sequence[str]) -> View:
-    from dataclasses import replace
-
-    return replace(view, warnings=tuple(warnings))

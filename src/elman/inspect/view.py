@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class View:
     attribution:   (J, T) gradient x input of the likeliest answer's log-probability
     left_out:      (J, T) by how much that falls when token i is left out; nan where that cannot be said
     extras:        what was asked for beside the text: "horizon", "probe", "history", "confusion", "reliability",
-                   "transitions", "cells"; each as the figure of that name takes it
+                   "transitions", "cells" (gradient by distance of several models); each as its figure takes it
     warnings:      sentences
     """
 
@@ -95,3 +96,22 @@ class View:
     left_out: Floats
     extras: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data: arrays as nested lists of 6 digits, what is not a number as null."""
+        found: dict[str, Any] = _plain(self)
+        return found
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -72,7 +72,7 @@ def reliability(bins: Sequence[Any], title: str = "reliability") -> Figure:
             marks.append(Circle(x(p), y(p), 2.5, "warn"))
         marks.append(Rect(x(a) + 1, counts(count), x(b) - x(a) - 2, counts(0) - counts(count), "muted", title=words))
     marks.append(Line(((x(0), y(0)), (x(1), y(1))), "ink", 1.2, dash=(5, 4)))
-    marks += frame(Axis(0, 1, left, left + side), counts, "confidence", "count", whole=False)
+    marks += frame(Axis(0, 1, left, left + side), counts, "confidence", "count", whole=False, most=3, counts=True)
     for k, (name, words) in enumerate((("series1", "accuracy"), ("warn", "gap to the confidence"))):
         marks.append(Rect(left + side + 16, top + 6 + 20 * k - 5, 10, 10, name, opacity=0.7 if k == 0 else 0.35))
         marks.append(Text(left + side + 32, top + 6 + 20 * k, words, "muted", LABEL))

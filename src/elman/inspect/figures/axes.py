@@ -37,7 +37,8 @@ class Axis:
         """What is drawn at a place."""
         share = (place - self.start) / (self.end - self.start)
         if self.log:
-            return float(self.low * (self.high / self.low) ** share)
+            low, high = math.log10(self.low), math.log10(self.high)
+            return float(10.0 ** (low + share * (high - low)))
         return self.low + share * (self.high - self.low)
 
     def ticks(self, most: int = 6, *, whole: bool = False) -> list[tuple[float, str]]:
@@ -101,11 +102,21 @@ def coloured(curves: Sequence[Curve]) -> list[Curve]:
     return [*every, *(Curve(c.name, c.xs, c.ys, "muted", (2, 2), False) for c in curves[MOST:])]
 
 
-def frame(x: Axis, y: Axis, across: str, up: str, *, whole: bool = True, heading: str = "") -> list[Mark]:
-    """Grid, ticks and names of two axes; whole: ticks across are integers."""
+def frame(
+    x: Axis,
+    y: Axis,
+    across: str,
+    up: str,
+    *,
+    whole: bool = True,
+    heading: str = "",
+    most: int = 6,
+    counts: bool = False,
+) -> list[Mark]:
+    """Grid, ticks and names of two axes. whole: ticks across are integers; counts: those up are; most: of those up."""
     left, right, top, bottom = x.start, x.end, y.end, y.start
     marks: list[Mark] = []
-    for value, label in y.ticks():
+    for value, label in y.ticks(most, whole=counts):
         marks.append(Line(((left, y(value)), (right, y(value))), "grid", 1))
         marks.append(Text(left - 6, y(value), label, "muted", LABEL, "end"))
     for value, label in x.ticks(most=max(2, min(9, int((right - left) / 36))), whole=whole):

@@ -104,21 +104,19 @@ def training_curves(history: Sequence[Mapping[str, Any]], title: str = "training
     """The lines of log.jsonl: the loss and the dev scores by epoch, with the epoch of the best score marked.
 
     metric: the score that says which is best; by default the one that training goes by. Scores beyond 0 to 1, such as
-    perplexities, have a panel of their own."""
+    perplexities, have a panel each."""
     epochs = np.array([line["epoch"] for line in history], float)
     losses = np.array([_float(line.get("loss")) for line in history])
     names = list(dict.fromkeys(name for line in history for name in line.get("dev") or {}))
     scores = {name: np.array([_float((line.get("dev") or {}).get(name)) for line in history]) for name in names}
     shares = {k: v for k, v in scores.items() if not (np.nan_to_num(v) > 1).any() and not (np.nan_to_num(v) < 0).any()}
-    others = {k: v for k, v in scores.items() if k not in shares}
     metric = metric or next((name for name in METRICS if name in scores), None)
     best = _best(scores[metric]) if metric in scores else None
-    panels = [("training loss", {"loss": losses}), ("dev scores", shares), ("more dev scores", others)]
+    panels = [("training loss", {"loss": losses})] + ([("dev scores", shares)] if shares else [])
+    panels += [(f"dev {name}", {name: values}) for name, values in scores.items() if name not in shares]
     marks: list[Mark] = []
     wide, at = 250.0, LEFT
     for heading, values in panels:
-        if not values and heading != "training loss":
-            continue
         lines = coloured([Curve(name, epochs, ys) for name, ys in values.items()])
         drawn, x, y = plot(lines, Box(at, TOP + 18, wide, HIGH), "epoch", "", heading=heading, room=140)
         if best is not None:

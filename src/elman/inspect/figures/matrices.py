@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from elman.inspect.figures.marks import Bytes
 from elman.inspect.figures.scene import Figure, Line, Mark, Raster, Rect, Text
 from elman.inspect.figures.wording import fit, number, visible, width
 
+Look = Callable[[int, int], tuple[str, float, str, str]]  # of a cell: hue, opacity, text, tooltip
 NAMES = 130.0  # the width of the names of rows
 STRONGEST = 0.7  # opacity behind numbers, so that they stay legible
 
@@ -160,10 +161,9 @@ def _edges(kept: NDArray[np.bool_], cell: float, top: float) -> list[Mark]:
 
 
 def _cells(
-    labels: Sequence[str], title: str, words: str, look: object, down: str, across: str, scale: float | None
+    labels: Sequence[str], title: str, words: str, look: Look, down: str, across: str, scale: float | None
 ) -> Figure:
     """K by K boxes; look(i, j): hue, opacity, what is written in the cell where it fits, and its tooltip."""
-    assert callable(look)
     K = len(labels)
     cell = max(14.0, min(44.0, 640 / max(K, 1)))
     size = min(11.0, max(8.0, cell * 0.36))
@@ -171,8 +171,8 @@ def _cells(
     left = 32 + min(max([width(visible(t), letters) for t in labels] or [0.0]), 120.0)
     top = 34 + left - 12
     marks: list[Mark] = [Text(8, 16, title, "ink", 13, bold=True)]
-    marks.append(Text(left + K * cell / 2, 38, across, "muted", 11, "middle"))
-    marks.append(Text(12, top + K * cell / 2, down, "muted", 11, "middle", rotate=-90))
+    marks.append(Text(left + max(K * cell, 60) / 2, 38, across, "muted", 11, "middle"))
+    marks.append(Text(12, top + max(K * cell, 40) / 2, down, "muted", 11, "middle", rotate=-90))
     for i, label in enumerate(labels):
         middle, text = (i + 0.5) * cell, fit(label, 122, letters)
         marks.append(Text(left - 6, top + middle, text, "ink", letters, "end", title=label))
@@ -188,8 +188,8 @@ def _cells(
                 marks.append(Line(((x + 3, y + cell - 3), (x + cell - 3, y + 3)), "muted", 1))
             elif text and width(text, size) <= cell - 2:
                 marks.append(Text(x + cell / 2, y + cell / 2, text, "ink", size, "middle"))
-    bottom = top + K * cell
+    bottom = top + max(K * cell, 40)
     if scale is not None:
         marks += legend(left, bottom + 20, scale)
-    wide = max(left + K * cell + 12, 16 + width(title, 13, bold=True), left + 260 if scale is not None else 0)
+    wide = max(left + K * cell + 12, 120, 16 + width(title, 13, bold=True), left + 260 if scale is not None else 0)
     return Figure(wide, bottom + (40 if scale is not None else 12), marks, title, words)

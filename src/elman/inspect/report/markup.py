@@ -36,9 +36,14 @@ def element(name: str, /, *inside: object, **attributes: object) -> Markup:
     return Markup(f"<{' '.join(words)}>{end}")
 
 
-def equation(formula: str) -> Markup:
+def scripts(formula: str) -> Markup:
     """A formula in one line: `_x` and `_{x y}` are set below, `^x` and `^{x y}` above."""
-    parts = re.split(r"([_^](?:\{[^}]*\}|\w))", formula)
+    parts = re.split(r"([_^](?:\{[^}]*\}|\w(?!\w)))", formula)
     names = {"_": "sub", "^": "sup"}
     inside = [element(names[part[0]], part[1:].strip("{}")) if i % 2 else part for i, part in enumerate(parts)]
-    return element("span", *inside, class_="equation")
+    return join(*inside)
+
+
+def equation(formula: str) -> Markup:
+    """The same, set as a formula."""
+    return element("span", scripts(formula), class_="equation")

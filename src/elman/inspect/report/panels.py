@@ -14,6 +14,7 @@ from elman.inspect.report.page import Panel
 from elman.inspect.report.parts import (
     chips,
     choose,
+    columns,
     controls,
     drawing,
     grid,
@@ -97,19 +98,16 @@ def cell(place: PlaceView) -> Iterator[Markup]:
     """One place: its docstring, its step with the numbers beside it, and all its quantities."""
     yield element("h3", place.name, ": ", element("code", place.cell))
     yield paragraphs(place.equation)
-    if place.source:
-        yield listing(place.source, place.assigned, place.quantities.keys())
+    code = listing(place.source, place.assigned, place.quantities.keys()) if place.source else ""
     rows = [
-        element(
-            "tr",
-            element("th", element("code", name), scope="row"),
-            *(element("td", "–", data_quantity=name, data_take=take) for take in ("unit", "mean", "min", "max")),
+        (
+            element("code", name),
+            *(element("span", "–", data_quantity=name, data_take=take) for take in ("unit", "mean", "min", "max")),
         )
         for name in place.quantities
     ]
-    heads = [element("th", words, scope="col") for words in ("quantity", "this unit", "mean", "least", "largest")]
-    inside = element("table", element("thead", element("tr", *heads)), element("tbody", *rows))
-    yield element("div", inside, class_="drawing scripted", tabindex=0, role="group", aria_label="all quantities")
+    numbers = table("all quantities", ("quantity", "this unit", "mean", "least", "largest"), rows)
+    yield columns(code, element("div", numbers, class_="scripted"))
 
 
 def states(view: View) -> Panel:
@@ -148,7 +146,7 @@ def states(view: View) -> Panel:
         for place in view.places
         for gate, (low, high) in place.saturation.items()
     ]
-    saturation = table(("gate", "below 0.05", "above 0.95"), shares) if shares else ""
+    saturation = table("saturation of the gates", ("gate", "below 0.05", "above 0.95"), shares) if shares else ""
     colours = element("p", "The text by this unit: ", element("b", "", data_says="unit"), class_="scripted")
     return Panel(
         "states", "States and gates", says, join(chosen, *maps, colours, chips(view.tokens, "unit"), saturation)
@@ -182,8 +180,7 @@ def gradients(view: View) -> Panel:
         controls(output_of(view)),
         strips,
         controls(place_of(view)),
-        *maps,
-        element("div", fading, spectral, class_="columns"),
+        columns(*maps, fading, spectral),
     )
     return Panel("gradients", "Gradients through time", says, inside)
 
@@ -219,7 +216,9 @@ def contributions(view: View) -> Panel:
             element("p", "Above the recurrent layers only i = j remains. Each output's share of the sum of norms:"),
             grid("at_output", "parameter", answers(view), shares, axis="output"),
         ]
-    return Panel("contributions", "What each step adds to the gradient", says, join(chosen, kept, *maps, lost, *above))
+    return Panel(
+        "contributions", "What each step adds to the gradient", says, join(chosen, kept, columns(*maps, lost), *above)
+    )
 
 
 def outputs(view: View) -> Panel:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from elman.inspect.figures import wording
 from elman.inspect.figures.scene import Figure
-from elman.inspect.report.markup import Markup, element, join
+from elman.inspect.report.markup import Markup, element, join, scripts
 
 
 def drawing(figure: Figure, **data: Any) -> Markup:
@@ -41,6 +41,11 @@ def number(key: str, label: str, largest: int, value: int) -> Markup:
     return element("label", f"{label} ", box, class_="scripted")
 
 
+def columns(*inside: object) -> Markup:
+    """Side by side where the window is wide enough."""
+    return element("div", *inside, class_="columns")
+
+
 def controls(*inside: Markup) -> Markup:
     return element("div", *inside, class_="controls")
 
@@ -52,13 +57,13 @@ def chips(tokens: Sequence[str], kind: str) -> Markup:
 
 
 def grid(
-    kind: str, label: str, columns: Sequence[str], rows: Mapping[str, NDArray[np.float64]], axis: str = "step"
+    kind: str, label: str, heads: Sequence[str], rows: Mapping[str, NDArray[np.float64]], axis: str = "step"
 ) -> Markup:
     """A table of numbers, coloured by their share of the largest: a column a token, a row a name.
 
-    rows: name -> (columns,); axis: what a column is, "step" or "output"."""
+    rows: name -> a number a column; axis: what a column is, "step" or "output"."""
     at = f"data_{axis}"
-    heads = [element("th", token(word), scope="col", **{at: i}) for i, word in enumerate(columns)]
+    cells = [element("th", token(word), scope="col", **{at: i}) for i, word in enumerate(heads)]
     lines = [
         element(
             "tr",
@@ -68,20 +73,20 @@ def grid(
         )
         for row, (name, values) in enumerate(rows.items())
     ]
-    head = element("thead", element("tr", element("td", label), *heads))
+    head = element("thead", element("tr", element("td", label), *cells))
     table = element("table", head, element("tbody", *lines), class_="grid", data_grid=kind)
     return element("div", table, class_="drawing", tabindex=0, role="group", aria_label=label)
 
 
-def table(head: Sequence[object], lines: Iterable[Sequence[object]], **attributes: Any) -> Markup:
-    """A plain table whose first column names its rows."""
+def table(label: str, head: Sequence[object], lines: Iterable[Sequence[object]]) -> Markup:
+    """A plain table whose first column names its rows; label: what it is, for who cannot see it."""
     rows = [
         element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in rest))
         for first, *rest in lines
     ]
-    heads = element("thead", element("tr", *(element("th", cell, scope="col") for cell in head))) if head else ""
-    inside = element("table", heads, element("tbody", *rows), **attributes)
-    return element("div", inside, class_="drawing", tabindex=0)
+    heads = element("thead", element("tr", *(element("th", cell, scope="col") for cell in head)))
+    inside = element("table", heads, element("tbody", *rows))
+    return element("div", inside, class_="drawing", tabindex=0, role="group", aria_label=label)
 
 
 def show(value: float) -> str:
@@ -94,9 +99,9 @@ def percent(share: float) -> str:
 
 
 def paragraphs(text: str) -> Markup:
-    """A docstring: its first paragraph and the others."""
+    """A docstring: its first paragraph and the others, with what is below and above the line set there."""
     blocks = [" ".join(block.split()) for block in text.strip().split("\n\n")]
-    return join(*(element("p", block) for block in blocks if block))
+    return join(*(element("p", scripts(block)) for block in blocks if block))
 
 
 def _colour(value: float, values: NDArray[np.float64]) -> str | None:
@@ -105,5 +110,5 @@ def _colour(value: float, values: NDArray[np.float64]) -> str | None:
         largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     if not math.isfinite(value) or not largest:
         return None
-    sign = "; --hue: var(--warn)" if value < 0 else ""
+    sign = "; --hue: var(--negative)" if value < 0 else ""
     return f"--share: {math.sqrt(abs(value) / largest):.3f}{sign}"

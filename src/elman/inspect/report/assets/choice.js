@@ -5,7 +5,7 @@ import { follow, selection } from "elman/selection";
 
 export function start() {
   const chosen = [...document.querySelectorAll(".choice")];
-  follow(() => {
+  follow(["place", "what", "parameter"], () => {
     const now = { ...selection, place: view.places[selection.place].name };
     for (const { dataset, classList } of chosen) {
       const shown = ["place", "what", "parameter"].every(

@@ -6,14 +6,14 @@ import { follow, selection, shown, unit } from "elman/selection";
 export function start() {
   const chips = [...document.querySelectorAll("[data-chips=unit] [data-step]")];
   const says = document.querySelector("[data-says=unit]");
-  follow(() => {
+  follow(["place", "what", "step", "unit"], () => {
     const numbers = shown();
     const values = chips.map((_, step) => numbers.at(step, unit()));
-    paint(chips, values, largest(numbers.row(0).length ? values : []));
+    paint(chips, values, largest(values));
     chips.forEach((chip, step) => (chip.title = show(values[step])));
     says.textContent = `${view.places[selection.place].name}, ${selection.what}, unit ${unit()}`;
   });
-  follow(() => {
+  follow(["output"], () => {
     fill("gradient", view.places.map((place) => array(place.gradient).row(selection.output)), true);
     fill("attribution", [view.attribution, view.left_out].map((index) => array(index).row(selection.output)), false);
   });

@@ -5,7 +5,7 @@ import { follow, selection, unit } from "elman/selection";
 
 export function start() {
   const cells = [...document.querySelectorAll("#equation .choice")];
-  follow(() => {
+  follow(["place", "step", "unit"], () => {
     const { quantities } = view.places[selection.place];
     for (const slot of cells[selection.place].querySelectorAll("[data-quantity]")) {
       const { quantity, take = "unit" } = slot.dataset;

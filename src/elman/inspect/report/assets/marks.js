@@ -8,33 +8,39 @@ export function start() {
   const steps = grouped("step");
   const outputs = grouped("output");
   const cells = [...document.querySelectorAll("svg [data-place][data-step][role=button]")];
+  const buttons = [...document.querySelectorAll("svg [data-output][role=button]")];
   const drawings = [...document.querySelectorAll("[data-view=unrolled] svg, [data-what] svg, [data-matrix] svg")];
   let here = [];
-  let answers = [];
-  let last = null;
-  follow(() => {
-    const { name } = view.places[selection.place];
-    const step = selection.over ?? selection.step;
-    swap("here", here, (here = steps.get(String(step)) ?? []));
-    swap("chosen", answers, (answers = outputs.get(String(selection.output)) ?? []));
-    for (const cell of cells) {
-      const chosen = cell.dataset.place === name && cell.dataset.step === String(selection.step);
-      cell.classList.toggle("chosen", chosen);
-      cell.setAttribute("tabindex", chosen ? 0 : -1); // one stop for Tab; the arrow keys lead on
-    }
-    for (const output of document.querySelectorAll("svg [data-output][role=button]")) {
-      output.setAttribute("tabindex", output.dataset.output === String(selection.output) ? 0 : -1);
-    }
-    drawings.forEach((svg) => mark(svg, step));
-    if (selection.step !== last) drawings.forEach((svg) => reveal(svg, selection.step));
-    last = selection.step;
+  let chosen = [];
+  follow(["over", "step"], () => swap("here", here, (here = steps.get(selection.over ?? selection.step) ?? [])));
+  follow(["output"], () => {
+    swap("chosen", chosen, (chosen = outputs.get(selection.output) ?? []));
+    for (const button of buttons) reach(button, Number(button.dataset.output) === selection.output);
   });
+  follow(["place", "step"], () => {
+    const { name } = view.places[selection.place];
+    for (const cell of cells) {
+      const is = cell.dataset.place === name && Number(cell.dataset.step) === selection.step;
+      cell.classList.toggle("chosen", is);
+      reach(cell, is);
+    }
+  });
+  follow(Object.keys(selection), () => drawings.forEach(mark));
+  let first = true; // at first all drawings stand at their beginning
+  follow(["step"], () => first || drawings.forEach(reveal));
+  first = false;
 }
 
-function mark(svg, step) {
+/** Of many marks Tab stops at the chosen one; the arrow keys lead on to the others. */
+function reach(mark, chosen) {
+  mark.setAttribute("tabindex", chosen ? 0 : -1);
+  mark.setAttribute("aria-pressed", chosen);
+}
+
+function mark(svg) {
   const figure = svg.closest("figure");
   if (figure.matches(".choice:not(.shown)")) return;
-  const column = columnOf(svg, step);
+  const column = columnOf(svg, selection.over ?? selection.step);
   outline(svg, "band", column && [column[0], 0, column[1], svg.viewBox.baseVal.height]);
   const box = raster(svg);
   if (!box || !rowsOf(svg)) return;
@@ -42,9 +48,9 @@ function mark(svg, step) {
   outline(svg, "row", [box.x, box.y + (box.height * row) / box.rows, box.width, box.height / box.rows]);
 }
 
-/** Scroll a drawing sideways in its box until the step can be seen. */
-function reveal(svg, step) {
-  const column = columnOf(svg, step);
+/** Scroll a drawing sideways in its box until the selected step can be seen. */
+function reveal(svg) {
+  const column = columnOf(svg, selection.step);
   const box = svg.parentElement;
   if (!column || !box.clientWidth) return;
   const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
@@ -57,7 +63,7 @@ function reveal(svg, step) {
 function grouped(key) {
   const groups = new Map();
   for (const element of document.querySelectorAll(`[data-${key}]`)) {
-    const value = element.dataset[key];
+    const value = Number(element.dataset[key]);
     if (!groups.has(value)) groups.set(value, []);
     groups.get(value).push(element);
   }

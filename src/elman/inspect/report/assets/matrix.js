@@ -7,7 +7,7 @@ import { follow, selection } from "elman/selection";
 export function start() {
   const words = (name) => document.querySelector(`[data-says=${name}]`);
   const kept = words("kept");
-  follow(() => {
+  follow(["k", "parameter"], () => {
     const { k, parameter } = selection;
     words("k").textContent = k;
     const figure = document.querySelector("#contributions figure.shown[data-parameter]");

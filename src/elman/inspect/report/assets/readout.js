@@ -6,7 +6,7 @@ import { follow, selection, shown, unit } from "elman/selection";
 export function start() {
   const readout = document.getElementById("readout");
   const answer = document.querySelector("[data-says=output]");
-  follow(() => {
+  follow(Object.keys(selection), () => {
     const { output: j, parameter, place } = selection;
     const step = selection.over ?? selection.step;
     const { name, gradient } = view.places[place];
@@ -19,10 +19,10 @@ export function start() {
     if (parameter !== null) parts.push(`${parameter}: ${show(array(view.contributions[parameter]).at(j, step))}`);
     readout.textContent = parts.join(" · ");
   });
-  follow(() => {
+  follow(["output"], () => {
     const { step, target, loss, top } = view.outputs[selection.output];
     const whose = step === null ? "The one output" : `Output ${selection.output}, at “${view.tokens[step]}”`;
     const likeliest = top.map(([label, p]) => `${label} ${percent(p)}`).join(", ");
-    answer.textContent = `${whose}: ${target} was the answer, its loss ${show(loss)} nats. Likeliest: ${likeliest}.`;
+    answer.textContent = `${whose}: target ${target}, loss ${show(loss)} nats. Likeliest: ${likeliest}.`;
   });
 }

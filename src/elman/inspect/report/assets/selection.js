@@ -18,10 +18,10 @@ export const selection = {
 
 const listeners = [];
 
-/** Call `listener(selection)` now and after every change. */
-export function follow(listener) {
-  listeners.push(listener);
-  listener(selection);
+/** Call `listener` now and whenever one of these keys has changed. */
+export function follow(keys, listener) {
+  listeners.push([keys, listener]);
+  listener();
 }
 
 /** Change what is selected; numbers are kept within their bounds. */
@@ -33,9 +33,9 @@ export function select(changes) {
   next.k = Math.max(1, within(next.k, view.tokens.length + 1));
   if (next.unit !== null) next.unit = within(next.unit, units(next.place));
   if (!whats(next.place).includes(next.what)) next.what = whats(next.place)[0];
-  if (Object.keys(next).every((key) => next[key] === selection[key])) return;
+  const changed = Object.keys(next).filter((key) => next[key] !== selection[key]);
   Object.assign(selection, next);
-  for (const listener of listeners) listener(selection);
+  for (const [keys, listener] of listeners) if (keys.some((key) => changed.includes(key))) listener();
 }
 
 /** What a place has heat maps of: "state h", "gate f". */

@@ -1,0 +1,63 @@
+"""`survey`: what is measured on a sample of the user's data rather than on one text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elman.inspect.horizon import Horizon, horizon
+from elman.inspect.probe import Probe, probe
+from elman.inspect.sample import Texts, passes, sample_of
+from elman.metrics.classification import ClassificationScore
+
+TEXTS = 200
+
+
+class Survey(NamedTuple):
+    """horizon, probe: see there; extras: all of it, as `View.extras` takes it; warnings: sentences."""
+
+    horizon: Horizon
+    probe: Probe
+    extras: dict[str, Any]
+    warnings: list[str]
+
+
+def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, seed: int = 1) -> Survey:
+    """The memory horizon and the probe of the state on at most `count` texts, drawn by the seed.
+
+    Where an answer is one label, the confusion matrix and the reliability diagram too.
+
+    data: what the readers of the model's task give: Sentences, Examples, or the lines of a text.
+    Raises UsageError for a model without recurrent layers, and for too few texts."""
+    texts, targets = sample_of(model, data, count, seed)
+    far = horizon(model, texts, targets, seed=seed)
+    remembers = probe(model, data, seed=seed)
+    extras: dict[str, Any] = {"horizon": far.figure_arguments(), "probe": remembers.figure_arguments()}
+    if (
+        targets is not None
+        and model.task in ("tag", "classify")
+        and not getattr(model.settings.model, "several", False)
+    ):
+        extras |= _answers(model, texts, targets)
+    return Survey(far, remembers, extras, far.warnings(model))
+
+
+def _answers(model: Any, texts: Texts, targets: Any) -> dict[str, Any]:
+    """The likeliest answer of each output against its target. (A whole tag sequence may be decoded otherwise.)"""
+    total = ClassificationScore(model.labels, several=False)
+    for _, examined, outcome in passes(model, texts, targets):
+        for target, row in zip(examined.targets, outcome.log_probabilities.exp().tolist(), strict=True):
+            total.add([target], [examined.labels[int(np.argmax(row))]], row)
+    result = total.result()
+    bins = [
+        (one.lower, one.upper, one.count, one.confidence, one.accuracy)
+        for one in result.bins
+        if one.confidence is not None and one.accuracy is not None
+    ]
+    assert result.confusion is not None
+    return {
+        "confusion": {"labels": list(result.labels), "counts": np.array(result.confusion)},
+        "reliability": bins,
+    }
