@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,9 @@ def test_a_stream_counts_only_what_has_all_context_and_warns_of_short_windows():
     assert (side.steps, side.low, side.high, side.gradient_steps) == (k,) * 4
     (warning,) = found.warnings(model)
     assert "window of 6 steps" in warning and "horizon of 9 steps" in warning
-    assert horizon(registers.language_model(3, bptt=6), texts).warnings(registers.language_model(3, bptt=6)) == []
+    short = registers.language_model(3, bptt=6)
+    found = horizon(short, texts, [registers.copied(text, 3) for text in texts], most=12)
+    assert found.sides["left"].steps == 3 and found.warnings(short) == []
 
 
 def test_at_the_edge_it_says_at_least():
@@ -87,20 +90,23 @@ def test_a_network_without_memory_has_no_horizon():
     assert "brings this model nothing" in found.warnings(model)[0]
 
 
-def test_the_grammar_corpus_of_one_distance_gives_that_distance(tmp_path):
-    distance = 3
-    write_corpus(tmp_path, 1000, distance=distance)
+@pytest.mark.parametrize(("distance", "one_way"), [(3, True), (5, False)])
+def test_the_grammar_corpus_of_one_distance_gives_that_distance(tmp_path, distance, one_way):
+    write_corpus(tmp_path, 2000, distance=distance)
     parts = {name: read(tmp_path / f"{name}.conllu", column="xpos") for name in ("train", "test")}
     settings = {**SMALL, "char_size": 0, "learning_rate": 0.01}
-    model = Tagger(cell="lstm", one_way=True, epochs=4, **settings).fit(parts["train"])
-    sides = [s.tags for s in read(tmp_path / "test.conllu", column="misc:Side")]
-    found = horizon(model, parts["test"], chosen=lambda text, step: sides[text][step] == "left")
-    side = found.sides["left"]
-    assert side.outputs == sum(tags.count("left") for tags in sides)
-    assert (side.steps, side.low, side.high) == (distance, distance, distance)
-    every = horizon(model, parts["test"]).sides["left"]
-    assert every.outputs == sum(len(s.words) for s in parts["test"])
-    assert every.low <= distance <= every.high
+    model = Tagger(cell="lstm", one_way=one_way, epochs=12, **settings).fit(parts["train"])
+    test = parts["test"][:120]
+    where = [s.tags for s in read(tmp_path / "test.conllu", column="misc:Side")]
+    for name in ("left",) if one_way else ("left", "right"):
+        found = horizon(model, test, chosen=lambda text, step, name=name: where[text][step] == name)
+        side = found.sides[name]
+        assert side.outputs == sum(tags.count(name) for tags in where[:120])
+        assert (side.steps, side.low) == (distance, distance)
+    every = horizon(model, test)
+    assert every.sides["left"].outputs == sum(len(s.words) for s in test)
+    for side in every.sides.values():
+        assert side.low <= distance <= side.high
 
 
 # By brute force
@@ -149,7 +155,7 @@ def test_the_curves_are_those_of_loops(name):
                     row.append(nll(model, text[part], gold[part], j - (part.start or 0)))
                 rows.append(row)
         ways[side] = np.mean(rows, 0)
-    found = horizon(model, data, resamples=20)
+    found = horizon(model, data, resamples=20, how="cut")
     assert list(found.sides) == list(ways)
     for side, curve in ways.items():
         here = found.sides[side]
@@ -173,6 +179,53 @@ def test_the_curves_are_those_of_loops(name):
         beside = masses[1:].cumsum() / masses[1:].sum()
         assert here.gradient_steps == 1 + next(i for i, x in enumerate(beside) if x >= 0.95 - 1e-9)
     json.dumps(found.to_json(), allow_nan=False)
+
+
+LEFT, RIGHT = ["a", "b", "c", "d"], ["d", "c", "e", "a", "f"]  # one place for each token in the other text
+NAMES = ["T", "U", "T", "V"], ["V", "T", "U", "T", "U"]
+
+
+@pytest.mark.parametrize("kind", ["tag", "crf", "one way", "lm"])
+def test_the_rest_is_exchanged_for_that_of_another_text(kind):
+    """Where each token stands in one other place, or none, there is one exchange, made here by hand."""
+    texts, targets = [LEFT, RIGHT], [list(names) for names in NAMES]
+    if kind == "lm":
+        model = LanguageModel(**ONE, embedding_size=5, lines=True).fit([" ".join(text) for text in texts])
+        targets = [[*text[1:], "a"] for text in texts]
+    else:
+        data = [Sentence(*pair) for pair in zip(texts, targets, strict=True)]
+        extra = {"crf": {"crf": True}, "one way": {"one_way": True}}.get(kind, {})
+        model = Tagger(**ONE, word_size=5, char_size=0, **extra).fit(data)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    found = horizon(model, texts, targets, resamples=20)
+    assert found.how == "exchange"
+    for name, side in found.sides.items():
+        rows, cuts, pieces = [], set(), set()
+        for i, (text, gold) in enumerate(zip(texts, targets, strict=True)):
+            other, answers = texts[1 - i], targets[1 - i]
+            for j in range(len(text)):
+                row = []
+                for n in range(side.measured + 1):
+                    first, last = (j - n, len(text)) if name == "left" else (0, j + 1 + n)
+                    if first <= 0 and last >= len(text):
+                        row.append(nll(model, text, gold, j))
+                        continue
+                    joint = text[first if name == "left" else last - 1]
+                    pieces.add((i, first, last))
+                    at = other.index(joint) if joint in other else None
+                    cuts |= {(i, first, last)} if at is None else set()
+                    words, tags = text[first:last], gold[first:last]
+                    if name == "left":
+                        words, tags = [*other[: at or 0], *words], [*answers[: at or 0], *tags]
+                        row.append(nll(model, words, tags, (at or 0) + j - first))
+                    else:
+                        rest = slice(len(other) if at is None else at + 1, None)
+                        row.append(nll(model, [*words, *other[rest]], [*tags, *answers[rest]], j))
+                rows.append(row)
+        np.testing.assert_allclose(side.loss.values, np.mean(rows, 0), rtol=1e-4)
+        assert side.cuts == pytest.approx(len(cuts) / len(pieces)) and 0 < side.cuts < 1
 
 
 def input_norms(model, text, gold):
@@ -203,17 +256,16 @@ def test_the_interval_comes_from_drawing_texts():
     size = len(registers.WORDS)
     with torch.no_grad():
         model.network.out.weight[:, k * size :] = 0.12 * model.network.out.weight[:, 2 * size : 3 * size]
-    found = horizon(model, few, [registers.copied(text, 2) for text in few], seed=3)
-    again = horizon(model, few, [registers.copied(text, 2) for text in few], seed=3)
-    assert found == again or found.to_json() == again.to_json()
+    found = horizon(model, few, [registers.copied(text, 2) for text in few], seed=3, how="cut")
     side = found.sides["left"]
     assert side.low <= side.steps <= side.high
     draws = np.random.default_rng(0).integers(6, size=(400, 6))
     per = []
     for text in few:
         gold = registers.copied(text, 2)
-        cuts = [[nll(model, text[max(j - n, 0) :], gold[max(j - n, 0) :], min(j, n)) for n in range(14)] for j in range(14)]
-        per.append(np.mean(cuts, 0))
+        shown = [model.examine([text[a:]], [gold[a:]]).run().shown.tolist() for a in range(14)]
+        rows = [[shown[max(j - n, 0)][min(j, n)] for n in range(14)] for j in range(14)]
+        per.append(np.mean(rows, 0))
     per = np.array(per) - np.array(per)[:, -1:]
     steps = [next(n for n in range(14) if (d[n:] <= 0.05 * d[0]).all()) for d in per[draws].mean(1)]
     low, high = np.quantile(steps, [0.025, 0.975])
@@ -238,7 +290,7 @@ def test_samples():
     windows, after = sample_of(model, lines, count=6)
     assert [len(w) for w in windows] == [8] * 6
     starts = [next(i for i in range(len(stream)) if stream[i : i + 8] == window) for window in windows]
-    assert all(b - a >= 8 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a >= 8 for a, b in pairwise(starts))
     assert after == [following[a : a + 8] for a in starts]
 
 

@@ -6,13 +6,13 @@ import io
 import json
 import re
 import shutil
-import sys
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
+import views
 
 from elman.errors import ResourceError
 from elman.inspect.report import html, write
@@ -21,16 +21,6 @@ from elman.inspect.report.page import Panel, page
 from elman.inspect.report.payload import NAN, Pool, payload
 from elman.inspect.report.source import listing, operands
 
-
-def _views():
-    spec = importlib.util.spec_from_file_location("views_of_tests", Path(__file__).with_name("views.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-views = _views()
 VIEWS = {**views.VIEWS, "everything": views.everything}
 OVERLAYS = "document.querySelectorAll('.band, .row').forEach(mark => mark.remove())"
 
@@ -116,15 +106,11 @@ def number(text):
     return float(text.replace("−", "-"))
 
 
-def width_of(page):
-    return page.evaluate("document.scrollingElement.scrollWidth")
-
-
 # Every page
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_opens_without_a_word_and_draws_every_panel(show, made, name):
+def test_opens_without_a_word_draws_every_panel_and_fits_a_narrow_screen(show, made, name):
     view, _ = made(name)
     page = show(name)
     assert page.locator("html.live").count()
@@ -144,16 +130,13 @@ def test_opens_without_a_word_and_draws_every_panel(show, made, name):
         assert shown.count(), f"nothing is drawn in {key}"
     assert page.locator("[role=note]").all_inner_texts() == [f"Note: {warning}" for warning in view.warnings]
     assert page.locator("#states figure.shown").count() == page.locator("#contributions figure.shown").count() == 1
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_never_scrolls_sideways_on_a_narrow_screen(show, name):
-    page = show(name, width=400)
-    assert width_of(page) <= 400
-    for button in page.locator("button, select, input, nav").all():
-        if button.is_visible():
-            box = button.bounding_box()
-            assert box["x"] >= 0 and box["x"] + box["width"] <= 400
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 400
+    controls = (
+        "all => all.map(e => e.getBoundingClientRect()).filter(box => box.width).map(box => [box.left, box.right])"
+    )
+    for left, right in page.locator("button, select, input, nav").evaluate_all(controls):
+        assert left >= 0 and right <= 400
 
 
 def test_hostile_text_is_shown_as_text(show, made):
@@ -411,7 +394,7 @@ def test_light_and_dark_differ_and_both_are_legible(show):
                 page.locator("#theme").click()
             style = "selector => getComputedStyle(document.querySelector(selector))"
             ground = page.evaluate(f"({style})('section').backgroundColor")
-            for selector in ("section p", ".anchor", "code", "a", ".source li > span", ".says"):
+            for selector in ("section p", ".anchor", "code", "a", ".values", ".says"):
                 colour = page.evaluate(f"({style})('main {selector}').color")
                 assert contrast(colour, ground) >= 4.5, (scheme, way, selector, colour, ground)
             bar = page.evaluate(f"(({style})('#readout').color) + '|' + ({style})('#readout').backgroundColor")
@@ -513,7 +496,7 @@ def test_operands_are_found_in_code_and_not_in_strings():
     line = '    c = f * s.c + gate("f", x.f.abs())  # not f'
     found = [(line[start:end], name) for start, end, name in operands(line, names)]
     assert found == [("c", "c"), ("f", "f"), ("s.c", "s.c"), ("x.f", "x.f")]
-    assert [name for *_, name in operands("self.f + fs.c + x.fh", names)] == []
+    assert [name for *_, name in operands("self.f + fs.c + x.fh + g(s).h", names)] == []
     text = listing([line, "a < b"], {0: ("c",)}, names)
     assert re.sub("<[^>]*>", "", text).startswith("    c = f * s.c + gate(&quot;f&quot;")
     assert "a &lt; b" in text and text.count("<b ") == 1
@@ -526,6 +509,16 @@ def test_markup_escapes_all_that_is_not_markup():
     assert element("input", data_bind="k") == '<input data-bind="k">'
     assert "\x00" not in element("p", "\x00\ud800") and element("p", "\ud800").encode("utf-8")
     assert equation("W_{ij} x^2 < y") == ('<span class="equation">W<sub>ij</sub> x<sup>2</sup> &lt; y</span>')
+
+
+def test_a_cell_without_source_and_a_model_without_a_name_have_their_page_too(show):
+    view = views.single()
+    places = tuple(replace(place, source=(), assigned={}) for place in view.places)
+    page = show("bare", text=html(replace(view, title="", places=places)))
+    assert page.title() == page.locator("h1").inner_text() == "A model"
+    assert not page.locator(".source").count()
+    shown = page.locator('#equation .shown [data-quantity="h"][data-take=max]').inner_text()
+    assert number(shown) == pytest.approx(view.places[0].states["h"][0].max(), abs=1e-4)
 
 
 def test_a_report_is_written_whole_or_not_at_all(made, tmp_path):

@@ -17,7 +17,9 @@ Train = Callable[[Path, dict[str, Any], dict[str, Any] | None], None]
 NAME = "folds.json"
 
 
-def train(train_one: Train, task: str, out: Path, complete: dict[str, Any], resuming: bool, quiet: bool) -> None:
+def train(
+    train_one: Train, task: str, out: Path, complete: dict[str, Any], resuming: bool, watch: bool, quiet: bool
+) -> None:
     """Train what is not trained yet, and write DIR/folds.json.
 
     DIR/training/run.json stands there until all is done, so that --resume finds the rest. Raises UsageError where there
@@ -33,7 +35,7 @@ def train(train_one: Train, task: str, out: Path, complete: dict[str, Any], resu
         import torch
 
         atomic.make_folder(waiting.parent)
-        described = run_file.describe(task, complete, torch.get_num_threads())
+        described = run_file.describe(task, complete, torch.get_num_threads(), watch)
         atomic.replace_file(waiting, json.dumps(described).encode())
     results = []
     for number in range(1, complete["folds"] + 1):

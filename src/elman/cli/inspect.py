@@ -19,7 +19,7 @@ from elman.cli.options import (
 )
 from elman.cli.output import emit_json, heading, note, table
 from elman.cli.texts import refuse, texts_options
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +109,8 @@ def inspect(
         from elman.inspect.survey import survey
 
         rows = _read(task, data, format_name, column, word_column, encoding, texts, config)
+        if not rows:
+            raise DataError("expected texts to take a sample of, found none", file=data)
         found = survey(loaded, rows, count=count, seed=seed)
         extras |= found.extras
         warnings = found.warnings

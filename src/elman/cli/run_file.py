@@ -16,13 +16,14 @@ FORMAT = 1
 _KEYS = {"format", "task", "elman", "folder", "given", "files", "threads"}
 
 
-def describe(task: str, given: dict[str, Any], threads: int) -> dict[str, Any]:
+def describe(task: str, given: dict[str, Any], threads: int, watch: bool = False) -> dict[str, Any]:
     """What is stored of a new run.
 
     given:   the data keys and all settings, with the paths of data made absolute
     folder:  where the command was given; a cell's file and vectors are named relative to it
     files:   a hash of each file that the checkpoint's own fingerprint of the data does not cover
     threads: how many there really were
+    watch:   whether it was begun with --watch
     """
     from elman import __version__
 
@@ -34,6 +35,7 @@ def describe(task: str, given: dict[str, Any], threads: int) -> dict[str, Any]:
         "given": given,
         "files": hashes(given),
         "threads": threads,
+        "watch": watch,
     }
 
 

@@ -55,6 +55,7 @@ def _run_options() -> list[click.Parameter]:
         option(["config", "--config"], "a TOML file of keys, named as options with _ for -", metavar="FILE"),
         option(["pairs", "--set"], "any key; stronger than --config", metavar="KEY=VALUE", multiple=True),
         option(["allow_code", "--allow-code"], "run the cell that is stored with --init", is_flag=True),
+        option(["watch", "--watch"], "log gradients, gates and updates too; under 5 % of the time", is_flag=True),
         option(["quiet", "--quiet", "-q"], "no progress", is_flag=True),
         option(["as_json", "--json"], "print one JSON object", is_flag=True),
     ]
@@ -68,6 +69,7 @@ def command(door: Door) -> click.Command:
         config: str | None,
         pairs: tuple[str, ...],
         allow_code: bool,
+        watch: bool,
         quiet: bool,
         as_json: bool,
         **options: Any,
@@ -78,13 +80,13 @@ def command(door: Door) -> click.Command:
         given |= table.from_flags(options)
         if resume is not None:
             out = Path(resume)
-            metrics = _resume(door, out, given, allow_code, quiet)
+            metrics = _resume(door, out, given, allow_code, watch, quiet)
         else:
             for key in ("train", "out"):
                 if given.get(key) is None:
                     raise UsageError(f"--{key} is missing: elman train {door.task} --train FILE [--dev FILE] --out DIR")
             out = Path(given["out"])
-            metrics = _train(door, out, given, None, allow_code, quiet)
+            metrics = _train(door, out, given, None, allow_code, watch, quiet)
         if metrics is None:
             folds.report(out, as_json, quiet)
         else:
@@ -99,7 +101,9 @@ def command(door: Door) -> click.Command:
     return SectionedCommand(door.task, callback=run, params=[*params, *_run_options()], help=door.help)
 
 
-def _resume(door: Door, folder: Path, given: Mapping[str, Any], allow_code: bool, quiet: bool) -> dict[str, Any] | None:
+def _resume(
+    door: Door, folder: Path, given: Mapping[str, Any], allow_code: bool, watch: bool, quiet: bool
+) -> dict[str, Any] | None:
     stored = run_file.read(folder)
     if stored["task"] != door.task:
         raise UsageError(f"--resume {folder}: it trains a model for {stored['task']}: elman train --resume DIR")
@@ -126,7 +130,7 @@ def _resume(door: Door, folder: Path, given: Mapping[str, Any], allow_code: bool
         raise UsageError(
             f"{folder}: cannot be resumed, because these have changed: {', '.join(changed)}; put them back"
         )
-    return _train(door, folder, stored["given"], stored, allow_code, quiet)
+    return _train(door, folder, stored["given"], stored, allow_code, watch or stored.get("watch", False), quiet)
 
 
 def _text(value: Any) -> str:
@@ -152,18 +156,26 @@ def _complete(door: Door, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train(
-    door: Door, out: Path, given: Mapping[str, Any], stored: dict[str, Any] | None, allow_code: bool, quiet: bool
+    door: Door,
+    out: Path,
+    given: Mapping[str, Any],
+    stored: dict[str, Any] | None,
+    allow_code: bool,
+    watch: bool,
+    quiet: bool,
 ) -> dict[str, Any] | None:
     """Read, train, write; `stored` is the run to go on with, None for a new one. Returns what metrics.json holds, or
     None where there is a model for each of several folds."""
     complete = _complete(door, given)
     _require_distinct(complete)
+    if watch:
+        _require_steps(door, str(complete["model"]))
     if complete.get("folds") is not None and complete["fold"] is None:
 
         def train_one(folder: Path, given: dict[str, Any], stored: dict[str, Any] | None) -> None:
-            _train(door, folder, given, stored, allow_code, quiet)
+            _train(door, folder, given, stored, allow_code, watch, quiet)
 
-        folds.train(train_one, door.task, out, complete, stored is not None, quiet)
+        folds.train(train_one, door.task, out, complete, stored is not None, watch, quiet)
         return None
 
     import torch
@@ -178,7 +190,7 @@ def _train(
     threads = stored["threads"] if stored else complete.get("threads")
     if threads is not None:
         torch.set_num_threads(threads)
-    described = run_file.describe(door.task, complete, torch.get_num_threads())
+    described = run_file.describe(door.task, complete, torch.get_num_threads(), watch)
     with prepare(out, resume=stored is not None):
         pass  # only to see, before the data is read, that the folder will do
     parts, reading = door.read(complete, quiet)
@@ -191,6 +203,10 @@ def _train(
         if parts.get("dev") is None and not quiet:
             note("no dev data: the weights of the last epoch are kept; --dev 10% would set a part aside to choose by")
         arguments |= {"resume": stored is not None, "invocation": described}
+        if watch:
+            from elman.inspect.watch import Watcher
+
+            arguments["watch"] = Watcher()
         if "init" in complete:
             arguments |= {"init": complete["init"], "allow_code": allow_code}
     elif complete.get("init") is not None:
@@ -198,6 +214,19 @@ def _train(
     model_class(door.task, model)(**settings).fit(parts.pop("train"), parts.pop("dev", None), **parts, **arguments)
     metrics: dict[str, Any] = json.loads((out / "metrics.json").read_bytes())
     return metrics
+
+
+def _require_steps(door: Door, model: str) -> None:
+    """Raise UsageError for --watch where there is nothing to watch."""
+    from elman.tasks import TASKS
+    from elman.tasks.load import model_class
+
+    if not model_class(door.task, model).resumable:
+        steps = [name for name in TASKS[door.task] if model_class(door.task, name).resumable]
+        raise UsageError(
+            f"--watch looks on while training goes step by step; --model {model} is counted in one go, these have "
+            f"steps: {', '.join(steps)}"
+        )
 
 
 def _require_distinct(given: Mapping[str, Any]) -> None:

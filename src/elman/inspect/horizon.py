@@ -1,10 +1,10 @@
 """The memory horizon: how many steps back, and ahead, a model really uses what it has read.
 
 Perturbation: what is read more than n steps away is taken out and the loss is measured again, for every n (Khandelwal,
-He, Qi and Jurafsky 2018, Sharp nearby, fuzzy far away: how neural language models use context). They cut the text there.
-A network that was trained on whole sentences has never seen one that begins in the middle, and stumbles for a reason
-that is no memory; so here the rest is exchanged for what stands in its place in another text of the sample, one that has
-the same token where the two are joined. Gradient: how far away the inputs lie that the losses react to.
+He, Qi and Jurafsky 2018, Sharp nearby, fuzzy far away: how neural language models use context). They cut the text
+there. A network that was trained on whole sentences has never seen one that begins in the middle, and stumbles for a
+reason that is no memory; so here the rest is exchanged for what stands in its place in another text of the sample, one
+that has the same token where the two are joined. Gradient: how far away the inputs lie that the losses react to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Chosen = Callable[[int, int | None], bool]
 OUTPUTS = 50  # of a stream that must have n steps before them, for n to be measured
 WAYS = ("exchange", "cut")
 DONORS = 4  # texts that the rest is exchanged for, one after the other
-LONG = 128  # tokens of one of them, at most
+LONG = 64  # tokens of one of them, at most
 PAIRS = 200_000  # of an output and a step whose gradients are taken, at most
 NOTHING = 1e-5  # nats: less than this is what float32 leaves of a difference of zero
 NEGLIGIBLE = 1e-6  # of all gradient; likewise
@@ -300,7 +300,7 @@ def _losses(
     each_step = outputs[0].step is not None
     read, wanted, served = [], [], []  # served: the key of each, and how far its steps are moved
     cuts = 0
-    for (text, start, stop), _ in pieces.items():
+    for text, start, stop in pieces:
         for _ in range(1 if donors is None else DONORS):
             place = None
             if donors is not None and stop > start:

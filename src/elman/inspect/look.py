@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -139,7 +138,6 @@ def _about(model: Any) -> dict[str, str]:
     parameters = sum(p.numel() for p in model.network.parameters())
     one_way = getattr(settings, "one_way", model.task == "lm")
     return {
-        "task": {"tag": "tagging", "classify": "classification", "lm": "language model"}.get(model.task, model.task),
         "cell": settings.cell,
         "layers": f"{settings.layers}, {'one direction' if one_way else 'both directions'}",
         "hidden size": str(settings.hidden_size),

@@ -39,6 +39,13 @@ class Spellings:
         position = torch.argsort(plan.order)
         return cls(plan.with_data(flat[plan.data]), position[word])
 
+    def some(self, tokens: Tensor) -> Spellings:
+        """Those of (n,) some of the tokens, in their order."""
+        chosen, word = self.word[tokens].unique(return_inverse=True)
+        starts, lengths = self.characters.offsets, self.characters.lengths
+        rows = [starts[: lengths[i]] + i for i in chosen.tolist()]
+        return Spellings.of([self.characters.data[each].tolist() for each in rows], word)
+
 
 class CharacterEncoder(nn.Module):
     """(tokens, 2 * hidden_size): the final states of both directions over each word's characters.

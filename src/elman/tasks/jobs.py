@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from elman import __version__
+from elman.recurrent import Packed
 
 B = TypeVar("B")
 
@@ -24,6 +25,12 @@ class Lazy(Sequence[B], Generic[B]):
         if not 0 <= i < self.size:
             raise IndexError(i)
         return self.make(i)
+
+
+def beginnings(layout: Packed, sequences: int, steps: int) -> Packed:
+    """The first steps of the longest sequences: its data (rows,) says which rows of `layout` they are."""
+    plan = Packed.plan([min(length, steps) for length in layout.lengths[:sequences]])
+    return plan.with_data(layout.offsets[plan.position_of_row] + plan.sequence_of_row)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

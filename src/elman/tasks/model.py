@@ -22,7 +22,7 @@ from elman.tasks import card, storage
 from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
 from elman.text.vocabulary import Vocabulary
-from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, fit, make_progress, prepare
+from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, Watch, fit, make_progress, prepare
 
 
 class Model:
@@ -210,16 +210,18 @@ class NetworkModel(Model):
         data: Mapping[str, Any],
         progress: Progress | None,
         invocation: dict[str, Any] | None,
+        watch: Watch | None = None,
     ) -> None:
         """Train in an open folder, score, and write all that belongs to the model.
 
         data:       what is scored at the end, by the name of the part
-        invocation: what the caller needs to call again to resume; kept as training/run.json until training ends"""
+        invocation: what the caller needs to call again to resume; kept as training/run.json until training ends
+        watch:      what looks on while it trains"""
         if invocation is not None and not run.resuming:
             storage.write_json(run.training / "run.json", invocation)
         if not run.resuming or not (run.path / "config.json").exists():
             self._write_folder(run.path)  # once: what a resumed run finds there is what it must fit
-        self.result = fit(job, self.settings.training, run, progress or make_progress(quiet=True))
+        self.result = fit(job, self.settings.training, run, progress or make_progress(quiet=True), watch)
         result = self.result
         training = {
             "stopped": result.stopped,

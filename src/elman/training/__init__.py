@@ -13,13 +13,16 @@ from elman.training.folder import RunFolder, prepare
 from elman.training.loop import Result, fit
 from elman.training.progress import Progress, make_progress
 from elman.training.run import Job
+from elman.training.watch import Excerpt, Watch
 
 __all__ = [
+    "Excerpt",
     "Job",
     "Progress",
     "Result",
     "RunFolder",
     "TrainingConfig",
+    "Watch",
     "fit",
     "make_progress",
     "parse_duration",

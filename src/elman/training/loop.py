@@ -15,6 +15,7 @@ from elman.training.optimizer import clip_gradients, require_finite, set_rate, t
 from elman.training.progress import Progress
 from elman.training.run import Job, Run
 from elman.training.schedule import rate
+from elman.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Result:
     history: list[dict[str, Any]]
 
 
-def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress) -> Result:
+def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress, watch: Watch | None = None) -> Result:
     """Train `job.network`; afterwards it holds the best weights, which are also in `folder.model`.
+    `watch` looks on, and changes nothing.
 
     Call `folder.finish()` once everything else of the model is written: until then the run can be resumed, and a
     resumed run that had ended comes back here at once with the same result. Raises Interrupted when asked to stop,
@@ -47,7 +49,7 @@ def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress)
         stop_requests(progress.note) as stop,
         reproducible(config.seed, config.threads, trainable_device(job.network)),
     ):
-        run = Run.start(job, config, folder, progress)
+        run = Run.start(job, config, folder, progress, watch)
         while run.state.stopped is None:
             state, batches = run.state, job.batches(run.state.epoch)
             if len(batches) == 0:
@@ -64,7 +66,8 @@ def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress)
                 require_finite(state.step + 1, total, norm)
                 state.rate = rate(config, step=state.step, done=run.done(len(batches)))
                 set_rate(run.optimizer, state.rate * job.rate_scale(batch))
-                run.optimizer.step()
+                with run.watched(batch):
+                    run.optimizer.step()
                 run.average.update(state.step)
                 state.step += 1
                 state.batch += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from elman.training.folder import RunFolder
 from elman.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, trainable_device
 from elman.training.progress import Progress, Report
 from elman.training.state import State
+from elman.training.watch import Excerpt, Watch
 
 # Options that do not touch the numbers, and threads, which the environment states as they really are.
 _FREE = {"checkpoint_every", "threads"}
@@ -61,12 +63,19 @@ class Job:
     def carry(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `carried` gave."""
 
+    def excerpt(self, batch: Any, sequences: int, steps: int) -> Excerpt | None:
+        """The first steps of the longest few sequences of a batch, for those who look on (`fit(..., watch=)`); None
+        where there is nothing to see. It carries nothing over."""
+        return None
+
 
 class Run:
     """Everything that changes while training. `Run.start` makes a new one or takes up an old one."""
 
-    def __init__(self, job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress) -> None:
-        self.job, self.config, self.folder, self.progress = job, config, folder, progress
+    def __init__(
+        self, job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress, watch: Watch | None
+    ) -> None:
+        self.job, self.config, self.folder, self.progress, self.watch = job, config, folder, progress, watch
         self.network = job.network
         self.device = trainable_device(job.network)
         self.optimizer = make_optimizer(job.network, config)
@@ -77,12 +86,14 @@ class Run:
         self._clock = self._saved = time.monotonic()
 
     @classmethod
-    def start(cls, job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress) -> Run:
+    def start(
+        cls, job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress, watch: Watch | None = None
+    ) -> Run:
         """A new run with its first checkpoint written, or the one that `folder` is to resume.
 
         Raises UsageError that lists what has changed since the checkpoint, ModelError on a broken one.
         """
-        run = cls(job, config, folder, progress)
+        run = cls(job, config, folder, progress, watch)
         if folder.resuming and checkpoint.exists(folder.training):
             run._restore()
             progress.note(f"resumed at epoch {run.state.epoch + 1}, step {run.state.step}")
@@ -126,6 +137,10 @@ class Run:
             best=state.best,
         )
 
+    def watched(self, batch: Any) -> AbstractContextManager[None]:
+        """Around a step of the optimizer, for whoever looks on."""
+        return nullcontext() if self.watch is None else self.watch.step(self.job, batch)
+
     # the end of an epoch
 
     def end_epoch(self, batches: int) -> None:
@@ -140,8 +155,13 @@ class Run:
                 atomic.replace_file(self.folder.model, checkpoint.pack(self.network.state_dict()))
         self.tick()
         state.history.append(state.line(scores))
+        seen = None
+        if self.watch is not None:
+            state.history[-1]["watch"], seen = self.watch.epoch()
         atomic.append_line(self.folder.log, msgspec.json.encode(state.history[-1]))
         self.progress.epoch(state.history[-1], best=state.best_epoch == state.epoch + 1)
+        if seen is not None:
+            self.progress.note(seen)
         self._see_whether_over(batches)
         state.next_epoch()
 

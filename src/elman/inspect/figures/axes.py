@@ -50,8 +50,12 @@ class Axis:
         step = _step((self.high - self.low) / (most - 1), whole)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        large = max(abs(self.low), abs(self.high)) >= 1e5 or digits > 5
-        label = "{:.3g}" if large else f"{{:.{digits}f}}"
+        largest = max(abs(self.low), abs(self.high))
+        if largest >= 1e5 or digits > 5:  # as many digits as tell one tick from the next
+            digits = max(0, math.floor(math.log10(largest) + 1e-9) - math.floor(math.log10(step) + 1e-9))
+            label = f"{{:.{digits}e}}"
+        else:
+            label = f"{{:.{digits}f}}"
         return [(i * step, label.format(i * step).replace("-", "−")) for i in range(first, last + 1)]
 
 

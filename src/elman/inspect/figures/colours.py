@@ -33,23 +33,26 @@ def log_ramp(values: Floats, scale: float) -> Bytes:
     return _paint(values, size)
 
 
-def legend(x: float, y: float, scale: float, *, signed: bool = True, log: bool = False, note: str = "") -> list[Mark]:
-    """A bar of the ramp with its numbers, 16 high, from x, around y; note: what it measures."""
+def legend(
+    x: float, y: float, scale: float, *, signed: bool = True, log: bool = False, strongest: float = 1.0
+) -> list[Mark]:
+    """A bar of the ramp with its numbers, 16 high, from x, around y; strongest: the opacity of what is drawn full."""
     length = 120
     if log:
         bar = log_ramp(scale * np.logspace(-DECADES, 0, length), scale)
-        low, words = number(scale * 10.0**-DECADES), f"logarithmic; {note}" if note else "logarithmic"
+        low = number(scale * 10.0**-DECADES)
     else:
         bar = ramp(scale * np.linspace(-1 if signed else 0, 1, length), scale)
-        low, words = number(-scale) if signed else "0", note
+        low = number(-scale) if signed else "0"
+    bar[:, 3] = np.rint(bar[:, 3] * strongest)
     left = x + width(low, 11) + 6
     marks: list[Mark] = [
         Text(left - 6, y, low, "muted", 11, "end"),
         Raster(left, y - 5, length, 10, bar[None]),
         Text(left + length + 6, y, number(scale), "muted", 11),
     ]
-    if words:
-        marks.append(Text(left + length + 6 + width(number(scale), 11) + 10, y, words, "muted", 11))
+    if log:
+        marks.append(Text(left + length + 6 + width(number(scale), 11) + 10, y, "logarithmic", "muted", 11))
     return marks
 
 

@@ -190,6 +190,6 @@ def _cells(
                 marks.append(Text(x + cell / 2, y + cell / 2, text, "ink", size, "middle"))
     bottom = top + max(K * cell, 40)
     if scale is not None:
-        marks += legend(left, bottom + 20, scale)
+        marks += legend(left, bottom + 20, scale, strongest=STRONGEST)
     wide = max(left + K * cell + 12, 120, 16 + width(title, 13, bold=True), left + 260 if scale is not None else 0)
     return Figure(wide, bottom + (40 if scale is not None else 12), marks, title, words)

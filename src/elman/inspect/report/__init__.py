@@ -14,7 +14,7 @@ from elman.training.atomic import replace_file
 
 def html(view: View) -> str:
     """The page: style, scripts, drawings and numbers in one text, which needs no network."""
-    return page(f"{view.title}: inside", header(view), list(panels(view)), bar(), payload(view))
+    return page(view.title or "A model", header(view), list(panels(view)), bar(), payload(view))
 
 
 def write(view: View, path: str | os.PathLike[str]) -> None:

@@ -27,20 +27,18 @@ from elman.inspect.report.parts import (
 from elman.inspect.report.source import listing
 from elman.inspect.view import Floats, PlaceView, View
 
-TASKS = {"tag": "tagger", "classify": "classifier", "lm": "language model"}
-
 
 def header(view: View) -> Markup:
     """The model, what else is to be said of it, the text, and the warnings."""
-    rows = [("task", TASKS.get(view.task, view.task)), *view.about.items()]
-    facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in rows))
+    rows = {"task": view.task, **view.about}
+    facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in rows.items()))
     notes = [element("p", element("strong", "Note: "), warning, role="note") for warning in view.warnings]
     text = element(
         "p",
         *(element("span", token(word), class_="chip", data_step=i) for i, word in enumerate(view.tokens)),
         class_="chips",
     )
-    return join(element("h1", token(view.title)), facts, *notes, text)
+    return join(element("h1", token(view.title or "A model")), facts, *notes, text)
 
 
 def bar() -> Markup:
@@ -148,9 +146,8 @@ def states(view: View) -> Panel:
     ]
     saturation = table("saturation of the gates", ("gate", "below 0.05", "above 0.95"), shares) if shares else ""
     colours = element("p", "The text by this unit: ", element("b", "", data_says="unit"), class_="scripted")
-    return Panel(
-        "states", "States and gates", says, join(chosen, *maps, colours, chips(view.tokens, "unit"), saturation)
-    )
+    drawn = element("div", *maps, colours, chips(view.tokens, "unit"))
+    return Panel("states", "States and gates", says, join(chosen, columns(drawn, saturation)))
 
 
 def gradients(view: View) -> Panel:
@@ -174,7 +171,7 @@ def gradients(view: View) -> Panel:
     strips = grid("gradient", "place", view.tokens, rows)
     fading = drawing(figure("gradient_by_distance")(curves(view)))
     spectral = ""
-    if any(np.isfinite(place.radius).any() for place in view.places):
+    if any(np.isfinite(place.radius).any() or np.isfinite(place.jacobian).any() for place in view.places):
         spectral = drawing(figure("spectral")(view.places))
     inside = join(
         controls(output_of(view)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from elman.inspect.report.markup import Markup, element, join
+from elman.inspect.report.markup import Markup, element
 
 # Strings and comments first, so that what stands in them is no operand.
 WORD = re.compile(r"\"[^\"]*\"|'[^']*'|#.*|(?<![\w.])[A-Za-z_]\w*(?:\.\w+)*")
@@ -34,9 +34,9 @@ def listing(source: Sequence[str], assigned: Mapping[int, Sequence[str]], names:
             end = stop
         code = element("code", *parts, line[end:])
         values = [
-            element("span", f"{name} = ", element("b", data_quantity=name), class_="scripted")
+            element("span", f"{name} = ", element("b", data_quantity=name))
             for name in assigned.get(i, ())
             if name in names
         ]
-        lines.append(element("li", code, join(*values)))
+        lines.append(element("li", code, element("span", *values, class_="values scripted") if values else ""))
     return element("ol", *lines, class_="source")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,11 +13,11 @@ from elman.metrics.classification import ClassificationResult
 from elman.tasks.classification.answers import scored
 from elman.tasks.classification.data import Batch, Vocabularies, fingerprint, label_ids
 from elman.tasks.classification.network import TextNetwork
-from elman.tasks.jobs import Lazy, depends_on, epoch_seed
+from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.settings import Settings
 from elman.text.batching import batches_by_tokens
 from elman.text.example import Example
-from elman.training import Job
+from elman.training import Excerpt, Job
 
 EVALUATION_TOKENS = 4000
 
@@ -68,6 +69,17 @@ class ClassifierJob(Job):
         # The loop divides by what it is told are tokens, and shows their speed; the loss is a mean over texts.
         tokens = max(batch.tokens, 1)
         return self.network.loss(batch) / batch.texts * tokens, tokens
+
+    def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
+        layout = beginnings(batch.layout, sequences, steps)
+        part = replace(
+            batch,
+            layout=layout,
+            words=batch.words[layout.data],
+            vectors=None if batch.vectors is None else batch.vectors[layout.data],
+            labels=None if batch.labels is None else batch.labels[: layout.sequences],
+        )
+        return Excerpt(lambda: self.network.outcome(part).losses, [(i, None) for i in range(layout.sequences)])
 
     def score(self) -> dict[str, float]:
         assert self.dev is not None and self.dev_tokens is not None

@@ -28,7 +28,7 @@ from elman.text.example import Example
 from elman.text.subwords import Subwords
 from elman.text.tokenizing import Tokenizer, get_tokenizer, tokenizer_from_json
 from elman.text.vocabulary import Vocabulary
-from elman.training import Progress
+from elman.training import Progress, Watch
 
 
 class Prepared(NamedTuple):
@@ -223,6 +223,7 @@ class TextNetworkModel(TextModel, NetworkModel):
         progress: Progress | None = None,
         reading: dict[str, Any] | None = None,
         invocation: dict[str, Any] | None = None,
+        watch: Watch | None = None,
     ) -> Self:
         """Train on examples; returns self, with the best weights by the dev score.
 
@@ -234,6 +235,7 @@ class TextNetworkModel(TextModel, NetworkModel):
         progress: what shows the progress; None is silent
         reading: how the examples were read, kept for later commands
         invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
+        watch:   what looks on while it trains, such as elman.inspect.watch.Watcher(); it changes no weight
 
         Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
         Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written.
@@ -253,7 +255,7 @@ class TextNetworkModel(TextModel, NetworkModel):
             self.network, self.vocabularies, self.settings, data.train, data.tokens, data.dev, data.dev_tokens, inputs
         )
         with opened(out, resume=resume) as run:
-            self._train(run, job, {"dev": data.dev, "test": data.test}, progress, invocation)
+            self._train(run, job, {"dev": data.dev, "test": data.test}, progress, invocation, watch)
         return self
 
     @property

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from elman.recurrent import Packed, detach
 from elman.recurrent.loop import map_state
-from elman.tasks.jobs import Lazy, depends_on, epoch_seed
+from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.language_model.config import LanguageModelConfig
 from elman.tasks.language_model.corpus import END_ID, Corpus, line_starts
 from elman.tasks.language_model.network import LanguageModelNetwork
 from elman.tasks.settings import Settings
 from elman.text.batching import batches_by_tokens
-from elman.training import Job
+from elman.training import Excerpt, Job
 
 DEV_LANES = 10
 DEV_STEPS = 256
@@ -128,6 +128,15 @@ class LanguageModelJob(Job):
         loss, state = self.network.loss(batch.ids, batch.targets, None if batch.first else self._state)
         self._state = None if self._starts is not None else detach(state)
         return loss, len(batch.targets)
+
+    def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
+        """From a fresh state, and with the last output of each sequence only: a softmax over a vocabulary is dear."""
+        layout = beginnings(batch.ids, sequences, steps)
+        ids = layout.with_data(batch.ids.data[layout.data])
+        ends = [(i, length - 1) for i, length in enumerate(layout.lengths) if length]
+        rows = torch.tensor([int(layout.offsets[step]) + i for i, step in ends], dtype=torch.long)
+        targets = batch.targets[layout.data[rows]]
+        return Excerpt(lambda: -self.network.log_probabilities(ids, rows).gather(1, targets[:, None])[:, 0], ends)
 
     def rate_scale(self, batch: Batch) -> float:
         """Windows of other lengths than usual move the weights in proportion (Merity, Keskar and Socher 2018)."""

@@ -20,7 +20,7 @@ from elman.tasks.language_model.sampling import Choice
 from elman.tasks.language_model.texts import Data, Floats, TextModel
 from elman.tasks.model import NetworkModel, opened
 from elman.text.batching import batches_by_tokens
-from elman.training import Progress
+from elman.training import Progress, Watch
 
 STEPS = 1000  # of a stream that are read at once
 
@@ -50,6 +50,7 @@ class LanguageModel(TextModel, NetworkModel):
         progress: Progress | None = None,
         reading: dict[str, Any] | None = None,
         invocation: dict[str, Any] | None = None,
+        watch: Watch | None = None,
     ) -> LanguageModel:
         """Train; returns self, with the best weights by the dev text's likelihood.
 
@@ -70,7 +71,7 @@ class LanguageModel(TextModel, NetworkModel):
             self.network.begin_with(torch.from_numpy(counts(train_ids.ids, len(self.vocabulary))))
             inputs = {"cell file": self._source, "vocabulary": "\n".join(self.vocabulary.items)}
             job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], inputs)
-            self._train(run, job, corpora, progress, invocation)
+            self._train(run, job, corpora, progress, invocation, watch)
         return self
 
     @property

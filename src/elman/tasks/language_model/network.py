@@ -76,11 +76,14 @@ class LanguageModelNetwork(nn.Module):
         """(rows, hidden) -> (rows, size), what the softmax multiplies."""
         return h if self.projection is None else self.projection(h)
 
-    def log_probabilities(self, ids: Packed) -> Tensor:
-        """(rows, vocabulary) of every token to come next, from a fresh state, in plain torch."""
+    def log_probabilities(self, ids: Packed, rows: Tensor | None = None) -> Tensor:
+        """(rows, vocabulary) of every token to come next, from a fresh state, in plain torch.
+
+        rows: (n,) only those of these rows of ids"""
         _, ys, _ = self(ids, None)
+        data = ys.data if rows is None else ys.data[rows]
         with torch.autocast("cpu", torch.bfloat16, enabled=False):
-            logits = nn.functional.linear(self.read_out(ys.data), self.output_weight, self.bias)
+            logits = nn.functional.linear(self.read_out(data), self.output_weight, self.bias)
         return logits.log_softmax(-1)
 
     def loss(self, ids: Packed, targets: Tensor, state: Any) -> tuple[Tensor, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -10,13 +11,14 @@ from torch import Tensor
 from elman import schemes
 from elman.errors import DataError, UsageError
 from elman.metrics.tagging import TaggingResult, TaggingScore
-from elman.tasks.jobs import Lazy, depends_on, epoch_seed
+from elman.tasks.examine import outputs_of_steps
+from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.settings import Settings
 from elman.tasks.tagging.data import Batch, Vocabularies, fingerprint
 from elman.tasks.tagging.network import TaggerNetwork
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
-from elman.training import Job
+from elman.training import Excerpt, Job
 
 EVALUATION_TOKENS = 4000
 
@@ -66,6 +68,19 @@ class TaggerJob(Job):
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         return self.network.loss(batch), batch.tokens
+
+    def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
+        layout = beginnings(batch.layout, sequences, steps)
+        rows = layout.data
+        part = replace(
+            batch,
+            layout=layout,
+            words=batch.words[rows],
+            vectors=None if batch.vectors is None else batch.vectors[rows],
+            spellings=None if batch.spellings is None else batch.spellings.some(rows),
+            tags=None if batch.tags is None else batch.tags[rows],
+        )
+        return Excerpt(lambda: self.network.outcome(part).losses, outputs_of_steps(layout))
 
     def score(self) -> dict[str, float]:
         assert self.dev is not None

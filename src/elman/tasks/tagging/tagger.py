@@ -28,7 +28,7 @@ from elman.tasks.vectors import read_given, stored_given, write_given
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
 from elman.text.vocabulary import Vocabulary
-from elman.training import Progress
+from elman.training import Progress, Watch
 
 
 class Tagger(TaggingModel, NetworkModel):
@@ -63,6 +63,7 @@ class Tagger(TaggingModel, NetworkModel):
         progress: Progress | None = None,
         reading: dict[str, Any] | None = None,
         invocation: dict[str, Any] | None = None,
+        watch: Watch | None = None,
     ) -> Self:
         """Train on sentences with tags; returns self, with the best weights by the dev score.
 
@@ -75,6 +76,7 @@ class Tagger(TaggingModel, NetworkModel):
         progress: what shows the progress; None is silent
         reading: how the sentences were read (format, column, ...), kept for later commands
         invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
+        watch:   what looks on while it trains, such as elman.inspect.watch.Watcher(); it changes no weight
 
         Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
         Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written.
@@ -94,7 +96,7 @@ class Tagger(TaggingModel, NetworkModel):
         inputs = {"cell file": self._source, "word vectors": None if vectors is None else vectors.numpy().tobytes()}
         job = TaggerJob(self.network, self.vocabularies, self.settings, self.scheme, chosen, dev, inputs)
         with opened(out, resume=resume) as run:
-            self._train(run, job, {"dev": dev, "test": test}, progress, invocation)
+            self._train(run, job, {"dev": dev, "test": test}, progress, invocation, watch)
         return self
 
     def _own_cells(self, *, stored: bool = False) -> list[type[Cell]]:

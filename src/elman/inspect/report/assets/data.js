@@ -18,7 +18,7 @@ function decode({ shape, int16, float32, scale }) {
   const read = int16 === undefined
     ? (i) => numbers.getFloat32(4 * i, true)
     : (i) => (numbers.getInt16(2 * i, true) === NAN ? NaN : numbers.getInt16(2 * i, true) * scale);
-  const at = (row, column = 0) => read(row * columns + column);
+  const at = (row, column = 0) => (column < columns ? read(row * columns + column) : NaN);
   const row = (i) => Array.from({ length: columns }, (_, j) => at(i, j));
   return { rows, columns, at, row, quantum: scale ?? 0 };
 }
@@ -34,10 +34,11 @@ export function show(value) {
   return text.replace(/^-/, "−");
 }
 
-/** A number with as many decimals as its array keeps. */
+/** A number with as many decimals as its array keeps; four where it keeps five, so that a column lines up. */
 export function exact(value, quantum) {
   if (!Number.isFinite(value)) return "–";
-  const decimals = Math.max(0, Math.floor(-Math.log10(quantum)));
+  const kept = Math.max(0, Math.floor(-Math.log10(quantum)));
+  const decimals = kept === 5 ? 4 : kept;
   const text = decimals > 7 ? value.toExponential(3) : value.toFixed(decimals);
   return text.replace(/^-/, "−");
 }

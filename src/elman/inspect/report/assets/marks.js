@@ -26,8 +26,10 @@ export function start() {
     }
   });
   follow(Object.keys(selection), () => drawings.forEach(mark));
-  let first = true; // at first all drawings stand at their beginning
+  const tables = [...document.querySelectorAll(".grid")];
+  let first = true; // at first drawings stand at their beginning, where the names of their rows are
   follow(["step"], () => first || drawings.forEach(reveal));
+  follow(["step"], () => tables.forEach(revealCell));
   first = false;
 }
 
@@ -51,10 +53,18 @@ function mark(svg) {
 /** Scroll a drawing sideways in its box until the selected step can be seen. */
 function reveal(svg) {
   const column = columnOf(svg, selection.step);
-  const box = svg.parentElement;
-  if (!column || !box.clientWidth) return;
-  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-  const [left, width] = [column[0] * scale, column[1] * scale];
+  if (column) scroll(svg.parentElement, ...column);
+}
+
+/** The same for a table, whose first column stays where it is. */
+function revealCell(table) {
+  const cell = table.querySelector(`th[data-step="${selection.step}"]`);
+  const names = table.rows[0].cells[0].offsetWidth;
+  if (cell) scroll(table.parentElement, cell.offsetLeft - names, cell.offsetWidth + names);
+}
+
+/** Scroll a box sideways so far that what lies `left` in it can be seen. */
+function scroll(box, left, width) {
   if (left < box.scrollLeft || left + width > box.scrollLeft + box.clientWidth) {
     box.scrollLeft = left - (box.clientWidth - width) / 2;
   }

@@ -1,7 +1,7 @@
 // Drawings whose cells are one image: where a step or a row lies in it, and which cell is under the pointer.
 
 import { view } from "elman/data";
-import { selection, units } from "elman/selection";
+import { shown } from "elman/selection";
 
 /** What the rows of a drawing are: units of a heat map, outputs of a matrix; null for other drawings. */
 export function rowsOf(svg) {
@@ -14,7 +14,7 @@ export function raster(svg) {
   const image = rowsOf(svg) && svg.querySelector("image");
   if (!image) return null;
   const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => Number(image.getAttribute(name)));
-  const rows = rowsOf(svg) === "unit" ? units(selection.place) : view.outputs.length;
+  const rows = rowsOf(svg) === "unit" ? shown().columns : view.outputs.length;
   return { image, x, y, width, height, rows, columns: view.tokens.length };
 }
 

@@ -11,9 +11,10 @@ export function start() {
     const step = selection.over ?? selection.step;
     const { name, gradient } = view.places[place];
     const numbers = shown();
+    const what = selection.what.replace(/^\w+ /, "");
     const parts = [
       `step ${step} “${view.tokens[step]}”`,
-      `${name}, unit ${unit()}: ${selection.what.replace(/^\w+ /, "")} = ${exact(numbers.at(step, unit()), numbers.quantum)}`,
+      `${name}, unit ${unit()}: ${what} = ${exact(numbers.at(step, unit()), numbers.quantum)}`,
       `‖∂L/∂s‖ from output ${j}: ${show(array(gradient).at(j, step))}`,
     ];
     if (parameter !== null) parts.push(`${parameter}: ${show(array(view.contributions[parameter]).at(j, step))}`);

@@ -3,6 +3,7 @@
 import { array, view } from "elman/data";
 
 const last = view.tokens.length - 1;
+const parameters = Object.keys(view.contributions);
 
 // unit null: the one with the largest state at this step. over: the step under the pointer, or null.
 export const selection = {
@@ -11,7 +12,7 @@ export const selection = {
   unit: null,
   output: Math.max(0, view.outputs.findLastIndex((output) => output.step === last)),
   what: whats(0)[0],
-  parameter: Object.keys(view.contributions)[0] ?? null,
+  parameter: parameters.find((name) => name.endsWith(view.places[0].name)) ?? parameters[0] ?? null,
   k: view.tokens.length,
   over: null,
 };

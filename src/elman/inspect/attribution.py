@@ -1,0 +1,128 @@
+"""What drove an output: gradient x input, and leaving a token out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elman.errors import UsageError, nearest
+from elman.inspect.array import Array
+from elman.inspect.sample import own_answers, passes
+from elman.inspect.subject import Subject
+from elman.tasks.examine import Examined
+
+OF = ("prediction", "target")
+
+
+def attribution(subject: Subject, of: str = "prediction") -> Array:
+    """(output, step): the sum over the D numbers of x_i of x_i * d log p / d x_i, with x_i (rows, D) what the recurrent
+    layers read and p the probability of the likeliest answer, or of the target.
+
+    To first order, by how much log p would fall if x_i were zero. Simonyan, Vedaldi and Zisserman 2013; Shrikumar,
+    Greenside, Shcherbina and Kundaje 2016. Raises UsageError for an unknown `of`, a subject without probabilities."""
+    _check(of)
+    if subject.examined is None:
+        raise UsageError("expected a subject of a model, found one of a layer and a loss: there are no probabilities")
+    logs = _log_probabilities(subject)
+    chosen = _answers(subject.model, subject.examined, logs.detach(), of)
+    values = (subject.input_gradients(_of(logs, chosen)) * subject.inputs.detach()).sum(2)
+    return _array(values.double().numpy(), subject.targets, subject.tokens)
+
+
+def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None = None, of: str = "prediction") -> Array:
+    """(output, step): log p of the likeliest answer to a text (or of the target), less that without the token.
+
+    The outputs behind it stand a step earlier then. nan where the output's own token would be gone. An answer is that
+    of the whole text throughout. Li, Monroe and Jurafsky 2016, Understanding neural networks through representation
+    erasure. Raises UsageError for an unknown `of` and a text without tokens."""
+    _check(of)
+    text = list(tokens)
+    if not text:
+        raise UsageError("expected a text of at least one token, found none")
+    given = own_answers(model, [text])[0] if targets is None else list(targets)
+    ((_, examined, outcome),) = passes(model, [text], [given])
+    chosen = _answers(model, examined, outcome.log_probabilities, of)
+    whole = _of(outcome.log_probabilities, chosen).double().numpy()
+    steps = [step for _, step in examined.outputs]
+    found = np.full((len(steps), len(text)), np.nan)
+    each_step = steps[0] is not None
+    shorter = [text[:i] + text[i + 1 :] for i in range(len(text))]
+    answers = [given[:i] + given[i + 1 :] if each_step else given for i in range(len(text))]
+    for group, part, result in passes(model, shorter, answers):
+        rows = {(group[b], step): row for row, (b, step) in enumerate(part.outputs)}
+        pairs = [(j, i, step) for j, step in enumerate(steps) for i in group if step != i]
+        if pairs:
+            outputs, left_out, _ = zip(*pairs, strict=True)
+            picked = [rows[i, step if step is None or step < i else step - 1] for _, i, step in pairs]
+            values = _of(result.log_probabilities[picked], chosen[list(outputs)]).double().numpy()
+            found[outputs, left_out] = whole[list(outputs)] - values
+    return _array(found, examined.targets, text)
+
+
+def _check(of: str) -> None:
+    if of not in OF:
+        raise UsageError(f"unknown answer {of!r}; {nearest(of, OF)}")
+
+
+def _array(values: NDArray[np.float64], outputs: Sequence[str], steps: Sequence[str]) -> Array:
+    return Array(values, ("output", "step"), {"output": list(outputs), "step": list(steps)})
+
+
+def _log_probabilities(subject: Subject) -> Tensor:
+    """(J, labels) with gradients down to the subject's leaves."""
+    logs = subject.outcome.log_probabilities
+    network: Any = subject.module
+    crf = getattr(network, "crf", None)
+    if crf is None:
+        return logs
+    # A CRF's marginals are a gradient of log Z by the scores; so that it has one in turn, it is taken again.
+    layout, leaf = subject.layout, subject.leaves[0]
+    with torch.enable_grad():
+        scores = network.out(leaf)
+        partition = crf.log_partition(scores, layout.batch_sizes, layout.sequences).sum()
+        (marginals,) = torch.autograd.grad(partition, scores, create_graph=True)
+        return marginals.clamp(min=1e-30).log()
+
+
+def _answers(model: Any, examined: Examined, logs: Tensor, of: str) -> Tensor:
+    """(J, labels) which answers make up the one that is asked for: 1 for what is so, -1 for what is not, else 0.
+
+    Of several labels a text, the likeliest answer is one label; the target says yes or no to each."""
+    found = torch.zeros_like(logs)
+    if of == "prediction":
+        return found.scatter_(1, logs.argmax(1, keepdim=True), 1.0)
+    if model.task == "classify" and model.settings.model.several:
+        found -= 1
+        for row, names in zip(found, examined.targets, strict=True):
+            for name in _parted(names, examined.labels):
+                row[list(examined.labels).index(name)] = 1
+        return found
+    if model.task == "lm":
+        ids = model.vocabulary.ids(examined.targets)
+    else:
+        place = {label: i for i, label in enumerate(examined.labels)}
+        ids = [place[target] for target in examined.targets]
+    return found.scatter_(1, torch.tensor(ids).unsqueeze(1), 1.0)
+
+
+def _parted(names: str, labels: Sequence[str]) -> list[str]:
+    """The labels of a text out of their list with ", " between them."""
+    found = names.split(", ") if names else []
+    if not set(found) <= set(labels):
+        raise UsageError(f"expected labels without ', ' in them, found {names!r}")
+    return found
+
+
+def _of(logs: Tensor, chosen: Tensor) -> Tensor:
+    """(J,) the log-probability of the answers that `_answers` chose."""
+    yes = torch.where(chosen == 1, logs, 0).sum(1)
+    if not bool((chosen == -1).any()):
+        return yes
+    # log(1 - p); the inner `where` keeps what is not asked for out of the gradient
+    no = torch.log(-torch.expm1(torch.where(chosen == -1, logs, -1.0).clamp(max=-1e-7)))
+    return yes + torch.where(chosen == -1, no, 0).sum(1)
