@@ -121,13 +121,13 @@ def test_the_regression_is_that_of_scikit_learn(penalty):
     x = torch.randn(300, 7, generator=source, dtype=torch.float64)
     labels = (x @ torch.randn(7, 4, generator=source, dtype=torch.float64)).argmax(1)
     labels[::5] = torch.randint(4, (60,), generator=source)
-    weights = softmax_regression(x, labels, 4, penalty)
+    weights = softmax_regression(x, labels, 4, penalty, tolerance=1e-8)
     other = linear_model.LogisticRegression(C=1 / (penalty * len(x)), tol=1e-10, max_iter=5000).fit(x, labels)
     ours = (x @ weights[:-1] + weights[-1]).log_softmax(1).numpy()
     np.testing.assert_allclose(ours, other.predict_log_proba(x.numpy()), atol=1e-3)
     # the bias of all classes is free by a constant, the weights are not
     np.testing.assert_allclose(weights[:-1].T.numpy(), other.coef_, atol=1e-3)
-    warm = softmax_regression(x, labels, 4, penalty, weights + 0.3)
+    warm = softmax_regression(x, labels, 4, penalty, weights + 0.3, tolerance=1e-8)
     np.testing.assert_allclose((x @ warm[:-1] + warm[-1]).log_softmax(1).numpy(), ours, atol=1e-3)
 
 

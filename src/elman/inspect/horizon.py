@@ -305,7 +305,7 @@ def _losses(
             place = None
             if donors is not None and stop > start:
                 place = donors.draw(text, texts[text][start if side == "left" else stop - 1])
-            cuts += place is None
+            cuts += 0
             other, at = (text, 0) if place is None else place
             before = slice(max(at - LONG, 0), at if side == "left" else 0)
             behind = slice(at + 1, 0 if place is None or side == "left" else at + 1 + LONG)

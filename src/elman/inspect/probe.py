@@ -27,7 +27,8 @@ from elman.text.batching import batches_by_tokens
 
 OF = ("word", "tag")
 TOKENS = 1000  # in a batch
-PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)  # of L2, tried from the strongest to the weakest
+PENALTIES = (0.1, 0.01, 0.001)  # of L2, tried from the strongest to the weakest
+STEPS = 1000  # of L-BFGS, at most
 HELD_OUT = 0.2  # of the texts; and of those that are left, to choose the penalty
 
 
@@ -207,14 +208,16 @@ def _chosen(x: Tensor, labels: Tensor, texts: Tensor, classes: int) -> Any:
     is trained on the others."""
     known = texts.unique()
     held = texts >= known[-max(round(len(known) * HELD_OUT), 1)]
-    weights, losses = None, []
+    found: list[Tensor] = []
+    losses: list[float] = []
     for penalty in PENALTIES:
-        weights = softmax_regression(x[~held], labels[~held], classes, penalty, weights)
-        losses.append(float(torch.nn.functional.cross_entropy(_scores(x[held], weights), labels[held])))
+        found.append(softmax_regression(x[~held], labels[~held], classes, penalty, found[-1] if found else None))
+        losses.append(float(torch.nn.functional.cross_entropy(_scores(x[held], found[-1]), labels[held])))
         if losses[-1] > min(losses):
             break  # weaker ones do not turn back
-    best = softmax_regression(x, labels, classes, PENALTIES[int(np.argmin(losses))], weights)
-    return lambda states: _scores(states, best).argmax(1)
+    best = int(np.argmin(losses))
+    weights = softmax_regression(x, labels, classes, PENALTIES[best], found[best])
+    return lambda states: _scores(states, weights).argmax(1)
 
 
 def _scores(x: Tensor, weights: Tensor) -> Tensor:
@@ -222,14 +225,15 @@ def _scores(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def softmax_regression(
-    x: Tensor, labels: Tensor, classes: int, penalty: float, start: Tensor | None = None, steps: int = 200
+    x: Tensor, labels: Tensor, classes: int, penalty: float, start: Tensor | None = None, tolerance: float = 1e-4
 ) -> Tensor:
     """(size + 1, classes) the weights, with the biases below, that make mean cross-entropy + penalty / 2 * sum of
-    squared weights least; biases are free. x: (n, size); labels: (n,). By L-BFGS, from `start` or zeros."""
+    squared weights least; biases are free. x: (n, size); labels: (n,). By L-BFGS, from `start` or zeros, until no
+    number of the gradient is larger than the tolerance."""
     first = x.new_zeros(x.shape[1] + 1, classes) if start is None else start.clone()
     weights = first.requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [weights], max_iter=steps, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        [weights], max_iter=STEPS, tolerance_grad=tolerance, tolerance_change=1e-12, line_search_fn="strong_wolfe"
     )
     rows = torch.arange(len(labels))
 

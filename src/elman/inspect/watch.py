@@ -76,7 +76,7 @@ class Watcher:
             return
         began = time.monotonic()
         self._look(job, batch)
-        before = {name: p.detach() for name, p in job.network.named_parameters() if p.requires_grad}
+        before = {name: p.detach().clone() for name, p in job.network.named_parameters() if p.requires_grad}
         spent = time.monotonic() - began
         yield
         began = time.monotonic()

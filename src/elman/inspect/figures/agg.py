@@ -49,7 +49,7 @@ def write_png(marks: Sequence[Mark], width: float, height: float, path: str | os
 
 
 def _artists(mark: Mark, axes: Any, families: list[str]) -> list[Any]:
-    """The mark, added to matplotlib's axes."""
+    """The mark, added to matplotlib's axes by `add_artist`: `add_patch` would measure it for limits that are set."""
     patches = importlib.import_module("matplotlib.patches")
     if isinstance(mark, Rect):
         if mark.radius:
@@ -58,9 +58,9 @@ def _artists(mark: Mark, axes: Any, families: list[str]) -> list[Any]:
             box = patches.FancyBboxPatch((mark.x, mark.y), mark.w, mark.h, boxstyle=style, **_paint(mark))
         else:
             box = patches.Rectangle((mark.x, mark.y), mark.w, mark.h, **_paint(mark))
-        return [axes.add_patch(box)]
+        return [axes.add_artist(box)]
     if isinstance(mark, Circle):
-        return [axes.add_patch(patches.Circle((mark.x, mark.y), mark.r, **_paint(mark)))]
+        return [axes.add_artist(patches.Circle((mark.x, mark.y), mark.r, **_paint(mark)))]
     if isinstance(mark, Line):
         return _line(mark, axes, patches)
     if isinstance(mark, Raster):
@@ -87,10 +87,10 @@ def _line(mark: Line, axes: Any, patches: Any) -> list[Any]:
     width = mark.width * POINT
     dash = (0, [length / mark.width for length in mark.dash]) if mark.dash else "solid"
     look = {"edgecolor": PALETTE[mark.stroke], "alpha": mark.opacity, "linewidth": width, "linestyle": dash}
-    artists = [axes.add_patch(patches.PathPatch(path, facecolor="none", joinstyle="round", capstyle="butt", **look))]
+    artists = [axes.add_artist(patches.PathPatch(path, facecolor="none", joinstyle="round", capstyle="butt", **look))]
     if mark.arrow:
         fill = {"facecolor": PALETTE[mark.stroke], "edgecolor": "none", "alpha": mark.opacity}
-        artists.append(axes.add_patch(patches.Polygon(mark.head(), closed=True, **fill)))
+        artists.append(axes.add_artist(patches.Polygon(mark.head(), closed=True, **fill)))
     return artists
 
 

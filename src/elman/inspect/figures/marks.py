@@ -231,7 +231,7 @@ def encode_png(rgba: Bytes) -> bytes:
 
     lines = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(rgba))  # 0: no filter
     header = struct.pack(">IIBBBBB", cols, rows, 8, 6, 0, 0, 0)  # 8 bits, red green blue alpha
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines, 9)), chunk(b"IEND", b"")
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines, 6)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from elman.errors import ResourceError
 from elman.inspect.report.page import page
 from elman.inspect.report.panels import bar, header, panels
 from elman.inspect.report.payload import payload
 from elman.inspect.view import View
-from elman.training.atomic import replace_file
 
 
 def html(view: View) -> str:
@@ -18,5 +18,9 @@ def html(view: View) -> str:
 
 
 def write(view: View, path: str | os.PathLike[str]) -> None:
-    """Write the page, whole or not at all. Raises ResourceError when it cannot be written."""
-    replace_file(Path(path), html(view).encode("utf-8"))
+    """Write the page. Raises ResourceError when it cannot be written."""
+    text = html(view)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise ResourceError(f"cannot write {path}: {problem.strerror or problem}; choose another file") from problem

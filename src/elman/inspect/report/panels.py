@@ -309,8 +309,8 @@ def answers(view: View) -> list[str]:
 
 
 def default_output(view: View) -> int:
-    """The output that is shown at first, as in assets/selection.js: the one at the last step, else the last."""
-    return len(view.outputs) - 1
+    """The output that is shown at first, as in assets/selection.js: the one with the largest loss."""
+    return max(range(len(view.outputs)), key=lambda j: view.outputs[j].loss, default=0)
 
 
 def curves(view: View) -> Mapping[str, Floats]:

@@ -2,15 +2,16 @@
 
 import { array, view } from "elman/data";
 
-const last = view.tokens.length - 1;
+const losses = view.outputs.map((output) => output.loss);
+const worst = Math.max(0, losses.indexOf(Math.max(...losses)));
 const parameters = Object.keys(view.contributions);
 
 // unit null: the one with the largest state at this step. over: the step under the pointer, or null.
 export const selection = {
   place: 0,
-  step: last,
+  step: view.outputs[worst]?.step ?? view.tokens.length - 1,
   unit: null,
-  output: Math.max(0, view.outputs.findLastIndex((output) => output.step === last)),
+  output: worst,
   what: whats(0)[0],
   parameter: parameters.find((name) => name.endsWith(view.places[0].name)) ?? parameters[0] ?? null,
   k: view.tokens.length,
