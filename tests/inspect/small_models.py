@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import torch
+
 import elman
 from elman.text.grammar import make
 
@@ -67,7 +69,12 @@ MAKERS = {
 @cache
 def model(name: str):
     """The model of this name, trained for a moment."""
-    untrained, data = MAKERS[name]()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return untrained.fit(data)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)  # whatever the test that is the first to ask has chosen
+    try:
+        untrained, data = MAKERS[name]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return untrained.fit(data)
+    finally:
+        torch.set_default_dtype(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 
 import pytest
@@ -146,7 +147,7 @@ def training_gradient(model, subject):
 
 
 def doubled(name):
-    found = models.model(name)
+    found = copy.deepcopy(models.model(name))
     found.network.double()
     return found
 

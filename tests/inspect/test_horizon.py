@@ -90,7 +90,7 @@ def test_a_network_without_memory_has_no_horizon():
     assert "brings this model nothing" in found.warnings(model)[0]
 
 
-@pytest.mark.parametrize(("distance", "one_way"), [(3, True), (5, False)])
+@pytest.mark.parametrize(("distance", "one_way"), [(3, False), (5, True)])
 def test_the_grammar_corpus_of_one_distance_gives_that_distance(tmp_path, distance, one_way):
     write_corpus(tmp_path, 2000, distance=distance)
     parts = {name: read(tmp_path / f"{name}.conllu", column="xpos") for name in ("train", "test")}

@@ -1,4 +1,4 @@
-"""`elman demo`: three taggers on the embedded corpus, and what each of them remembers."""
+"""`elman demo`: three taggers on the embedded corpus, what each of them remembers, and a look inside."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ TITLES = {"elman": "an Elman network", "lstm": "an LSTM", "bilstm": "an LSTM in 
 BANDS = ((1, 2), (3, 5), (6, 10), (11, 15), (16, 20))
 MARK = "demo.json"
 SENTENCE = "the boys that the dog saw near the old barn must be your sheep ."
+GOLD = "DT NNS WDT DT NN VBD IN DT JJ NN MD VB PRP$ NNS ."
+SHOWN = "lstm"  # the model of the report
+SAMPLE, PROBED = 100, 2000  # sentences for its memory horizon, tokens for its probe
 
 
 @click.command("demo", short_help="Train three taggers on an embedded corpus, in a minute or two.")
@@ -50,7 +53,8 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
 
     In every sentence of the corpus one word (sheep, fish) is singular or plural, which only another word tells, 1 to 20
     words before it or behind it. An Elman network, an LSTM, and an LSTM in both directions learn to tag it. A second
-    run in the same folder uses what is there, and goes on where the first was stopped.
+    run in the same folder uses what is there, and goes on where the first was stopped. At the end it writes
+    report.html, which shows the inside of the LSTM: see docs/reading-the-report.md.
     """
     from pathlib import Path
 
@@ -60,12 +64,15 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     results = _score(taggers, folder / "corpus" / "test.conllu")
     best = max(results, key=lambda name: results[name]["accuracy"])
     tagged = list(zip(SENTENCE.split(), taggers[best](SENTENCE.split()), strict=True))
+    report = _report(folder, taggers)
     if as_json:
-        emit_json({"out": out, "models": results, "best": best, "tagged": tagged})
+        emit_json({"out": out, "models": results, "best": best, "tagged": tagged, "report": str(report)})
     else:
         _print(results, tagged, TITLES[best])
     model = shell(folder / best)
+    note(f"\n{report}: what the LSTM does inside, step by step; open it in a browser")
     note("\nNow try:")
+    note(f"  elman inspect {model} 'the deer that the girls like sleeps .'")
     note(f"  echo 'the deer that the girls like sleeps .' | elman predict {model}")
     note(f"  elman eval {model} {shell(folder / 'corpus' / 'test.conllu')}")
     note(f"  elman info {model}")
@@ -155,6 +162,25 @@ def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any
         counts = accuracy_by_distance(gold, guesses, misc)
         results[name] = {"accuracy": right / sum(map(len, gold)), "by_distance": counts}
     return results
+
+
+def _report(folder: Path, taggers: Mapping[str, Tagger]) -> Path:
+    """Write the report on one sentence, the models side by side where they can be."""
+    from elman.cli.inspect import history
+    from elman.inspect.look import look
+    from elman.inspect.report import write
+    from elman.inspect.survey import survey
+    from elman.text import read
+
+    model = taggers[SHOWN]
+    found = survey(model, read(folder / "corpus" / "test.conllu", column="xpos"), count=SAMPLE, tokens=PROBED)
+    extras = {**found.extras, "history": history(folder / SHOWN)}
+    beside = {TITLES[name]: tagger for name, tagger in taggers.items() if name != SHOWN}
+    view = look(
+        model, SENTENCE, GOLD.split(), title=TITLES[SHOWN], extras=extras, warnings=found.warnings, beside=beside
+    )
+    write(view, folder / "report.html")
+    return folder / "report.html"
 
 
 def _share(result: Mapping[str, Any], side: str, low: int, high: int) -> float | None:

@@ -103,8 +103,8 @@ def inspect(
     extras: dict[str, Any] = {}
     warnings: list[str] = []
     measured: dict[str, Any] = {}
-    if (history := _history(folder)) is not None:
-        extras["history"] = history
+    if (lines := history(folder)) is not None:
+        extras["history"] = lines
     if data is not None:
         from elman.inspect.survey import survey
 
@@ -187,7 +187,7 @@ def _read(
         return [line for _, line in lines]
 
 
-def _history(folder: Path) -> list[dict[str, Any]] | None:
+def history(folder: Path) -> list[dict[str, Any]] | None:
     """The lines of log.jsonl, where there is one that can be read."""
     import json
 

@@ -21,7 +21,7 @@ from torch.func import grad, vmap
 
 from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
-from elman.inspect.step import Rows, Step, flat, owns_output, rows_of, stepped
+from elman.inspect.step import Rows, Step, flat, rows_of, stepped
 from elman.inspect.subject import CHUNK, Place, Subject, backward
 from elman.recurrent import Cell
 
@@ -156,8 +156,7 @@ class Contributions:
         for k, place in enumerate(subject.places):
             cell = place.record.cell
             names = [f"{name}, {place.name}" for name, _ in cell.named_parameters()]
-            own = subject.at_outputs[k] if owns_output(cell) else None
-            self._cells.append(_CellUses(place, names, subject.gradients[k], own))
+            self._cells.append(_CellUses(place, names, subject.gradients[k], subject.at_outputs[k]))
             for parameter, here in zip(cell.parameters(), names, strict=True):
                 self._parameter[here] = named[id(parameter)]
         of_cells = set(self._parameter.values())

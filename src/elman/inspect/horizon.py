@@ -4,7 +4,9 @@ Perturbation: what is read more than n steps away is taken out and the loss is m
 He, Qi and Jurafsky 2018, Sharp nearby, fuzzy far away: how neural language models use context). They cut the text
 there. A network that was trained on whole sentences has never seen one that begins in the middle, and stumbles for a
 reason that is no memory; so here the rest is exchanged for what stands in its place in another text of the sample, one
-that has the same token where the two are joined. Gradient: how far away the inputs lie that the losses react to.
+that has the same token where the two are joined. One token does not always tell what may stand beside it: where the
+joined text contradicts itself, the horizon found is a step longer. Gradient: how far away the inputs lie that the
+losses react to.
 """
 
 from __future__ import annotations
@@ -305,7 +307,7 @@ def _losses(
             place = None
             if donors is not None and stop > start:
                 place = donors.draw(text, texts[text][start if side == "left" else stop - 1])
-            cuts += 0
+            cuts += place is None
             other, at = (text, 0) if place is None else place
             before = slice(max(at - LONG, 0), at if side == "left" else 0)
             behind = slice(at + 1, 0 if place is None or side == "left" else at + 1 + LONG)

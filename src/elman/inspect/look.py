@@ -137,7 +137,8 @@ def _about(model: Any) -> dict[str, str]:
     settings = model.settings.model
     parameters = sum(p.numel() for p in model.network.parameters())
     one_way = getattr(settings, "one_way", model.task == "lm")
-    return {
+    more = {"pooling": settings.pooling} if hasattr(settings, "pooling") else {}
+    return more | {
         "cell": settings.cell,
         "layers": f"{settings.layers}, {'one direction' if one_way else 'both directions'}",
         "hidden size": str(settings.hidden_size),

@@ -37,7 +37,7 @@ class Probe:
     """Arrays are (of, distance), nan where no position is left.
 
     accuracy, low, high: on texts held out, and the interval over those texts, 95 %
-    control:   of the same regression trained on shuffled labels, on the same texts
+    control:   of the same regression (penalty too) trained on shuffled labels, on the same texts
     majority:  of answering the most frequent class of the training texts, on the same texts
     train, test: positions
     classes:   how many classes there are; left_out: positions whose word is none of them, of all
@@ -186,9 +186,11 @@ def _score(
     mean, spread = x.mean(0), x.std(0, unbiased=False)
     scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
     x, test_x = (x - mean) / scale, (test_x - mean) / scale
-    right = (_chosen(x, labels, texts, k)(test_x) == test_labels).double()
+    penalty, weights = _chosen(x, labels, texts, k)
+    right = (_scores(test_x, weights).argmax(1) == test_labels).double()
     shuffled = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
-    control = (_chosen(x, shuffled, texts, k)(test_x) == test_labels).double()
+    weights = softmax_regression(x, shuffled, k, penalty)
+    control = (_scores(test_x, weights).argmax(1) == test_labels).double()
     sums = torch.stack([right, torch.ones_like(right)], 1)
     each = torch.stack([sums[test_texts == text].sum(0) for text in test_texts.unique()])
     interval = bootstrap_interval(each.numpy(), ratio, seed=seed)
@@ -203,9 +205,9 @@ def _score(
     }
 
 
-def _chosen(x: Tensor, labels: Tensor, texts: Tensor, classes: int) -> Any:
-    """What answers for states: a regression on all of them, with the penalty that does best on the last texts when it
-    is trained on the others."""
+def _chosen(x: Tensor, labels: Tensor, texts: Tensor, classes: int) -> tuple[float, Tensor]:
+    """A penalty and the weights of a regression with it on all states: the penalty that does best on the last texts
+    when it is trained on the others."""
     known = texts.unique()
     held = texts >= known[-max(round(len(known) * HELD_OUT), 1)]
     found: list[Tensor] = []
@@ -216,8 +218,7 @@ def _chosen(x: Tensor, labels: Tensor, texts: Tensor, classes: int) -> Any:
         if losses[-1] > min(losses):
             break  # weaker ones do not turn back
     best = int(np.argmin(losses))
-    weights = softmax_regression(x, labels, classes, PENALTIES[best], found[best])
-    return lambda states: _scores(states, weights).argmax(1)
+    return PENALTIES[best], softmax_regression(x, labels, classes, PENALTIES[best], found[best])
 
 
 def _scores(x: Tensor, weights: Tensor) -> Tensor:

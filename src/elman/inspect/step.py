@@ -67,11 +67,6 @@ def flat(state: Any) -> Tensor:
     return torch.cat([value.flatten(1) for value in floats(state)], 1)
 
 
-def owns_output(cell: Cell) -> bool:
-    """Whether the cell's O is an equation of its own."""
-    return type(cell).O is not Cell.O or type(cell).output is not Cell.output
-
-
 @contextmanager
 def stepped(cell: Cell) -> Iterator[list[tuple[Any, Any, Any]]]:
     """While inside, the arguments (s, x, r) of every call of the cell's `step` are kept."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
-from elman.recurrent import Bidirectional, Layer, Packed, use_backend
+from elman.recurrent import Bidirectional, Cell, Layer, Packed, use_backend
 from elman.recurrent.loop import map_state
 from elman.recurrent.recording import Record, recording
 from elman.tasks.examine import Examined, Lookup, Outcome
@@ -215,8 +215,10 @@ class Subject:
         return self._back[0]
 
     @cached_property
-    def at_outputs(self) -> list[Tensor]:
-        """The gradient of every loss by every output of a cell, place by place: (J, rows, output_size)."""
+    def at_outputs(self) -> list[Tensor | None]:
+        """The gradient of every loss by every output of a cell, place by place: (J, rows, output_size).
+
+        None for a cell whose O is a part of its state."""
         return self._back[1]
 
     @cached_property
@@ -227,20 +229,7 @@ class Subject:
     def input_gradients(self, numbers: Tensor) -> Tensor:
         """The gradient of other numbers than the losses, (n,) in the graph of `leaves`, by what the layers read:
         (n, rows, input_size)."""
-        given = [t for t in self.results if t.requires_grad]
-        upstream = [g for t, g in zip(self.results, self._above(numbers), strict=True) if t.requires_grad]
-        if not given:
-            return self.inputs.new_zeros(len(numbers), *self.inputs.shape)
-        (found,) = torch.autograd.grad(
-            given,
-            [self.inputs],
-            upstream,
-            retain_graph=True,
-            allow_unused=True,
-            is_grads_batched=True,
-            materialize_grads=True,
-        )
-        return found
+        return self._through(self._above(numbers), [self.inputs])[0]
 
     def _above(self, numbers: Tensor) -> list[Tensor]:
         """The gradient of each of some numbers by each of `leaves`: (n, rows, size), ..."""
@@ -248,36 +237,44 @@ class Subject:
         return [torch.stack(column) for column in zip(*found, strict=True)]
 
     @cached_property
-    def _back(self) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Through the layers, for many outputs at once: the steps are walked once for all of them."""
-        wanted: list[Tensor] = []
-        shapes: list[tuple[int, int]] = []  # how many tensors of `wanted` make up each place's states and outputs
+    def _back(self) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
+        wanted = [self.inputs]
         for place in self.places:
-            states = [value for state in place.record.after for value in floats(state)]
-            wanted += [*states, *place.record.ys]
-            shapes.append((len(states), len(place.record.ys)))
-        wanted.append(self.inputs)
-        given = [t for t in self.results if t.requires_grad]
-        upstream = [g for t, g in zip(self.results, self.at_layers, strict=True) if t.requires_grad]
-        count = len(self.outputs)
-        size = max(CHUNK // max(sum(t.numel() for t in wanted), 1), 1)
-        columns: list[list[Tensor]] = [[] for _ in wanted]
-        for first in range(0, count, size):
-            part = [g[first : first + size] for g in upstream]
-            grads = torch.autograd.grad(
-                given, wanted, part, retain_graph=True, allow_unused=True, is_grads_batched=True
+            wanted += [value for state in place.record.after for value in floats(state)]
+            wanted += place.record.ys if owns_output(place.record.cell) else []
+        at_inputs, *rest = self._through(self.at_layers, wanted)
+        found = iter(rest)
+        states: list[Tensor] = []
+        outputs: list[Tensor | None] = []
+        for place in self.places:
+            steps = [[next(found).flatten(2) for _ in floats(state)] for state in place.record.after]
+            states.append(torch.cat([torch.cat(fields, 2) for fields in steps], 1))
+            own = owns_output(place.record.cell)
+            outputs.append(torch.cat([next(found) for _ in place.record.ys], 1) if own else None)
+        return states, outputs, at_inputs
+
+    def _through(self, upstream: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:
+        """Back through the layers: (n, ...) gradients by each of `results` -> those by each tensor wanted, (n, ...).
+
+        The steps are walked once for many of the n."""
+        pairs = [(t, g) for t, g in zip(self.results, upstream, strict=True) if t.requires_grad]
+        count = len(upstream[0])
+        if not pairs:
+            return [t.new_zeros(count, *t.shape) for t in wanted]
+        many = max(CHUNK // max(sum(t.numel() for t in wanted), 1), 1)
+        parts = [
+            torch.autograd.grad(
+                [t for t, _ in pairs],
+                list(wanted),
+                [g[first : first + many] for _, g in pairs],
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=True,
+                materialize_grads=True,
             )
-            for column, t, g in zip(columns, wanted, grads, strict=True):
-                column.append(t.new_zeros(len(part[0]), *t.shape) if g is None else g)
-        found = iter([torch.cat(column) for column in columns])
-        states, outputs = [], []
-        for place, (many, steps) in zip(self.places, shapes, strict=True):
-            fields = many // max(steps, 1)
-            parts = [next(found).flatten(2) for _ in range(many)]
-            states.append(torch.cat([torch.cat(parts[k : k + fields], 2) for k in range(0, many, fields)], 1))
-            outputs.append(torch.cat([next(found) for _ in range(steps)], 1))
-            assert states[-1].shape[1] == len(place.record.xs.data)
-        return states, outputs, next(found)
+            for first in range(0, count, many)
+        ]
+        return [torch.cat(column) for column in zip(*parts, strict=True)]
 
     # The graph is cut into three: parameters -> `given` | `inputs` -> `results` | leaves of `results` -> losses.
 
@@ -343,6 +340,11 @@ class _Cut:
             return self.leaves[-1]
 
         return ys.with_data(leaf(ys.data)), map_state(leaf, state)
+
+
+def owns_output(cell: Cell) -> bool:
+    """Whether the cell's O is an equation of its own."""
+    return type(cell).O is not Cell.O or type(cell).output is not Cell.output
 
 
 def floats(state: Sequence[Tensor]) -> list[Tensor]:

@@ -13,6 +13,7 @@ from elman.inspect.sample import Texts, passes, sample_of
 from elman.metrics.classification import ClassificationScore
 
 TEXTS = 200
+TOKENS = 5000
 
 
 class Survey(NamedTuple):
@@ -24,16 +25,17 @@ class Survey(NamedTuple):
     warnings: list[str]
 
 
-def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, seed: int = 1) -> Survey:
+def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int = TOKENS, seed: int = 1) -> Survey:
     """The memory horizon and the probe of the state on at most `count` texts, drawn by the seed.
 
     Where an answer is one label, the confusion matrix and the reliability diagram too.
 
+    tokens: for the probe, texts are drawn until there are so many
     data: what the readers of the model's task give: Sentences, Examples, or the lines of a text.
     Raises UsageError for a model without recurrent layers, and for too few texts."""
     texts, targets = sample_of(model, data, count, seed)
     far = horizon(model, texts, targets, seed=seed)
-    remembers = probe(model, data, seed=seed)
+    remembers = probe(model, data, seed=seed, most_tokens=tokens)
     extras: dict[str, Any] = {"horizon": far.figure_arguments(), "probe": remembers.figure_arguments()}
     if (
         targets is not None
