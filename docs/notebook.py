@@ -5,8 +5,8 @@
     python docs/notebook.py figures elman-demo   draw docs/figures from the taggers of the demo
 
 A cell runs as in Jupyter: all in one namespace, what is printed is kept, and so is the value of the last expression, as
-SVG or HTML where it has such a form. In the file lies what came of the sources that stand in it, with their fingerprint,
-so that a test can tell an edited lecture from one that was run.
+SVG or HTML where it has such a form. Beside the outputs lies the fingerprint of the sources that they came of, so that
+a test can tell an edited lecture from one that was run.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def outputs(source: str, namespace: dict[str, Any], number: int) -> list[dict[st
 
 
 def bundle(value: Any) -> dict[str, str]:
-    """Kind -> the value in that form: text always, and SVG or HTML if it can. The text of a figure is its description."""
+    """Kind -> the value in that form: SVG or HTML if it can, and text, which for a figure is its description."""
     methods = {"image/svg+xml": "_repr_svg_", "text/html": "_repr_html_"}
     found = {kind: getattr(value, method)() for kind, method in methods.items() if hasattr(value, method)}
     described = value.description if "image/svg+xml" in found else repr(value)

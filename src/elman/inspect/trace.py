@@ -96,7 +96,10 @@ class _Locals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.setprofile(self._before)
+        before: Any = self._before
+        sys.setprofile(before if before is None or callable(before) else None)
+        if hasattr(before, "enable"):  # cProfile hooks in below Python
+            before.enable()
 
     def _see(self, frame: Any, event: str, _: Any) -> None:
         if event == "return" and frame.f_code is self.code:
