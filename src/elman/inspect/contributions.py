@@ -9,129 +9,17 @@ The gradient of a parameter W that is used at every step is a sum over steps, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
 
 from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
-from elman.inspect.step import Rows, Step, flat, rows_of, stepped
-from elman.inspect.subject import CHUNK, Place, Subject, backward
-from elman.recurrent import Cell
-
-
-@dataclass
-class _CellUses:
-    """The parameters of one place, and a graph of all its steps at once."""
-
-    place: Place
-    names: list[str]
-    gradients: Tensor  # (J, rows, state)
-    at_outputs: Tensor | None  # (J, rows, output_size), where O is an equation of its own
-    rows: Rows = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rows = rows_of(self.place)
-        self.step = Step(self.place)
-        self.parameters = list(self.cell.parameters())
-        with torch.enable_grad():
-            self._new = flat(self.step(self.rows.before, self.rows.x))
-            self._y = None if self.at_outputs is None else self.cell.O(self.rows.after)
-
-    @property
-    def cell(self) -> Cell:
-        return self.place.record.cell
-
-    def gradient(self, weights: Tensor) -> list[Tensor]:
-        """The sum of all terms, each times its weight (J, rows)."""
-        results, given = [self._new], [weighted(weights, self.gradients)]
-        if self._y is not None and self.at_outputs is not None and self._y.requires_grad:
-            results.append(self._y)
-            given.append(weighted(weights, self.at_outputs))
-        return list(
-            torch.autograd.grad(
-                results, self.parameters, given, retain_graph=True, allow_unused=True, materialize_grads=True
-            )
-        )
-
-    def norms(self) -> dict[str, Tensor]:
-        """Parameter of the cell -> (J, rows).
-
-        A product's parameters get at a step the outer product of what is multiplied and the gradient by the result,
-        whose norm is the product of both norms. Per-unit vectors are given to every row as one of its own."""
-        cell = self.cell
-        structured = {"W", "U", "b", "c", *cell.vectors} if cell.fits else set()
-        found: dict[str, list[Tensor]] = {name: [] for name, _ in cell.named_parameters()}
-        dense = [name for name in found if name not in structured]
-        J, rows, _ = self.gradients.shape
-        size = sum(value[0].numel() for value in self.rows.after) * 24
-        for part in torch.arange(rows).split(max(CHUNK // (J * size), 1)):
-            pairs = part.repeat_interleave(J)
-            at = self.rows.pick(pairs)
-            by_state = self.gradients[:, part].transpose(0, 1).flatten(0, 1)
-            by_output = None
-            if self.at_outputs is not None:
-                by_output = self.at_outputs[:, part].transpose(0, 1).flatten(0, 1)
-            squares = self._structured(at, by_state, by_output) if cell.fits else {}
-            squares |= self._dense(dense, at, by_state, by_output) if dense else {}
-            for name, value in squares.items():
-                found[name].append(value.view(len(part), J))
-        return {name: torch.cat(parts).sqrt().t() for name, parts in found.items()}
-
-    def _structured(self, at: Rows, by_state: Tensor, by_output: Tensor | None) -> dict[str, Tensor]:
-        """Squared norms (pairs,) of the parameters that a cell declares."""
-        cell = self.cell
-        own = {name: getattr(cell, name).detach().expand(len(at.x), -1).clone() for name in cell.vectors}
-        for tensor in own.values():
-            tensor.requires_grad_()
-        with torch.enable_grad(), stepped(cell) as calls:
-            new, y = self.step.with_parameters(own, at.before, at.x, at.after)
-        ((_, x, r),) = calls
-        r = r or ()
-        results, given = [flat(new)], [by_state]
-        if by_output is not None and y.requires_grad:
-            results.append(y)
-            given.append(by_output)
-        wanted = [*x, *r, *own.values()]
-        grads = torch.autograd.grad(results, wanted, given, allow_unused=True, materialize_grads=True)
-        by_x, by_r = grads[: len(x)], grads[len(x) : len(x) + len(r)]
-        squares = {"b": _squares(by_x)}
-        squares["W"] = squares["b"] * _squares([at.x])
-        if r:
-            squares["U"] = _squares(cell.history(at.before)) * _squares(by_r)
-        if cell.recurrent_bias:
-            of = dict(zip(cell._Rec._fields, by_r, strict=True))
-            squares["c"] = _squares([of[name] for name in cell.recurrent_bias])
-        squares |= {name: g.square().sum(1) for name, g in zip(own, grads[len(x) + len(r) :], strict=True)}
-        return squares
-
-    def _dense(self, names: list[str], at: Rows, by_state: Tensor, by_output: Tensor | None) -> dict[str, Tensor]:
-        """Squared norms (pairs,) of any parameters, each pair's gradient made in full."""
-        given = {name: p.detach() for name, p in self.cell.named_parameters() if name in names}
-        if by_output is None:
-            by_output = by_state.new_zeros(len(by_state), 0)
-
-        def value(own: dict[str, Tensor], before: Any, x: Tensor, after: Any, g: Tensor, o: Tensor) -> Tensor:
-            one = [type(s)(*[v.unsqueeze(0) for v in s]) for s in (before, after)]
-            new, y = self.step.with_parameters(own, one[0], x.unsqueeze(0), one[1])
-            total = (flat(new)[0] * g).sum()
-            return total + (y[0] * o).sum() if len(o) else total
-
-        squared: dict[str, list[Tensor]] = {name: [] for name in names}
-        each = vmap(grad(value), in_dims=(None, 0, 0, 0, 0, 0))
-        many = max(CHUNK // max(sum(p.numel() for p in given.values()), 1), 1)
-        for part in torch.arange(len(at.x)).split(many):
-            some = at.pick(part)
-            found = each(given, some.before, some.x, some.after, by_state[part], by_output[part])
-            for name, g in found.items():
-                squared[name].append(g.flatten(1).square().sum(1))
-        return {name: torch.cat(parts) for name, parts in squared.items()}
+from elman.inspect.below import norms_below
+from elman.inspect.cell_uses import CellUses, weighted
+from elman.inspect.subject import Subject, backward
 
 
 class Contributions:
@@ -151,14 +39,13 @@ class Contributions:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         named = {id(parameter): name for name, parameter in subject.parameters.items()}
-        self._cells: list[_CellUses] = []
+        self._cells: list[tuple[CellUses, dict[str, str]]] = []  # with the names here of its parameters
         self._parameter: dict[str, str] = {}  # name here -> name in the network
         for k, place in enumerate(subject.places):
-            cell = place.record.cell
-            names = [f"{name}, {place.name}" for name, _ in cell.named_parameters()]
-            self._cells.append(_CellUses(place, names, subject.gradients[k], subject.at_outputs[k]))
-            for parameter, here in zip(cell.parameters(), names, strict=True):
-                self._parameter[here] = named[id(parameter)]
+            uses = CellUses(place, subject.gradients[k], subject.at_outputs[k])
+            here = {name: f"{name}, {place.name}" for name in uses.parameters}
+            self._cells.append((uses, here))
+            self._parameter |= {here[name]: named[id(parameter)] for name, parameter in uses.parameters.items()}
         of_cells = set(self._parameter.values())
         others = {name: p for name, p in subject.parameters.items() if name not in of_cells}
         below, above = _used([subject.given], others), _used([subject.outcome.losses], subject.parameters)
@@ -169,7 +56,7 @@ class Contributions:
         self._below = {f"{name}, read" if name in both else name: name for name in below}
         self._above = {f"{name}, written" if name in both else name: name for name in above}
         self._parameter |= self._below | self._above | {name: name for name in [*self._within, *self._rest]}
-        self.in_time = [*self._below, *(name for uses in self._cells for name in uses.names)]
+        self.in_time = [*self._below, *(name for _, here in self._cells for name in here.values())]
         self.outside = list(self._rest)
 
     # Sums of terms ----------------------------------------------------------------------------------------------------
@@ -197,8 +84,8 @@ class Contributions:
         x = weighted(weights, subject.at_inputs)
         below = [subject.parameters[n] for n in self._below.values()]
         found = dict(zip(self._below, backward([subject.given], below, [x]), strict=True))
-        for uses in self._cells:
-            found |= zip(uses.names, uses.gradient(weights), strict=True)
+        for uses, here in self._cells:
+            found |= {here[name]: value for name, value in uses.gradient(weights).items()}
         return found
 
     def _at_output(self, weights: Tensor) -> dict[str, Tensor]:
@@ -237,9 +124,10 @@ class Contributions:
         """Name -> the norm of every term: axes (output, step). Of the parameters that are used at every step."""
         subject = self.subject
         names = {"output": subject.targets, "step": subject.tokens}
-        found = self._norms_below()
-        for uses in self._cells:
-            found |= zip(uses.names, uses.norms().values(), strict=True)
+        below = norms_below(subject, list(self._below.values()))
+        found = {here: below[name] for here, name in self._below.items()}
+        for uses, here in self._cells:
+            found |= {here[name]: value for name, value in uses.norms().items()}
         return {name: Array(value.detach().numpy(), ("output", "step"), names) for name, value in found.items()}
 
     @cached_property
@@ -252,44 +140,6 @@ class Contributions:
                 found[name].append(float(value.norm()))
         names = {"output": subject.targets}
         return {name: Array(np.array(values), ("output",), names) for name, values in found.items()}
-
-    def _norms_below(self) -> dict[str, Tensor]:
-        """A row of a table gets the gradient by the columns that it fills; what else reads tokens is run one by one."""
-        subject, found = self.subject, {}
-        tables = {lookup.parameter: lookup for lookup in subject.lookups}
-        for name, parameter in self._below.items():
-            if parameter in tables:
-                table = tables[parameter]
-                found[name] = subject.at_inputs[:, :, table.start : table.stop].norm(dim=2)
-        others = {name: p for name, p in self._below.items() if p not in tables}
-        if not others:
-            return found
-        squares = {name: subject.at_inputs.new_zeros(subject.at_inputs.shape[:2]) for name in others}
-        tokens = subject.tokens
-        for token in dict.fromkeys(tokens):
-            rows = torch.tensor([i for i, other in enumerate(tokens) if other == token])
-            alone = Subject.of_texts(subject.model, [[token]])
-            parameters = [alone.parameters[p] for p in others.values()]
-            given = subject.at_inputs[:, rows].flatten(0, 1).unsqueeze(1)
-            many = max(CHUNK // sum(p.numel() for p in parameters), 1)
-            parts = [
-                [
-                    g.flatten(1).square().sum(1)
-                    for g in torch.autograd.grad(
-                        alone.given,
-                        parameters,
-                        part,
-                        retain_graph=True,
-                        is_grads_batched=True,
-                        allow_unused=True,
-                        materialize_grads=True,
-                    )
-                ]
-                for part in given.split(many)
-            ]
-            for name, column in zip(others, zip(*parts, strict=True), strict=True):
-                squares[name][:, rows] = torch.cat(column).view(-1, len(rows))
-        return found | {name: value.sqrt() for name, value in squares.items()}
 
     # Truncation -------------------------------------------------------------------------------------------------------
 
@@ -316,21 +166,6 @@ class Contributions:
             whole = falling[0]
             found[name] = Array(falling / whole if whole else np.full(len(falling), np.nan), ("length",))
         return found
-
-
-def weighted(weights: Tensor, gradients: Tensor) -> Tensor:
-    """(rows, n): the sum over outputs of gradients (J, rows, n), each times its weight (J, rows)."""
-    where = weights.nonzero()
-    if 4 * len(where) > weights.numel():
-        return torch.einsum("jr,jrs->rs", weights, gradients)
-    j, row = where.unbind(1)
-    found = gradients.new_zeros(gradients.shape[1:])
-    return found.index_add_(0, row, gradients[j, row] * weights[j, row].unsqueeze(1))
-
-
-def _squares(parts: Sequence[Tensor]) -> Tensor:
-    """(rows,) the sum of the squares of each row, over all parts."""
-    return torch.stack([part.square().sum(1) for part in parts]).sum(0)
 
 
 def _used(results: list[Tensor], parameters: dict[str, Tensor]) -> list[str]:

@@ -50,6 +50,7 @@ class Subject:
         subject = Subject.of_layer(layer, xs, loss)     # your own layer and loss, in tensors
 
     places:   the cells of the recurrent layers, the lowest first
+    below:    what cells below them did, such as those that read characters
     layout:   the texts as packed rows; all arrays by step have a row for each, which for one text are its steps
     outputs:  (row or None, sequence) of each of the J outputs; None where it is made of the whole text
     targets, tokens, labels: names, where there are any
@@ -154,6 +155,7 @@ class Subject:
             raise UsageError(f"expected a network that calls its recurrent layers once, found {cut.calls} calls")
         self._cut = cut
         self.layout = cut.xs
+        self.below = records[: cut.first]
         self.places = _places(self.layers, list(records[cut.first : cut.last]))
         if not self.places:
             raise UsageError("expected recurrent layers, found none: there is nothing to look into")
@@ -262,17 +264,9 @@ class Subject:
         if not pairs:
             return [t.new_zeros(count, *t.shape) for t in wanted]
         many = max(CHUNK // max(sum(t.numel() for t in wanted), 1), 1)
+        results, given = zip(*pairs, strict=True)
         parts = [
-            torch.autograd.grad(
-                [t for t, _ in pairs],
-                list(wanted),
-                [g[first : first + many] for _, g in pairs],
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=True,
-                materialize_grads=True,
-            )
-            for first in range(0, count, many)
+            backward_many(results, wanted, [g[first : first + many] for g in given]) for first in range(0, count, many)
         ]
         return [torch.cat(column) for column in zip(*parts, strict=True)]
 
@@ -382,6 +376,14 @@ def _places(layers: Layer, records: Sequence[Record]) -> list[Place]:
         number, last = number + (not second), None if second else owner
         found.append(Place(f"layer {number} {'backward' if record.reverse else 'forward'}", number, record))
     return found
+
+
+def backward_many(results: Sequence[Tensor], tensors: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
+    """`backward` for n gradients at once, given (n, ...) by each result: (n, ...) by each tensor."""
+    found = torch.autograd.grad(
+        list(results), list(tensors), list(given), retain_graph=True, allow_unused=True, is_grads_batched=True
+    )
+    return [t.new_zeros(len(given[0]), *t.shape) if g is None else g for t, g in zip(tensors, found, strict=True)]
 
 
 def backward(results: Sequence[Tensor], tensors: Sequence[Tensor], given: Sequence[Tensor | None]) -> list[Tensor]:

@@ -21,6 +21,19 @@ class Lookup(NamedTuple):
     stop: int
 
 
+class Spelled(NamedTuple):
+    """A recurrent reader of characters, whose vectors are columns `start` to `stop` of what the recurrent layers read.
+
+    parameter: the name of its table of characters; ids: the characters of the distinct words, one sequence a word;
+    word: (rows,) which of these sequences each row's word is, in their packed order"""
+
+    parameter: str
+    ids: Packed
+    word: Tensor
+    start: int
+    stop: int
+
+
 class Outcome(NamedTuple):
     """What a pass of the network gave, J outputs in all.
 
@@ -46,6 +59,7 @@ class Examined:
     targets: what each output is scored against
     labels:  every answer, in the order of the probabilities
     lookups: see `Lookup`
+    spelled: see `Spelled`, where words are read by their characters
     run:     a pass in plain torch, with gradients; the recurrent layers are `network.layers`, called once
     """
 
@@ -56,6 +70,7 @@ class Examined:
     labels: Sequence[str]
     lookups: tuple[Lookup, ...]
     run: Callable[[], Outcome]
+    spelled: Spelled | None = None
 
 
 def outputs_of_steps(layout: Packed) -> list[tuple[int, int | None]]:

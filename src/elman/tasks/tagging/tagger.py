@@ -15,7 +15,7 @@ from elman.layers.characters import LONGEST
 from elman.layers.decoding import constraint
 from elman.recurrent import Cell
 from elman.tasks import storage
-from elman.tasks.examine import Examined, Lookup, by_rows, outputs_of_steps
+from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps
 from elman.tasks.model import NetworkModel, opened
 from elman.tasks.tagging import card as tagger_card
 from elman.tasks.tagging.config import TaggerConfig
@@ -182,10 +182,14 @@ class Tagger(TaggingModel, NetworkModel):
             raise DataError(f"expected the tags {' '.join(names.items)}, found {tag!r}")
         batch = self.vocabularies.batch(texts, targets)
         network: TaggerNetwork = self.network.eval()
-        lookups = []
+        lookups, width, spelled = [], 0, None
         if network.words is not None:
             width = network.words.embedding.embedding_dim
             lookups.append(Lookup("words.embedding.weight", batch.words, 0, width))
+        width += 0 if network.vectors is None else network.vectors.shape[1]
+        if network.characters is not None and batch.spellings is not None:
+            table, end = "characters.embedding.embedding.weight", width + network.characters.output_size
+            spelled = Spelled(table, batch.spellings.characters, batch.spellings.word, width, end)
         return Examined(
             layout=batch.layout,
             tokens=[list(text) for text in texts],
@@ -194,6 +198,7 @@ class Tagger(TaggingModel, NetworkModel):
             labels=names.items,
             lookups=tuple(lookups),
             run=lambda: network.outcome(batch),
+            spelled=spelled,
         )
 
     # The model folder -------------------------------------------------------------------------------------------
