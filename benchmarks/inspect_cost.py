@@ -64,10 +64,11 @@ def main() -> None:
     data = sentences(400)
     text = list(islice(cycle(word for sentence in data for word in sentence.words), 256))
     for name, settings in (
-        ("one way, 128 wide", {"one_way": True, "layers": 1}),
-        ("both ways, two layers of 128", {"layers": 2}),
+        ("the default tagger", {}),
+        ("one way, one layer of 128", {"one_way": True, "layers": 1, "hidden_size": 128}),
+        ("both ways, two layers of 128", {"layers": 2, "hidden_size": 128}),
     ):
-        tagger = elman.Tagger(hidden_size=128, epochs=1, threads=given.threads, **settings).fit(data)
+        tagger = elman.Tagger(epochs=1, threads=given.threads, **settings).fit(data)
         began = time.perf_counter()
         view = look(tagger, text)
         looked = time.perf_counter() - began

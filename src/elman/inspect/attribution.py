@@ -30,7 +30,13 @@ def attribution(subject: Subject, of: str = "prediction") -> Array:
         raise UsageError("expected a subject of a model, found one of a layer and a loss: there are no probabilities")
     logs = _log_probabilities(subject)
     chosen = _answers(subject.model, subject.examined, logs.detach(), of)
-    values = (subject.input_gradients(_of(logs, chosen)) * subject.inputs.detach()).sum(2)
+    numbers = _of(logs, chosen)
+    # Where an output's loss is this number but for the sign, its gradient is there already.
+    other = subject.outcome.losses.detach() != -numbers.detach()
+    gradients = -subject.at_inputs
+    if bool(other.any()):
+        gradients[other] = subject.input_gradients(numbers[other])
+    values = (gradients * subject.inputs.detach()).sum(2)
     return _array(values.double().numpy(), subject.targets, subject.tokens)
 
 

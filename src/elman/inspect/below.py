@@ -5,7 +5,7 @@ The input x_i of a step depends on its own token alone, so what reaches a parame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -42,9 +42,9 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
     word = spelled.word
     size = spelled.stop - spelled.start
     one = torch.zeros(size, *subject.given.shape, dtype=subject.given.dtype)
-    first = [int((word == w).nonzero()[0]) for w in range(len(spelled.ids.lengths))]  # a row where each word stands
+    stands = [int((word == w).nonzero()[0]) for w in range(len(spelled.ids.lengths))]  # a row of each word
     for d in range(size):
-        one[d, first, spelled.start + d] = 1
+        one[d, stands, spelled.start + d] = 1
     read = subject.below[0].xs.data
     wanted = [read, *(value for p in places for state in p.record.after for value in floats(state))]
     by_read, *rest = backward_many([subject.given], wanted, [one])
@@ -52,20 +52,43 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
     uses = []
     for p in places:
         steps = [torch.cat([next(pieces).flatten(2) for _ in floats(state)], 2) for state in p.record.after]
-        uses.append(CellUses(p, torch.cat(steps, 1)))
+        reached = torch.cat(steps, 1)
+        numbers = reached.flatten(1).any(1).nonzero().flatten()  # of a word's vector, those that come from this cell
+        uses.append((numbers, CellUses(p, reached[numbers])))
     named = {id(parameter): name for name, parameter in subject.parameters.items()}
     found: dict[str, Tensor] = {}
-    for w, rows in enumerate(spelled.ids.rows_of_sequence):
-        here = (word == w).nonzero().flatten()
-        g = subject.at_inputs[:, here, spelled.start : spelled.stop]
-        letters = torch.nn.functional.one_hot(spelled.ids.data[rows].unique(return_inverse=True)[1]).to(g.dtype)
-        parts = {spelled.parameter: Factors(letters, by_read[:, rows].transpose(0, 1))}
-        for use in uses:
-            parts |= {named[id(use.parameters[name])]: factors for name, factors in use.factors(rows).items()}
-        for name, factors in parts.items():
-            square = torch.einsum("jid,de,jie->ji", g, _gram(*factors), g).clamp(min=0)
-            found.setdefault(name, torch.zeros_like(subject.at_inputs[:, :, 0]))[:, here] = square.sqrt()
+    every = spelled.ids.rows_of_sequence
+    most = max(CHUNK // max(24 * sum(use.gradients[:, 0].numel() for _, use in uses), 1), 1)
+    for words in _groups(spelled.ids.lengths, most):
+        rows = torch.cat([every[w] for w in words])
+        letters = torch.nn.functional.one_hot(spelled.ids.data[rows].unique(return_inverse=True)[1]).to(one.dtype)
+        parts = {spelled.parameter: (torch.arange(size), Factors(letters, by_read[:, rows].transpose(0, 1)))}
+        for numbers, use in uses:
+            parts |= {
+                named[id(use.parameters[name])]: (numbers, factors) for name, factors in use.factors(rows).items()
+            }
+        first = 0
+        for w in words:
+            here, own = (word == w).nonzero().flatten(), slice(first, first + spelled.ids.lengths[w])
+            first = own.stop
+            g = subject.at_inputs[:, here, spelled.start : spelled.stop]
+            for name, (numbers, (left, right)) in parts.items():
+                gram, some = _gram(None if left is None else left[own], right[own]), g[:, :, numbers]
+                square = ((some @ gram) * some).sum(2).clamp(min=0)
+                found.setdefault(name, torch.zeros_like(subject.at_inputs[:, :, 0]))[:, here] = square.sqrt()
     return found
+
+
+def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """The places of words that have at most so many characters together, one word at least."""
+    group: list[int] = []
+    for w, length in enumerate(lengths):
+        if group and sum(lengths[k] for k in group) + length > most:
+            yield group
+            group = []
+        group.append(w)
+    if group:
+        yield group
 
 
 def _gram(left: Tensor | None, right: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from elman.inspect.step import Rows, Step, flat, rows_of, stepped
-from elman.inspect.subject import CHUNK, Place
+from elman.inspect.subject import CHUNK, Place, backward_many
 from elman.recurrent import Cell
 
 
@@ -53,15 +54,15 @@ class CellUses:
         names = ("W", "U", "b", "c", *self.cell.vectors) if self.cell.fits else ()
         return [name for name in self.parameters if name in names]
 
-    def gradient(self, weights: Tensor) -> dict[str, Tensor]:
-        """Parameter of the cell -> the sum over all n and rows, each times its weight (n, rows)."""
-        results, given = [self._new], [weighted(weights, self.gradients)]
+    def gradient(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Parameter of the cell -> for each weights (n, rows) the sum over n and rows, each times its weight."""
+        results, given = [self._new], [torch.stack([weighted(one, self.gradients) for one in weights])]
         if self._y is not None and self.at_outputs is not None and self._y.requires_grad:
             results.append(self._y)
-            given.append(weighted(weights, self.at_outputs))
-        found = torch.autograd.grad(
-            results, list(self.parameters.values()), given, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
+            given.append(torch.stack([weighted(one, self.at_outputs) for one in weights]))
+        if not self.parameters:
+            return {}
+        found = backward_many(results, list(self.parameters.values()), given)
         return dict(zip(self.parameters, found, strict=True))
 
     def norms(self) -> dict[str, Tensor]:
@@ -73,11 +74,18 @@ class CellUses:
         size = sum(value[0].numel() for value in self.rows.after) * 24
         for part in torch.arange(rows).split(max(CHUNK // (n * size), 1)):
             at, by_state, by_output = self._pairs(part)
+            reached = by_state.any(1) if by_output is None else by_state.any(1) | by_output.any(1)
+            if not bool(reached.all()):  # what comes later reaches nothing
+                kept = reached.nonzero().flatten()
+                at, by_state = at.pick(kept), by_state[kept]
+                by_output = None if by_output is None else by_output[kept]
+            squares = self._dense(dense, at, by_state, by_output) if dense else {}
             for name, (left, right) in (self._factors(at, by_state, by_output) if declared else {}).items():
-                square = right.square().sum(1) if left is None else right.square().sum(1) * left.square().sum(1)
-                found[name].append(square.view(len(part), n))
-            for name, square in (self._dense(dense, at, by_state, by_output) if dense else {}).items():
-                found[name].append(square.view(len(part), n))
+                square = right.square().sum(1)
+                squares[name] = square if left is None else square * left.square().sum(1)
+            for name, square in squares.items():
+                whole = square.new_zeros(len(reached)).masked_scatter_(reached, square)
+                found[name].append(whole.view(len(part), n))
         return {name: torch.cat(parts).sqrt().t() for name, parts in found.items()}
 
     def factors(self, part: Tensor) -> dict[str, Factors]:

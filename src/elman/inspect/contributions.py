@@ -9,6 +9,7 @@ The gradient of a parameter W that is used at every step is a sum over steps, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +20,7 @@ from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
 from elman.inspect.below import norms_below
 from elman.inspect.cell_uses import CellUses, weighted
-from elman.inspect.subject import Subject, backward
+from elman.inspect.subject import CHUNK, Subject, backward, backward_many
 
 
 class Contributions:
@@ -72,18 +73,21 @@ class Contributions:
             weights = losses.new_ones(len(subject.outputs), subject.rows)
         weights = weights.to(losses.dtype)
         own = [1.0 if row is None else float(weights[j, row]) for j, (row, _) in enumerate(subject.outputs)]
-        found = self._in_time(weights) | self._at_output(losses.new_tensor(own))
+        found = {name: value[0] for name, value in self._in_time([weights]).items()}
+        found |= self._at_output(losses.new_tensor(own))
         if subject.outcome.rest is not None:
             rest = [subject.parameters[n] for n in self._rest]
             found |= zip(self._rest, backward([subject.outcome.rest], rest, [None]), strict=True)
         return found
 
-    def _in_time(self, weights: Tensor) -> dict[str, Tensor]:
-        """Of the parameters that are used at every step. weights: (J, rows)."""
+    def _in_time(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Of the parameters that are used at every step: (n, ...) for n weights, each (J, rows)."""
         subject = self.subject
-        x = weighted(weights, subject.at_inputs)
-        below = [subject.parameters[n] for n in self._below.values()]
-        found = dict(zip(self._below, backward([subject.given], below, [x]), strict=True))
+        found = {}
+        if self._below:
+            x = torch.stack([weighted(one, subject.at_inputs) for one in weights])
+            below = [subject.parameters[n] for n in self._below.values()]
+            found = dict(zip(self._below, backward_many([subject.given], below, [x]), strict=True))
         for uses, here in self._cells:
             found |= {here[name]: value for name, value in uses.gradient(weights).items()}
         return found
@@ -93,6 +97,8 @@ class Contributions:
         subject = self.subject
         above = [subject.parameters[n] for n in self._above.values()]
         found = dict(zip(self._above, backward([subject.outcome.losses], above, [weights]), strict=True))
+        if not self._within:
+            return found
         given = [torch.tensordot(weights, g, 1) for g in subject.at_layers]
         within = [subject.parameters[n] for n in self._within]
         return found | dict(zip(self._within, backward(subject.results, within, given), strict=True))
@@ -152,17 +158,20 @@ class Contributions:
         nan for a parameter whose gradient is 0."""
         subject = self.subject
         apart = subject.apart
-        longest = int(apart.max()) + 1
         far: dict[str, Tensor] = {}
         norms: dict[str, list[float]] = {name: [0.0] for name in self.in_time}
-        for distance in range(longest - 1, -1, -1):
-            here = self._in_time((apart == distance).to(subject.outcome.losses.dtype))
-            for name, value in here.items():
-                far[name] = value if name not in far else far[name].add_(value)
-                norms[name].append(float(far[name].norm()))
+        distances = torch.arange(int(apart.max()), -1, -1)
+        size = sum(subject.parameters[self._parameter[name]].numel() for name in self.in_time)
+        for part in distances.split(max(CHUNK // size, 1)):
+            at = [(apart == distance).to(subject.outcome.losses.dtype) for distance in part]
+            for name, values in self._in_time(at).items():
+                if name in far:
+                    values[0] += far[name]
+                far[name] = values.cumsum_(0)[-1].clone()
+                norms[name] += values.flatten(1).norm(dim=1).tolist()
         found = {}
-        for name, values in norms.items():
-            falling = np.array(values[::-1])
+        for name, risen in norms.items():
+            falling = np.array(risen[::-1])
             whole = falling[0]
             found[name] = Array(falling / whole if whole else np.full(len(falling), np.nan), ("length",))
         return found
