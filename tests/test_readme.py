@@ -34,8 +34,13 @@ def test_classifiers_and_language_models_run(capsys: pytest.CaptureFixture) -> N
     assert names["classifier"].labels == ["bad", "good"] and len(capsys.readouterr().out.splitlines()) >= 3
 
 
+def test_looking_inside_runs(capsys: pytest.CaptureFixture) -> None:
+    exec(PYTHON[2], {})
+    assert "[" in capsys.readouterr().out
+
+
 def test_the_cell_of_your_own_fits_the_contract(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PYTHON[2], encoding="utf-8")
+    (tmp_path / "mine.py").write_text(PYTHON[3], encoding="utf-8")
     elman.check_cell(get_cell(f"{tmp_path}/mine.py:Minimal")).raise_if_wrong()
 
 

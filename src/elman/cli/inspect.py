@@ -34,7 +34,7 @@ FAR = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 @click.argument("text", metavar="TEXT|-")
 @click.option("--html", metavar="FILE", help="Write the report: one page that needs nothing else.")
 @click.option("--png", metavar="DIR", help="Write every figure as a PNG file (needs the extra `figures`).")
-@click.option("--gold", metavar="ANSWERS", help="The right tags, one a word, or the right label; else the model's own.")
+@click.option("--gold", metavar="ANSWERS", help="The right tags, one a word, or the label (several: A|B).")
 @click.option("--beside", metavar="DIR", multiple=True, help="Another model, for its gradient by distance; repeatable.")
 @click.option("--data", metavar="FILE", help="Measure memory horizon, probe, calibration on a sample of this file.")
 @click.option(
@@ -111,11 +111,15 @@ def inspect(
         rows = _read(task, data, format_name, column, word_column, encoding, texts, config)
         if not rows:
             raise DataError("expected texts to take a sample of, found none", file=data)
+        note(f"{data}: {len(rows):,} {'lines' if task == 'lm' else 'texts'}; measuring on at most {count} of them")
         found = survey(loaded, rows, count=count, seed=seed)
         extras |= found.extras
         warnings = found.warnings
         measured = {"horizon": found.horizon.to_json(), "probe": found.probe.to_json()}
-    targets = None if gold is None else (gold.split() if task == "tag" else [gold])
+    targets = None
+    if gold is not None:
+        several = config["settings"].get("several", False)
+        targets = gold.split() if task == "tag" else gold.split("|") if several else [gold]
     view = look(loaded, content, targets, title=str(folder), extras=extras, warnings=warnings, beside=others)
     if html is not None:
         from elman.inspect.report import write

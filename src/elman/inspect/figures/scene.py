@@ -25,7 +25,7 @@ from elman.inspect.figures.marks import (
 __all__ = ["DARK", "PALETTE", "Circle", "Figure", "Line", "Mark", "Raster", "Rect", "Text"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Figure:
     """width, height: user units. title: what it is; description: one sentence that says it to who cannot see it."""
 
@@ -55,3 +55,6 @@ class Figure:
 
     def _repr_svg_(self) -> str:
         return self.svg()
+
+    def __repr__(self) -> str:
+        return f"<Figure {self.title!r}, {n(self.width)} x {n(self.height)}, {len(self.marks):,} marks>"
