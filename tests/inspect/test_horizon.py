@@ -96,12 +96,12 @@ def test_the_grammar_corpus_of_one_distance_gives_that_distance(tmp_path, distan
     parts = {name: read(tmp_path / f"{name}.conllu", column="xpos") for name in ("train", "test")}
     settings = {**SMALL, "char_size": 0, "learning_rate": 0.01}
     model = Tagger(cell="lstm", one_way=one_way, epochs=12, **settings).fit(parts["train"])
-    test = parts["test"][:120]
+    test = parts["test"][:60]
     where = [s.tags for s in read(tmp_path / "test.conllu", column="misc:Side")]
     for name in ("left",) if one_way else ("left", "right"):
         found = horizon(model, test, chosen=lambda text, step, name=name: where[text][step] == name)
         side = found.sides[name]
-        assert side.outputs == sum(tags.count(name) for tags in where[:120])
+        assert side.outputs == sum(tags.count(name) for tags in where[:60])
         assert (side.steps, side.low) == (distance, distance)
     every = horizon(model, test)
     assert every.sides["left"].outputs == sum(len(s.words) for s in test)
