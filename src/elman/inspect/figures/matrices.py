@@ -103,7 +103,8 @@ def transitions(
         if not np.isfinite(score):
             return "grid", 0.0, "", f"{words}: not known"
         fill = "negative" if score < 0 else "positive"
-        return fill, STRONGEST * abs(score) / scale, f"{score:.1f}".replace("-", "−"), f"{words}: {number(score)}"
+        shown = (f"{score:.1f}" if scale >= 1 else f"{score:.1g}").replace("-", "−")
+        return fill, STRONGEST * abs(score) / scale, shown, f"{words}: {number(score)}"
 
     words = f"Transition scores of {K} labels; {int((~allowed).sum())} of {K * K} are forbidden."
     return _cells(labels, title, words, look, "from", "to", scale)
