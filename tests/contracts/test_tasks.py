@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import elman
 from elman.errors import Interrupted, ModelError, UsageError
+from elman.inspect import Contributions, Subject
+from elman.recurrent import Cell
 from elman.tasks import TASKS
 from elman.tasks.load import model_class
 from elman.training import TrainingConfig
@@ -164,3 +167,27 @@ def test_resumed_training_gives_the_same_weights(tmp_path: Path, task: str, mode
 def test_the_training_options_of_every_network_are_those_of_the_loop() -> None:
     for task, model in NETWORKS:
         assert issubclass(model_class(task, model).training, TrainingConfig)
+
+
+@pytest.mark.parametrize(("task", "model"), NETWORKS)
+def test_a_network_is_laid_open_or_refused(task: str, model: str) -> None:
+    """Every recurrent network's gradients, term by term, sum to autograd's; others are refused with a word."""
+    trained = fit(make(task, model), task)
+    text = "the cat 北京 sees the cat"
+    layers = getattr(trained.network, "layers", None)
+    if layers is None or not any(isinstance(part, Cell) for part in layers.modules()):
+        with pytest.raises(UsageError, match="to look into"):
+            Subject.of(trained, text)
+        return
+    targets = Subject.of(trained, text).targets  # before the weights are of another precision than the rest
+    trained.network.double()
+    subject = Subject.of(trained, text, targets)
+    examined = trained.examine([subject.tokens], [targets])
+    with elman.use_backend("reference"):
+        outcome = examined.run()
+    total = outcome.losses.sum() if outcome.rest is None else outcome.losses.sum() + outcome.rest
+    names, parameters = zip(*trained.network.named_parameters(), strict=True)
+    grads = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+    found = Contributions(subject).by_parameter()
+    for name, expected in zip(names, grads, strict=True):
+        torch.testing.assert_close(found.get(name, torch.zeros_like(expected)), expected, rtol=1e-9, atol=1e-9)

@@ -1,12 +1,7 @@
 """The memory horizon: how many steps back, and ahead, a model really uses what it has read.
 
-Perturbation: what is read more than n steps away is taken out and the loss is measured again, for every n (Khandelwal,
-He, Qi and Jurafsky 2018, Sharp nearby, fuzzy far away: how neural language models use context). They cut the text
-there. A network that was trained on whole sentences has never seen one that begins in the middle, and stumbles for a
-reason that is no memory; so here the rest is exchanged for what stands in its place in another text of the sample, one
-that has the same token where the two are joined. One token does not always tell what may stand beside it: where the
-joined text contradicts itself, the horizon found is a step longer. Gradient: how far away the inputs lie that the
-losses react to.
+Perturbation: what is read more than n steps away is taken out and the loss is measured again, for every n; see
+`perturbation.py`. Gradient: how far away the inputs lie that the losses react to.
 """
 
 from __future__ import annotations
@@ -14,14 +9,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
-from elman.inspect.sample import Texts, as_texts, layers_of, own_answers, passes, sample_of
+from elman.inspect.perturbation import Donors, Output, full_losses, losses_by_context, pieces_to_read
+from elman.inspect.sample import Texts, as_texts, layers_of, own_answers, sample_of
 from elman.inspect.subject import LONGEST, Subject
 from elman.metrics.significance import Score, bootstrap_interval, ratio
 
@@ -32,8 +28,6 @@ Chosen = Callable[[int, int | None], bool]
 
 OUTPUTS = 50  # of a stream that must have n steps before them, for n to be measured
 WAYS = ("exchange", "cut")
-DONORS = 4  # texts that the rest is exchanged for, one after the other
-LONG = 64  # tokens of one of them, at most
 PAIRS = 200_000  # of an output and a step whose gradients are taken, at most
 NOTHING = 1e-5  # nats: less than this is what float32 leaves of a difference of zero
 NEGLIGIBLE = 1e-6  # of all gradient; likewise
@@ -146,15 +140,6 @@ class Horizon:
         return found
 
 
-class _Output(NamedTuple):
-    """One output: its text, its step or None, and how many steps lie before and behind it."""
-
-    text: int
-    step: int | None
-    left: int
-    right: int
-
-
 def horizon(
     model: Any,
     texts: Sequence[Any],
@@ -178,7 +163,7 @@ def horizon(
     texts:   Sentences, Examples, lists of tokens (with `targets`), pairs of tokens and targets, or texts as strings;
              without targets the model's own answers are the targets
     most:    the longest context that is measured, at most
-    how:     "exchange" or "cut", as said above; without it, the first, but for outputs of whole texts, of which
+    how:     "exchange" or "cut", see `perturbation.py`; without it, the first, but for outputs of whole texts, of which
              another text's would be evidence for another label, the second
     chosen:  (text, step or None) -> whether this output counts; without it, all do
     Raises UsageError for a model without recurrent layers, values out of range, and where no output counts."""
@@ -190,9 +175,9 @@ def horizon(
     stream = bool(getattr(model, "carries", False))
     tokens, given = as_texts(model, texts, targets)
     given = own_answers(model, tokens) if given is None else given
-    full = _full(model, tokens, given)
+    full = full_losses(model, tokens, given)
     outputs = [
-        _Output(i, j, len(tokens[i]), len(tokens[i])) if j is None else _Output(i, j, j, len(tokens[i]) - 1 - j)
+        Output(i, j, len(tokens[i]), len(tokens[i])) if j is None else Output(i, j, j, len(tokens[i]) - 1 - j)
         for i, j in sorted(full, key=lambda key: (key[0], key[1] or 0))
         if chosen is None or chosen(i, j)
     ]
@@ -209,10 +194,10 @@ def horizon(
     for name in ("left", "right") if ahead else ("left",):
         if name == "right":
             reach = min(most, max(output.right for output in outputs))
-        pieces = _cuts(outputs, [len(text) for text in tokens], name, reach, ahead)
+        pieces = pieces_to_read(outputs, [len(text) for text in tokens], name, reach, ahead)
         whole = np.array([full[output.text, output.step] for output in outputs])
-        donors = _Donors(tokens, seed) if how == "exchange" else None
-        losses, cuts = _losses(model, tokens, given, outputs, pieces, whole, reach, name, donors)
+        donors = Donors(tokens, seed) if how == "exchange" else None
+        losses, cuts = losses_by_context(model, tokens, given, outputs, pieces, whole, reach, name, donors)
         sides[name] = _side(outputs, losses, cuts, whole, mass[name], share, resamples, seed)
     return Horizon(
         sides=sides,
@@ -228,109 +213,8 @@ def horizon(
     )
 
 
-# Perturbation
-
-
-def _full(model: Any, texts: Texts, targets: Any) -> dict[tuple[int, int | None], float]:
-    """(text, step) of every output -> its negative log-likelihood, with all context."""
-    found = {}
-    for group, examined, outcome in passes(model, texts, targets):
-        for (text, step), value in zip(examined.outputs, outcome.shown.tolist(), strict=True):
-            found[group[text], step] = value
-    return found
-
-
-def _cuts(
-    outputs: Sequence[_Output], lengths: Sequence[int], side: str, reach: int, ahead: bool
-) -> dict[tuple[int, int, int], list[tuple[int, int]]]:
-    """(text, start, stop) of every piece to be read -> the (output, n) that it serves.
-
-    A piece serves all outputs that have their context cut in the same place. Contexts as long as what there is are not
-    cut."""
-    found: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
-    if side == "right":
-        for k, (text, step, _, there) in enumerate(outputs):
-            for n in range(min(reach + 1, there)):
-                found.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
-        return found
-    served: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for k, (text, step, there, _) in enumerate(outputs):
-        end = lengths[text] if step is None else step
-        for n in range(min(reach + 1, there)):
-            served.setdefault((text, end - n), []).append((k, n))
-    for (text, start), each in served.items():
-        last = max(outputs[k].step or 0 for k, _ in each)
-        whole = ahead or outputs[each[0][0]].step is None  # what comes later counts too
-        found[text, start, lengths[text] if whole else last + 1] = each
-    return found
-
-
-class _Donors:
-    """Where every token stands in a sample of texts."""
-
-    def __init__(self, texts: Texts, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.places: dict[str, list[tuple[int, int]]] = {}
-        for i, text in enumerate(texts):
-            for step, token in enumerate(text):
-                self.places.setdefault(token, []).append((i, step))
-
-    def draw(self, text: int, token: str) -> tuple[int, int] | None:
-        """(text, step) of this token in another text than that, at random; None where there is none."""
-        places = self.places[token]
-        for _ in range(8):  # in most cases that is enough
-            found = self.random.choice(places)
-            if found[0] != text:
-                return found
-        others = [place for place in places if place[0] != text]
-        return self.random.choice(others) if others else None
-
-
-def _losses(
-    model: Any,
-    texts: Texts,
-    targets: Any,
-    outputs: Sequence[_Output],
-    pieces: Mapping[tuple[int, int, int], list[tuple[int, int]]],
-    whole: Floats,
-    reach: int,
-    side: str,
-    donors: _Donors | None,
-) -> tuple[Floats, float]:
-    """(outputs, N + 1) the negative log-likelihood of each with a context of n, the mean over the donors; and the share
-    of the exchanges that were cuts."""
-    each_step = outputs[0].step is not None
-    read, wanted, served = [], [], []  # served: the key of each, and how far its steps are moved
-    cuts = 0
-    for text, start, stop in pieces:
-        for _ in range(1 if donors is None else DONORS):
-            place = None
-            if donors is not None and stop > start:
-                place = donors.draw(text, texts[text][start if side == "left" else stop - 1])
-            cuts += place is None
-            other, at = (text, 0) if place is None else place
-            before = slice(max(at - LONG, 0), at if side == "left" else 0)
-            behind = slice(at + 1, 0 if place is None or side == "left" else at + 1 + LONG)
-            parts = ((other, before), (text, slice(start, stop)), (other, behind))
-            read.append([token for i, part in parts for token in texts[i][part]])
-            wanted.append([x for i, part in parts for x in targets[i][part]] if each_step else targets[text])
-            served.append(((text, start, stop), len(texts[other][before]) - start))
-    found = np.repeat(whole[:, None], reach + 1, 1)
-    for k, n in (place for each in pieces.values() for place in each):
-        found[k, n] = 0
-    for group, examined, outcome in passes(model, read, wanted):
-        values = dict(zip(examined.outputs, outcome.shown.tolist(), strict=True))
-        for b, piece in enumerate(group):
-            key, moved = served[piece]
-            for k, n in pieces[key]:
-                step = outputs[k].step
-                value = values[b, None if step is None else step + moved]
-                found[k, n] += value if donors is None else value / DONORS
-    return found, cuts / len(read) if donors is not None and read else 0.0
-
-
 def _side(
-    outputs: Sequence[_Output],
+    outputs: Sequence[Output],
     losses: Floats,
     cuts: float,
     whole: Floats,
@@ -400,7 +284,7 @@ def _by_text(texts: Sequence[int], rows: Floats) -> Floats:
 
 
 def _gradients(
-    model: Any, texts: Texts, targets: Any, outputs: Sequence[_Output], seed: int
+    model: Any, texts: Texts, targets: Any, outputs: Sequence[Output], seed: int
 ) -> tuple[dict[str, Floats], int, int]:
     """side -> (texts, M + 1), the norms of gradients by inputs by how far they lie, summed over the outputs of a text;
     and how many texts and outputs there are: as many as `PAIRS` allows, drawn by the seed, and one at least."""

@@ -53,7 +53,7 @@ class Subject:
     below:    what cells below them did, such as those that read characters
     layout:   the texts as packed rows; all arrays by step have a row for each, which for one text are its steps
     outputs:  (row or None, sequence) of each of the J outputs; None where it is made of the whole text
-    targets, tokens, labels: names, where there are any
+    targets, tokens: the names of outputs and of rows
     outcome:  losses (J,) and more, see `Outcome`
     parameters: name -> parameter of the network
     """
