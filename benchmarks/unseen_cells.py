@@ -16,7 +16,7 @@ import torch
 import elman
 from elman.recurrent import CELLS, Packed, Recurrent
 from elman.recurrent.bench import products
-from elman.recurrent.kernels.graph import DEAR, kept_for_backward, ordered
+from elman.recurrent.kernels.graph import kept_for_backward, ordered
 from elman.recurrent.kernels.trace import trace
 from machine import machine
 
@@ -65,7 +65,7 @@ def work(cell: elman.Cell) -> tuple[int, int]:
     traced = trace(cell, False, False)
     forward = [*traced.after, traced.y, traced.q]
     backward = [*traced.dx, *traced.dr, *traced.dvectors, *traced.dbefore]
-    return len(kept_for_backward(forward, backward)), sum(n.op in DEAR for n in ordered([*forward, *backward]))
+    return len(kept_for_backward(forward, backward)), sum(n.expensive for n in ordered([*forward, *backward]))
 
 
 def invented(seed: int) -> type[elman.Cell]:

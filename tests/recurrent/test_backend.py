@@ -190,7 +190,7 @@ def test_without_a_compiler_it_works_and_tells(monkeypatch):
         raise build.BuildError("no C++ compiler found; apt install g++")
 
     monkeypatch.setattr(build, "load", refuse)
-    monkeypatch.setattr(native, "_kernels", {})
+    monkeypatch.setattr(native, "_entries", {})
     cell, xs = cell_and_inputs()
     with pytest.warns(SlowPath, match=r"LSTM was not compiled: no C\+\+ compiler found; apt install g\+\+"):
         got = unroll(cell, xs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from collections import namedtuple
 
 import pytest
@@ -12,6 +14,7 @@ from torch import nn, sigmoid, tanh
 from elman.errors import UsageError
 from elman.recurrent import CELLS, Cell, check_cell
 from elman.recurrent.backend import use_backend
+from elman.recurrent.kernels.aten import ROWS
 
 
 class Good(Cell):
@@ -299,6 +302,24 @@ class CounterInAList(Plain):
 # What only time, gradients or saving shows ------------------------------------------------------------------------
 
 
+@wrong("pure", "two equal steps")
+class Chance(Plain):
+    def step(self, s, x, r):
+        return self.State(h=tanh(x.z + r.z) * random.random())
+
+
+@wrong("one function of its arguments", "another number at each call")
+class Clock(Plain):
+    def step(self, s, x, r):
+        return self.State(h=tanh(x.z + r.z) + (time.time() > 1e9))
+
+
+@wrong("rows are independent", "differs by")
+class DividesByRows(Plain):
+    def step(self, s, x, r):
+        return self.State(h=tanh(x.z + r.z) / x.z.shape[0])
+
+
 @wrong("float32 and float64", "as torch.float64, expected torch.float32")
 class OnlyDouble(Plain):
     def step(self, s, x, r):
@@ -413,6 +434,30 @@ def test_the_report_says_which_path_a_cell_takes():
         report, whole = check_cell(CELLS["gru"]), check_cell(CELLS["deep-transition"])
     assert report.ok and (report.path, report.reason) == ("native", "")
     assert (whole.path, "overrides R" in whole.reason) == ("reference", True)
+
+
+class ReadsItsWidth(Plain):
+    """Its compiled form once had the width of the trace in it, and passed."""
+
+    def step(self, s, x, r):
+        return self.State(h=tanh(x.z + r.z) / x.z.shape[1] ** 0.5)
+
+
+class DividesDown(Plain):
+    def step(self, s, x, r):
+        return self.State(h=tanh(x.z + r.z) + torch.div(x.z, 0.5, rounding_mode="floor"))
+
+
+@pytest.mark.parametrize("kind", [ReadsItsWidth, DividesDown])
+@pytest.mark.usefixtures("compiler")
+def test_a_step_that_once_compiled_to_wrong_answers(kind, monkeypatch):
+    """Right now; and where a fault is put in, the report says that the reference runs."""
+    with use_backend("auto"):
+        assert check_cell(kind).path == "native"
+        monkeypatch.setitem(ROWS, "tanh.", lambda g, a: g("sigmoid", a))
+        again = type(kind.__name__, (kind,), {})
+        report = check_cell(again)
+    assert report.path == "reference" and "its compiled form gives" in report.reason
 
 
 @pytest.mark.parametrize("given", [Good(3, 4), nn.LSTM, "lstm"])

@@ -17,7 +17,7 @@ from elman.recurrent import cell as cells
 from elman.recurrent.cell import Cell
 from elman.recurrent.kernels import cudnn, native
 from elman.recurrent.kernels.build import BuildError
-from elman.recurrent.kernels.trace import Untraceable
+from elman.recurrent.kernels.refusal import Untraceable
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 

@@ -12,6 +12,9 @@ from torch.autograd import gradcheck
 
 from elman.errors import UsageError
 from elman.recurrent.cell import Cell
+from elman.recurrent.kernels.reads import Reads
+from elman.recurrent.kernels.refusal import Impure, Untraceable
+from elman.recurrent.kernels.trace import trace
 from elman.recurrent.trial import LENGTHS, Subject, Wrong, alone, leaves, named, named_step, require_same, require_state
 from elman.recurrent.unroll import unroll
 
@@ -96,6 +99,19 @@ def pure(subject: Subject) -> None:
             "two equal steps",
             "no noise inside the step (use a Dropout layer), and nothing remembered on self",
         )
+
+
+def one_function(subject: Subject) -> str | None:
+    cell = subject.cell(dtype=torch.float32)
+    if not cell.fits:
+        return "left out: only a step is followed, and it overrides R"
+    try:
+        trace(cell, False, False, Reads(cell))
+    except Impure as problem:
+        raise Wrong(str(problem), "noise belongs into a Dropout layer, what changes into the State") from problem
+    except Untraceable:
+        pass  # not compiled; the last line of the report says why
+    return None
 
 
 def _held(cell: Cell) -> dict[str, Any]:
@@ -247,6 +263,7 @@ CHECKS: tuple[tuple[tuple[str, Callable[[Subject], str | None]], ...], ...] = (
     (("output_size is true", output_size_holds),),
     (("pure", pure),),
     (("rows are independent", rows_independent),),
+    (("one function of its arguments", one_function),),
     (
         ("forward: a batch is its sequences", partial(ragged, reverse=False)),
         ("backward: a batch is its sequences", partial(ragged, reverse=True)),

@@ -5,6 +5,20 @@ import math
 import numpy as np
 import pytest
 
+
+def remainder(a, b):
+    """Of the divisor's sign. Unlike numpy's, an infinite divisor is added where the signs differ, as in torch."""
+    rest = np.fmod(a, b)
+    return np.where((rest != 0) & ((b < 0) != (rest < 0)), rest + b, rest)
+
+
+def floor_divide(a, b):
+    """The whole number of times b goes into a, by the exact rest; by 0 as division has it."""
+    rest = np.fmod(a, b)
+    times = (a - rest) / b - ((rest != 0) & ((b < 0) != (rest < 0)))
+    return np.where(b == 0, a / b, np.where(times == 0, np.copysign(0.0, a / b), np.rint(times)))
+
+
 MEANING = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -21,9 +35,31 @@ MEANING = {
     "sin": np.sin,
     "cos": np.cos,
     "erf": np.vectorize(math.erf, otypes=[float]),
+    "erfc": np.vectorize(math.erfc, otypes=[float]),
+    "exp2": np.exp2,
+    "log2": np.log2,
+    "log10": np.log10,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "hypot": np.hypot,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "trunc": np.trunc,
+    "round": np.rint,
+    "fmod": np.fmod,
+    "remainder": remainder,
+    "floor_divide": floor_divide,
     "pow": np.power,
     "abs": np.abs,
-    "sign": np.sign,
+    "sign": lambda a: np.nan_to_num(np.sign(a)),  # of NaN 0, in torch
     "minimum": np.minimum,
     "maximum": np.maximum,
     "gt": np.greater,
@@ -34,6 +70,7 @@ MEANING = {
     "ne": np.not_equal,
     "and": np.logical_and,
     "or": np.logical_or,
+    "xor": np.logical_xor,
     "not": np.logical_not,
     "where": np.where,
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from elman.recurrent.cell import Cell
-from elman.recurrent.kernels.graph import CPP, Graph, Node, kept_for_backward, ordered
+from elman.recurrent.kernels.graph import Graph, Node, kept_for_backward, ordered
+from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.kernels.trace import Trace, vector_names
 
 
@@ -96,7 +97,8 @@ struct Cell {{
 
 def _lines(graph: Graph, results: list[tuple[str, Node]], known: dict[Node, str]) -> str:
     """Statements that compute the results from inputs and what is known already."""
-    text = dict(known)
+    # a truth value is kept as 1 or 0
+    text = {node: f"({name} != 0)" if node.truth else name for node, name in known.items()}
     taken: set[str] = set()
     lines: list[str] = []
     # with the known cut off, so that what only they need is not written
@@ -112,7 +114,7 @@ def _lines(graph: Graph, results: list[tuple[str, Node]], known: dict[Node, str]
             if not name or name in taken:
                 name = f"t{len(lines)}"
             taken.add(name)
-            expression = CPP[node.op].format(*(text[a] for a in node.args))
+            expression = OPERATIONS[node.op].cpp.format(*(text[a] for a in node.args))
             lines.append(f"    const {'I' if node.truth else 'V'} {name} = {expression};")
             text[node] = name
     for place, node in results:

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# How each operation is written in C++ on vectors of units (engine.h); {0}, {1} are its arguments.
-CPP = {
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "neg": "-{0}",
-    "sigmoid": "sigmoid({0})",
-    "tanh": "vtanh({0})",
-    "exp": "vexp({0})",
-    "expm1": "vexpm1({0})",
-    "log": "vlog({0})",
-    "log1p": "vlog1p({0})",
-    "sqrt": "vsqrt({0})",
-    "sin": "vsin({0})",
-    "cos": "vcos({0})",
-    "erf": "verf({0})",
-    "pow": "vpow({0}, {1})",
-    "abs": "vabs({0})",
-    "sign": "vsign({0})",
-    "minimum": "vmin({0}, {1})",
-    "maximum": "vmax({0}, {1})",
-    "gt": "{0} > {1}",
-    "lt": "{0} < {1}",
-    "ge": "{0} >= {1}",
-    "le": "{0} <= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "and": "{0} & {1}",
-    "or": "{0} | {1}",
-    "not": "~{0}",
-    "where": "{0} ? {1} : {2}",
-}
-TRUTHS = frozenset({"gt", "lt", "ge", "le", "eq", "ne", "and", "or", "not"})
-# What costs more than a few additions: the backward pass keeps such a result and never computes it again.
-DEAR = frozenset({"div", "sigmoid", "tanh", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "erf", "pow"})
+import torch
+from torch import Tensor
+
+from elman.recurrent.kernels.operations import OPERATIONS
 
 FOLD: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
@@ -53,7 +21,7 @@ FOLD: dict[str, Callable[..., float]] = {
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A value per row and unit. op: a key of CPP, "input" with value (kind, index), or "const" with a number."""
+    """A value per row and unit. op: a key of OPERATIONS, "input" with value (kind, index), or "const" with a number."""
 
     op: str
     args: tuple[Node, ...] = ()
@@ -62,7 +30,11 @@ class Node:
 
     @property
     def truth(self) -> bool:
-        return self.op in TRUTHS
+        return self.op in OPERATIONS and OPERATIONS[self.op].truth
+
+    @property
+    def expensive(self) -> bool:
+        return self.op in OPERATIONS and OPERATIONS[self.op].expensive
 
 
 class Graph:
@@ -82,6 +54,12 @@ class Graph:
         nodes = tuple(a if isinstance(a, Node) else self.const(a) for a in args)
         return self._shorter(op, nodes) or self._node(op, nodes)
 
+    def text(self, roots: Iterable[Node]) -> str:
+        """The whole of what the roots mean, the same for equal expressions in any process."""
+        roots = list(roots)
+        lines = [f"{n.number} {n.op} {[a.number for a in n.args]} {n.value!r}" for n in ordered(roots)]
+        return "\n".join([*lines, str([n.number for n in roots])])
+
     def _node(self, op: str, args: tuple[Node, ...], value: Any = None) -> Node:
         if op in ("add", "mul"):  # a + b is b + a, to the last bit
             args = tuple(sorted(args, key=lambda a: a.number))
@@ -89,23 +67,20 @@ class Graph:
         return self._made.setdefault(key, Node(op, args, value, len(self._made)))
 
     def _shorter(self, op: str, args: tuple[Node, ...]) -> Node | None:
+        """The same to the last bit, also for NaN, infinities and the sign of 0: so a * 0 and a + 0 stay as they are."""
         numbers = [a.value if a.op == "const" else None for a in args]
         if op in FOLD and None not in numbers:
             return self.const(FOLD[op](*numbers))
         if op in ("add", "mul"):
             for one, number in ((0, numbers[1]), (1, numbers[0])):
-                if number == (0 if op == "add" else 1):
+                if op == "mul" and number == 1:
                     return args[one]
-                if op == "mul" and number == 0:  # from an argument that gets no gradient
-                    return self.const(0)
                 if op == "mul" and number == -1:
                     return self("neg", args[one])
                 if args[one].op == "neg" and op == "add":
                     return self("sub", args[1 - one], args[one].args[0])
         if op in ("sub", "div") and numbers[1] == (0 if op == "sub" else 1):
             return args[0]
-        if op == "sub" and numbers[0] == 0:
-            return self("neg", args[1])
         if op == "neg" and args[0].op == "neg":
             return args[0].args[0]
         if op == "where" and args[1] is args[2]:
@@ -132,10 +107,10 @@ def ordered(roots: Iterable[Node]) -> Iterator[Node]:
 
 def kept_for_backward(forward: list[Node], backward: list[Node]) -> list[Node]:
     """What the forward pass must keep, a value per row and unit each: as few as can be, such that the backward pass
-    computes nothing dear again.
+    computes nothing expensive again.
 
-    A minimum cut between what only the forward pass knows (inputs of a row, dear results) and what the backward pass
-    reads. Parameters, masks, noise and constants are at hand anyway; x is too, so it counts as kept in place."""
+    A minimum cut between what only the forward pass knows (inputs of a row, expensive results) and what the backward
+    pass reads. Parameters, masks, noise and constants are at hand anyway; x is too, so it counts as kept in place."""
     nodes = list(ordered([*forward, *backward]))
     late: set[Node] = set()  # depends on a gradient that comes in
     free: set[Node] = set()  # depends on nothing of the row
@@ -162,7 +137,7 @@ def kept_for_backward(forward: list[Node], backward: list[Node]) -> list[Node]:
     for n in early:
         # of two cuts of one size the one nearer to the outputs: x itself would keep all its gates alive
         edge((n, 0), (n, 1), 1.01 if n.op == "input" else 1.0)
-        if n.op == "input" or n.op in DEAR:
+        if n.op == "input" or n.expensive:
             edge("source", (n, 0), endless)
         for a in n.args:
             if a not in free:
@@ -193,3 +168,17 @@ def _saturate(room: dict[Any, dict[Any, float]]) -> set[Any]:
         for a, b in steps:
             room[a][b] -= flow
             room[b][a] += flow
+
+
+def evaluate(roots: Iterable[Node], inputs: Mapping[tuple[str, int], Tensor]) -> list[Tensor]:
+    """The values of nodes, in torch. inputs: the value of every input, all of one shape."""
+    roots, like = list(roots), next(iter(inputs.values()))
+    values: dict[Node, Tensor] = {}
+    for node in ordered(roots):
+        if node.op == "input":
+            values[node] = inputs[node.value]
+        elif node.op == "const":
+            values[node] = torch.full_like(like, node.value)
+        else:
+            values[node] = OPERATIONS[node.op].torch(*(values[a] for a in node.args))
+    return [values[root] for root in roots]

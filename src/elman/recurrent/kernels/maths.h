@@ -155,13 +155,73 @@ INLINE V vlog1p(V x) {
   V y = vlog(u) - ((u - real(1)) - x) / u;  // what rounding took from u
   return x > std::numeric_limits<real>::max() ? x : u > 0 ? y : vlog(u);
 }
-INLINE V vexpm1(V x) { return lanewise(x, [](real v) { return std::expm1(v); }); }
-INLINE V vsqrt(V x) { return lanewise(x, [](real v) { return std::sqrt(v); }); }
-INLINE V vsin(V x) { return lanewise(x, [](real v) { return std::sin(v); }); }
-INLINE V vcos(V x) { return lanewise(x, [](real v) { return std::cos(v); }); }
-INLINE V verf(V x) { return lanewise(x, [](real v) { return std::erf(v); }); }
-INLINE V vpow(V x, V e) {
-  V y;
-  for (int i = 0; i < LANES; i++) y[i] = std::pow(x[i], e[i]);
-  return y;
+
+// Without a polynomial of our own: the C library, lane by lane.
+#define LANEWISE(name, f) \
+  INLINE V name(V x) { return lanewise(x, [](real v) { return std::f(v); }); }
+LANEWISE(vexp2, exp2)
+LANEWISE(vexpm1, expm1)
+LANEWISE(vlog2, log2)
+LANEWISE(vlog10, log10)
+LANEWISE(vsqrt, sqrt)
+LANEWISE(vsin, sin)
+LANEWISE(vcos, cos)
+LANEWISE(vtan, tan)
+LANEWISE(vasin, asin)
+LANEWISE(vacos, acos)
+LANEWISE(vatan, atan)
+LANEWISE(vsinh, sinh)
+LANEWISE(vcosh, cosh)
+LANEWISE(vasinh, asinh)
+LANEWISE(vacosh, acosh)
+LANEWISE(vatanh, atanh)
+LANEWISE(verf, erf)
+LANEWISE(verfc, erfc)
+#undef LANEWISE
+
+template <class F>
+INLINE V lanewise(V x, V y, F f) {
+  V z;
+  for (int i = 0; i < LANES; i++) z[i] = f(x[i], y[i]);
+  return z;
 }
+INLINE V vpow(V x, V e) { return lanewise(x, e, [](real a, real b) { return std::pow(a, b); }); }
+INLINE V vatan2(V y, V x) { return lanewise(y, x, [](real a, real b) { return std::atan2(a, b); }); }
+INLINE V vhypot(V x, V y) { return lanewise(x, y, [](real a, real b) { return std::hypot(a, b); }); }
+INLINE V vfmod(V x, V y) { return lanewise(x, y, [](real a, real b) { return std::fmod(a, b); }); }
+
+// Of the divisor's sign, as Python's %.
+INLINE V vremainder(V x, V y) {
+  return lanewise(x, y, [](real a, real b) {
+    real rest = std::fmod(a, b);
+    return rest != 0 && (b < 0) != (rest < 0) ? rest + b : rest;
+  });
+}
+
+// As Python's //: exact where the quotient is near a whole number, which floor(x / y) is not.
+INLINE V vfloordiv(V x, V y) {
+  return lanewise(x, y, [](real a, real b) {
+    if (b == 0) return a / b;
+    real rest = std::fmod(a, b), quotient = (a - rest) / b;
+    if (rest != 0 && (b < 0) != (rest < 0)) quotient -= 1;
+    if (quotient == 0) return std::copysign(real(0), a / b);
+    real whole = std::floor(quotient);
+    return quotient - whole > real(0.5) ? whole + 1 : whole;
+  });
+}
+
+INLINE V vround(V x) {  // to the nearest whole number, ties to even
+  constexpr real limit = sizeof(real) == 4 ? real(8388608) : real(4503599627370496);  // from here on all are whole
+  V shift = x < 0 ? all(-limit) : all(limit);
+  V y = (x + shift) - shift;
+  return vabs(x) < limit ? y : x;
+}
+INLINE V vfloor(V x) {
+  V y = vround(x);
+  return y > x ? y - real(1) : y;
+}
+INLINE V vceil(V x) {
+  V y = vround(x);
+  return y < x ? y + real(1) : y;
+}
+INLINE V vtrunc(V x) { return x < 0 ? vceil(x) : vfloor(x); }

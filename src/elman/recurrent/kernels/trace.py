@@ -1,12 +1,14 @@
 """A cell's `step`, followed once on small tensors, as a graph; and its vector-Jacobian product, as torch derives it.
 
-The step runs on tensors of two rows while every operation that torch carries out, forward and in `autograd.grad`, is
-written down. No derivative is written by hand here: `BUILD` only says what torch's operations mean."""
+The step runs on tensors of a few rows, as wide as the cell, while every operation that torch carries out, forward and
+in `autograd.grad`, is written down. No derivative is written by hand here: `aten.ROWS` says what torch's operations
+mean. It is followed twice, over different rows, because a graph must not depend on how many rows there are, on what
+stands in them, or on anything that is another number each time."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +17,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.recurrent.cell import Cell, listen_to_gates
+from elman.recurrent.kernels.aten import ABOUT_RESULT, IN_PLACE, ROWS, truth
+from elman.recurrent.kernels.aten import number as as_number
 from elman.recurrent.kernels.graph import Graph, Node
+from elman.recurrent.kernels.reads import Reads
+from elman.recurrent.kernels.refusal import Impure, Untraceable
 
-ROWS, UNITS = 2, 3  # of the trial; any shapes that differ from each other do
-
-
-class Untraceable(Exception):
-    """Why a cell cannot be compiled, in words for the user."""
+FEW, MORE = 2, 3  # rows of the two trials
 
 
 @dataclass(frozen=True)
@@ -41,96 +43,137 @@ class Trace:
     dvectors: list[Node]
     dbefore: list[Node]
 
+    @property
+    def roots(self) -> list[Node]:
+        """Every result: those of the step, then the gradients."""
+        return [*self.after, self.y, self.q, *self.dx, *self.dr, *self.dvectors, *self.dbefore]
+
 
 def vector_names(cell: Cell) -> list[str]:
     """Per-unit parameters that the step reads: `vectors`, then a `c` block for every gate of recurrent_bias."""
     return [*cell.vectors, *(f"c.{name}" for name in cell.recurrent_bias)]
 
 
-def trace(cell: Cell, masked: bool, zoneout: bool) -> Trace:
+def trace(cell: Cell, masked: bool, zoneout: bool, reads: Reads | None = None) -> Trace:
     """Follow one step of a cell that fits. masked: a mask multiplies what U sees. zoneout: a share of each old state
-    field is kept. Raises Untraceable, naming what stands in the way."""
-    with torch.inference_mode(False):  # the first call may well be a prediction
-        return _trace(cell, masked, zoneout)
+    field is kept. reads: filled with what the step reads. Raises Untraceable, naming what stands in the way."""
+    first = _followed(cell, FEW, masked, zoneout, reads)
+    other = _followed(cell, MORE, masked, zoneout)
+    if first.graph.text(first.roots) != other.graph.text(other.roots):
+        again = _followed(cell, FEW, masked, zoneout)
+        if first.graph.text(first.roots) != again.graph.text(again.roots):
+            raise Impure("a number in it differs from one call to the next; draw noise outside the step")
+        raise Impure("a number in it depends on how many rows there are; self.hidden_size is the width")
+    return first
 
 
-def _trace(cell: Cell, masked: bool, zoneout: bool) -> Trace:
-    generator = torch.Generator().manual_seed(1)
+class Arguments:
+    """Made-up arguments of a step, each (rows, hidden), by the names that a graph's inputs have."""
 
-    def fresh(count: int) -> list[Tensor]:
-        return [torch.rand(ROWS, UNITS, generator=generator).add_(0.25).requires_grad_() for _ in range(count)]
+    def __init__(self, cell: Cell, rows: int, masked: bool, zoneout: bool, values: Any) -> None:
+        """values(rows, width) makes a tensor."""
+        fields = len(cell.State._fields)
+        counts = {"x": len(cell.gates), "r": len(cell._Rec._fields), "s": fields, "p": len(vector_names(cell))}
+        counts |= {"mask": int(masked), "noise": fields if zoneout else 0}
+        self.groups: dict[str, list[Tensor]] = {
+            kind: [values(rows, cell.hidden_size).requires_grad_() for _ in range(count)]
+            for kind, count in counts.items()
+        }
 
+    @property
+    def differentiable(self) -> list[Tensor]:
+        """In the order of Trace's gradients."""
+        return [value for kind in ("x", "r", "p", "s") for value in self.groups[kind]]
+
+
+def results_of(cell: Cell, arguments: Arguments, shadow: Cell) -> list[Tensor]:
+    """What one step gives: the new state by field, the output, and what U multiplies at the next step."""
+    x, r, s, p, mask, noise = (arguments.groups[kind] for kind in ("x", "r", "s", "p", "mask", "noise"))
     names = vector_names(cell)
-    x, r, s = fresh(len(cell.gates)), fresh(len(cell._Rec._fields)), fresh(len(cell.State._fields))
-    p, mask, noise = fresh(len(names)), fresh(1), fresh(len(s) if zoneout else 0)
-    groups = {"x": x, "r": r, "s": s, "p": p, "mask": mask, "noise": noise}
-    recorder = _Recorder(groups)
-    shadow = _shadow(cell, dict(zip(names, p, strict=True)))
+    rec: Any = cell._Rec(*r) if r else None
+    for name in cell.recurrent_bias:
+        rec = rec._replace(**{name: getattr(rec, name) + p[names.index(f"c.{name}")]})
+    before = cell.State(*s)
+    after = shadow.step(before, cell._X(*x), rec)
+    if noise:
+        mixed = [z * old + (1 - z) * new for z, old, new in zip(noise, before, after, strict=True)]
+        after = cell.State(*mixed)
+    q = shadow.recur(after) if r else after[0]
+    y = shadow.output(after)
+    return [*after, y, q * mask[0] if mask else q]
+
+
+def shadow_of(cell: Cell, vectors: Sequence[Tensor], reads: Reads | None = None) -> Cell:
+    """The cell without parameters but with these in place of its vectors, one number a row and unit.
+
+    reads: writes down which attributes are read."""
+    named = dict(zip(vector_names(cell), vectors, strict=True))
+    shadow = copy.copy(cell)
+    shadow.__dict__ = {k: v for k, v in cell.__dict__.items() if k not in ("_parameters", "_buffers", "_modules")}
+    shadow.__dict__.update(_parameters={}, _buffers={}, _modules={})
+    shadow.__dict__.update({name: value for name, value in named.items() if "." not in name})
+    if reads is not None:
+        shadow.__class__ = reads.watched(type(cell))
+    return shadow
+
+
+def _followed(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | None = None) -> Trace:
+    # the first call may well be a prediction, or inside autocast
+    with torch.inference_mode(False), torch.autocast("cpu", enabled=False), torch.enable_grad():
+        return _trace(cell, rows, masked, zoneout, reads)
+
+
+def _trace(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | None) -> Trace:
+    generator, shape = torch.Generator().manual_seed(rows), (rows, cell.hidden_size)
+
+    def fresh(*size: int) -> Tensor:
+        return torch.rand(*size, generator=generator, dtype=torch.float32, device="cpu").add_(0.25)
+
+    arguments = Arguments(cell, rows, masked, zoneout, fresh)
+    recorder = _Recorder(arguments.groups, shape)
+    shadow = shadow_of(cell, arguments.groups["p"], reads)
     try:
-        with torch.enable_grad(), recorder, listen_to_gates(recorder.name):
-            rec: Any = cell._Rec(*r) if r else None
-            for name in cell.recurrent_bias:
-                rec = rec._replace(**{name: getattr(rec, name) + p[names.index(f"c.{name}")]})
-            before = cell.State(*s)
-            after = shadow.step(before, cell._X(*x), rec)
-            if zoneout:
-                mixed = [z * old + (1 - z) * new for z, old, new in zip(noise, before, after, strict=True)]
-                after = cell.State(*mixed)
-            q = shadow.recur(after) if r else after[0]
-            y = shadow.output(after)
-            if masked:
-                q = q * mask[0]
-        outputs = [*after, y, q]
+        with recorder, listen_to_gates(recorder.name):
+            outputs = results_of(cell, arguments, shadow)
         for value, what in zip(outputs, [*cell.State._fields, "output(s)", "recur(s)"], strict=True):
-            if not isinstance(value, Tensor) or value.shape != (ROWS, UNITS):
-                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise Untraceable(f"{what} has the shape {shape}, not one number a row and unit")
+            if not isinstance(value, Tensor) or value.shape != shape:
+                kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise Untraceable(f"{what} has the shape {kind}, not one number a row and unit")
+            if value.dtype != torch.float32:
+                raise Untraceable(f"{what} is {value.dtype}, not a number of the cell's precision")
+        if reads is not None:
+            reads.finish()
         values = [recorder.node(value) for value in outputs]
-        with torch.enable_grad():
-            dafter, dy, dq = ([torch.ones(ROWS, UNITS) for _ in range(count)] for count in (len(s), 1, 1))
-            for kind, tensors in (("dafter", dafter), ("dy", dy), ("dq", dq)):
-                for i, value in enumerate(tensors):
-                    recorder.input(value, kind, i)
-            # the same as handing the gradients over, for which torch would first import a computer algebra system
-            parts = [(v * d).sum() for v, d in zip(outputs, [*dafter, *dy, *dq], strict=True)]
-            total = sum(parts[1:], parts[0])
-            recorder.input(total, "total", 0)
-            with recorder:
-                found = torch.autograd.grad(total, [*x, *r, *p, *s], allow_unused=True)
+        fields = len(cell.State._fields)
+        weights = [torch.ones(shape, device="cpu", dtype=torch.float32) for _ in outputs]
+        for i, weight in enumerate(weights):
+            recorder.input(weight, *(("dafter", i) if i < fields else (("dy", "dq")[i - fields], 0)))
+        # the same as handing the gradients over, for which torch would first import a computer algebra system
+        parts = [(v * d).sum() for v, d in zip(outputs, weights, strict=True)]
+        total = sum(parts[1:], parts[0])
+        if not total.requires_grad:
+            raise Untraceable("nothing that it computes has a gradient")
+        recorder.input(total, "total", 0)
+        leaves = arguments.differentiable
+        with recorder:
+            gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     except Untraceable:
         raise
     except Exception as problem:
         raise Untraceable(f"it fails on its own: {type(problem).__name__}: {problem}") from problem
-    grads = [recorder.graph.const(0) if g is None else recorder.node(g) for g in found]
-    ends = [len(x), len(x) + len(r), len(x) + len(r) + len(p)]
-    n = len(s)
-    return Trace(
-        recorder.graph,
-        after=values[:n],
-        y=values[n],
-        q=values[n + 1],
-        dx=grads[: ends[0]],
-        dr=grads[ends[0] : ends[1]],
-        dvectors=grads[ends[1] : ends[2]],
-        dbefore=grads[ends[2] :],
-    )
-
-
-def _shadow(cell: Cell, vectors: dict[str, Tensor]) -> Cell:
-    """The cell without parameters but with these in place of its vectors, one number a row and unit."""
-    shadow = copy.copy(cell)
-    shadow.__dict__ = {k: v for k, v in cell.__dict__.items() if k not in ("_parameters", "_buffers", "_modules")}
-    shadow.__dict__.update(_parameters={}, _buffers={}, _modules={})
-    shadow.__dict__.update({name: value for name, value in vectors.items() if "." not in name})
-    return shadow
+    grads = iter([recorder.graph.const(0) if g is None else recorder.node(g) for g in gradients])
+    dx, dr, dvectors, dbefore = ([next(grads) for _ in arguments.groups[kind]] for kind in ("x", "r", "p", "s"))
+    y, q = values[fields:]
+    return Trace(recorder.graph, values[:fields], y, q, dx, dr, dvectors, dbefore)
 
 
 class _Recorder(TorchDispatchMode):
     """Writes down what torch does, by the memory that holds each value."""
 
-    def __init__(self, groups: dict[str, list[Tensor]]) -> None:
+    def __init__(self, groups: dict[str, list[Tensor]], shape: tuple[int, int]) -> None:
         super().__init__()
         self.graph = Graph()
+        self._shape = shape
         self._nodes: dict[int, Node] = {}
         self._alive: list[Tensor] = []  # so that no address is used twice
         for kind, tensors in groups.items():
@@ -142,8 +185,7 @@ class _Recorder(TorchDispatchMode):
         return False  # else torch would import its compiler, a second and a half, only to keep out of it
 
     def input(self, value: Tensor, kind: str, index: int) -> None:
-        self._alive.append(value)
-        self._nodes[value.untyped_storage().data_ptr()] = self.graph.input(kind, index)
+        self._hold(value, self.graph.input(kind, index))
 
     def name(self, name: str, value: Tensor) -> None:
         if name.isidentifier():
@@ -157,201 +199,73 @@ class _Recorder(TorchDispatchMode):
             return known
         raise Untraceable(f"it reads a tensor {tuple(value.shape)} that is neither state, gate nor one of `vectors`")
 
+    def _hold(self, value: Tensor, node: Node) -> None:
+        self._alive.append(value)
+        self._nodes[value.untyped_storage().data_ptr()] = node
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = func._schema.name.removeprefix("aten::")
-        if name in ("_local_scalar_dense", "is_nonzero", "item", "equal"):
-            raise Untraceable(f"control flow on data (aten.{name}): the step asks for the value of a tensor")
+        if func is torch.ops.aten._efficientzerotensor.default:  # zeros without memory, by which values are known here
+            func = torch.ops.aten.zeros.default
+        schema = func._schema
+        name, overload = schema.name.removeprefix("aten::"), schema.overload_name
+        shown = f"aten.{name}.{overload}" if overload else f"aten.{name}"
         if any(isinstance(a, Tensor) and a.device.type != "cpu" for a in args):
             raise Untraceable("it makes tensors on another device")
-        returned = func(*args, **kwargs)
-        # what else an operation returns is for its own backward pass, which BUILD writes without it
-        result = returned[0] if isinstance(returned, tuple) and returned else returned
-        out = name.removesuffix("_") if not name.startswith("_") and name.endswith("_") else name
-        build = BUILD.get(out)
-        if build is None:
-            raise Untraceable(f"aten.{name}: no elementwise operation that the compiled path knows")
-        if not isinstance(result, Tensor) or tuple(result.shape) not in ((ROWS, UNITS), ()):
-            raise Untraceable(f"aten.{name}: gives {tuple(getattr(result, 'shape', ()))}, not one number a unit")
-        node = build(self.graph, *(self._argument(a) for a in args), **_settings(kwargs))
-        for value in returned if isinstance(returned, tuple) else (returned,):
-            self._alive.append(value)
-            self._nodes[value.untyped_storage().data_ptr()] = node
-        return returned
+        result = func(*args, **kwargs)
+        results = result if isinstance(result, tuple | list) else (result,)
+        if not results or not all(isinstance(value, Tensor) for value in results):
+            raise Untraceable(f"control flow on data ({shown}): the step asks for the value of a tensor")
+        key = IN_PLACE.get(f"{name}.{overload}", f"{name}.{overload}")
+        if key not in ROWS and name.endswith("_") and not name.startswith("_"):
+            key = f"{name.removesuffix('_')}.{overload}"
+        row = ROWS.get(key)
+        if row is None:
+            raise Untraceable(f"{shown}: no elementwise operation that the compiled path knows")
+        for value in results:
+            self._require_plain(value, shown)
+        try:
+            built = row(self.graph, *self._arguments(schema, args, kwargs))
+        except Untraceable as problem:
+            raise Untraceable(f"{shown}: {problem}") from problem
+        for value, node in zip(results, built if isinstance(built, tuple) else (built,), strict=True):
+            self._hold(value, self._as(value.dtype, node, shown))
+        return result
+
+    def _require_plain(self, value: Tensor, shown: str) -> None:
+        """Raise Untraceable unless the result is one number or truth value a row and unit, or one for all."""
+        if tuple(value.shape) not in (self._shape, ()):
+            raise Untraceable(f"{shown}: gives {tuple(value.shape)}, not one number a unit")
+        if value.device.type != "cpu":
+            raise Untraceable("it makes tensors on another device")
+        if value.dtype not in (torch.float32, torch.bool):
+            hint = "; write 1.0 for 1, or .to(x.dtype)" if not value.dtype.is_floating_point else ""
+            raise Untraceable(f"{shown}: gives {value.dtype}, not the cell's precision{hint}")
+
+    def _as(self, dtype: torch.dtype, node: Any, shown: str) -> Node:
+        """A row's result, which is a truth value just where torch has one."""
+        node = node if isinstance(node, Node) else self.graph.const(node)
+        if dtype != torch.bool:
+            return as_number(self.graph, node)
+        if not node.truth and not shown.startswith(("aten._to_copy", "aten.copy_")):
+            raise Untraceable(f"{shown}: gives truth values, where the compiled path has numbers")
+        return truth(self.graph, node)
+
+    def _arguments(self, schema: Any, args: Any, kwargs: dict[str, Any]) -> list[Any]:
+        """All arguments in the order of the schema, but for those that show in the result."""
+        values = []
+        for i, argument in enumerate(schema.arguments):
+            if argument.name in ABOUT_RESULT:
+                continue
+            value = args[i] if i < len(args) else kwargs.get(argument.name, argument.default_value)
+            values.append(self._argument(value))
+        return values
 
     def _argument(self, value: Any) -> Any:
-        return self.node(value) if isinstance(value, Tensor) else value
-
-
-def _settings(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments that change what is computed."""
-    return {k: v for k, v in kwargs.items() if k in ("alpha", "value", "approximate", "min", "max", "dtype")}
-
-
-# What torch's operations mean, in those of graph.CPP. Each takes the graph and torch's arguments in torch's order. ----
-
-Build = Callable[..., Node]
-
-
-def _scaled(g: Graph, b: Any, alpha: float) -> Any:
-    return b if alpha == 1 else g("mul", b, alpha)
-
-
-def _one_minus(g: Graph, a: Any) -> Node:
-    return g("sub", 1.0, a)
-
-
-def _softplus(g: Graph, a: Any, beta: float = 1, threshold: float = 20) -> Node:
-    z = g("mul", a, beta)
-    soft = g("log1p", g("exp", g("minimum", z, threshold)))
-    return g("where", g("gt", z, threshold), a, soft if beta == 1 else g("div", soft, beta))
-
-
-def _softplus_backward(g: Graph, d: Any, a: Any, beta: float, threshold: float) -> Node:
-    z = g("mul", a, beta)
-    return g("where", g("gt", z, threshold), d, g("mul", d, g("sigmoid", z)))
-
-
-def _log_sigmoid(g: Graph, a: Any) -> Node:
-    return g("sub", g("minimum", a, 0.0), g("log1p", g("exp", g("neg", g("abs", a)))))
-
-
-def _silu_backward(g: Graph, d: Any, a: Any) -> Node:
-    s = g("sigmoid", a)
-    return g("mul", d, g("add", s, g("mul", g("mul", a, s), _one_minus(g, s))))
-
-
-def _pow(g: Graph, a: Any, e: Any) -> Node:
-    value = e if not isinstance(e, Node) else e.value if e.op == "const" else None
-    if value == 0:
-        return g.const(1)
-    if value == 0.5:
-        return g("sqrt", a)
-    if isinstance(value, (int, float)) and value in (1, 2, 3, 4):
-        result = a
-        for _ in range(int(value) - 1):
-            result = g("mul", result, a)
-        return result
-    return g("pow", a, e)
-
-
-def _clamp(g: Graph, a: Any, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None) -> Node:
-    low, high = (min if low is None else low), (max if high is None else high)
-    a = a if low is None else g("maximum", a, low)
-    return a if high is None else g("minimum", a, high)
-
-
-def _inside(g: Graph, d: Any, a: Any, low: float, high: float, slope: float = 1) -> Node:
-    inside = g("and", g("gt", a, low), g("lt", a, high))
-    return g("where", inside, _scaled(g, d, slope), 0.0)
-
-
-def _elu(g: Graph, a: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Node:
-    low = g("mul", g("expm1", g("mul", g("minimum", a, 0.0), input_scale)), alpha)
-    return g("mul", g("where", g("gt", a, 0.0), a, low), scale)
-
-
-def _elu_backward(g: Graph, d: Any, alpha: float, scale: float, input_scale: float, is_result: bool, a: Any) -> Node:
-    if is_result:
-        low = g("mul", g("add", a, alpha * scale), input_scale)
-    else:
-        low = g("mul", g("exp", g("mul", g("minimum", a, 0.0), input_scale)), alpha * scale * input_scale)
-    return g("mul", d, g("where", g("gt", a, 0.0), scale, low))
-
-
-def _leaky(g: Graph, a: Any, slope: float = 0.01) -> Node:
-    return g("where", g("gt", a, 0.0), a, g("mul", a, slope))
-
-
-def _leaky_backward(g: Graph, d: Any, a: Any, slope: float, is_result: bool) -> Node:
-    return g("where", g("gt", a, 0.0), d, g("mul", d, slope))
-
-
-def _fill(value: float | None) -> Build:
-    def build(g: Graph, *args: Any, **kwargs: Any) -> Node:
-        return g.const(args[-1] if value is None else value)
-
-    return build
-
-
-def _copied(g: Graph, a: Any, *rest: Any, dtype: torch.dtype | None = None, **kwargs: Any) -> Node:
-    if dtype is not None and not dtype.is_floating_point and dtype != torch.bool:
-        raise Untraceable(f"it turns a value into {dtype}")
-    if dtype == torch.bool:
-        return a if a.truth else g("ne", a, 0.0)
-    return g("where", a, 1.0, 0.0) if a.truth else a
-
-
-def _plain(op: str) -> Build:
-    def build(g: Graph, *args: Any) -> Node:
-        return g(op, *(_copied(g, a) if isinstance(a, Node) else a for a in args))
-
-    return build
-
-
-def _logic(op: str) -> Build:
-    def build(g: Graph, *args: Any) -> Node:
-        return g(op, *(a if not isinstance(a, Node) or a.truth else g("ne", a, 0.0) for a in args))
-
-    return build
-
-
-def _sum(g: Graph, a: Any, b: Any, alpha: float = 1) -> Node:
-    return _plain("add")(g, a, _scaled(g, b, alpha))
-
-
-def _difference(g: Graph, a: Any, b: Any, alpha: float = 1) -> Node:
-    return _plain("sub")(g, a, _scaled(g, b, alpha))
-
-
-PLAIN = ("mul", "div", "neg", "sigmoid", "tanh", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "erf", "abs")
-BUILD: dict[str, Build] = {
-    **{name: _plain(name) for name in PLAIN},
-    **{name: _plain(name) for name in ("sign", "minimum", "maximum", "gt", "lt", "ge", "le", "eq", "ne")},
-    **{name: _logic("and") for name in ("logical_and", "bitwise_and")},
-    **{name: _logic("or") for name in ("logical_or", "bitwise_or")},
-    **{name: _logic("not") for name in ("logical_not", "bitwise_not")},
-    **dict.fromkeys(("detach", "alias", "clone", "_to_copy", "lift_fresh", "lift_fresh_copy", "expand"), _copied),
-    "add": _sum,
-    "sub": _difference,
-    "rsub": lambda g, a, b, alpha=1: _difference(g, b, a, alpha),
-    "sgn": _plain("sign"),
-    "relu": lambda g, a: g("maximum", a, 0.0),
-    "reciprocal": lambda g, a: g("div", 1.0, a),
-    "rsqrt": lambda g, a: g("div", 1.0, g("sqrt", a)),
-    "pow": _pow,
-    "where": lambda g, c, a, b: g("where", c if c.truth else g("ne", c, 0.0), a, b),
-    "masked_fill": lambda g, a, c, value: g("where", c, value, a),
-    "lerp": lambda g, a, b, w: g("add", a, g("mul", w, g("sub", b, a))),
-    "addcmul": lambda g, a, b, c, value=1: g("add", a, _scaled(g, g("mul", b, c), value)),
-    "softplus": _softplus,
-    "silu": lambda g, a: g("mul", a, g("sigmoid", a)),
-    "log_sigmoid_forward": _log_sigmoid,
-    "log_sigmoid_backward": lambda g, d, a, buffer: g("mul", d, g("sigmoid", g("neg", a))),
-    "clamp": _clamp,
-    "clamp_min": lambda g, a, low: g("maximum", a, low),
-    "clamp_max": lambda g, a, high: g("minimum", a, high),
-    "hardtanh": lambda g, a, low=-1, high=1: _clamp(g, a, low, high),
-    "hardsigmoid": lambda g, a: _clamp(g, g("add", g("div", a, 6.0), 0.5), 0.0, 1.0),
-    "elu": _elu,
-    "leaky_relu": _leaky,
-    "sigmoid_backward": lambda g, d, y: g("mul", d, g("mul", y, _one_minus(g, y))),
-    "tanh_backward": lambda g, d, y: g("mul", d, _one_minus(g, g("mul", y, y))),
-    "threshold_backward": lambda g, d, a, threshold: g("where", g("le", a, threshold), 0.0, d),
-    "softplus_backward": _softplus_backward,
-    "silu_backward": _silu_backward,
-    "hardtanh_backward": _inside,
-    "hardsigmoid_backward": lambda g, d, a: _inside(g, d, a, -3.0, 3.0, 1 / 6),
-    "elu_backward": _elu_backward,
-    "leaky_relu_backward": _leaky_backward,
-    "zeros_like": _fill(0.0),
-    "empty_like": _fill(float("nan")),  # then filled in place, as in the gradient of lerp
-    "new_zeros": _fill(0.0),
-    "zeros": _fill(0.0),
-    "ones_like": _fill(1.0),
-    "new_ones": _fill(1.0),
-    "ones": _fill(1.0),
-    "full_like": lambda g, a, value, **_: g.const(value),
-    "scalar_tensor": lambda g, value, **_: g.const(value),
-    "fill": lambda g, a, value: value if isinstance(value, Node) else g.const(value),
-}
+        if isinstance(value, Tensor):
+            return self.node(value)
+        if isinstance(value, int | float):
+            limits, size = torch.finfo(torch.float32), abs(value)
+            if 0 < size < limits.tiny or limits.max < size < float("inf"):
+                raise Untraceable(f"the number {value!r} is beyond what float32 holds")
+        return value
