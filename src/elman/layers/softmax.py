@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from elman.recurrent.backend import half_wanted
+from elman.recurrent.kernels.products import rounded
 
 # Numbers of a block of logits: 16 MB, which stay near the processor until their gradients are made of them.
 BLOCK = 4_000_000
@@ -35,7 +36,7 @@ class _Loss(torch.autograd.Function):
         W = _operand(weight, half)
         for rows in _blocks(len(h), len(weight)):
             x, gold = _operand(h[rows], half), targets[rows]
-            e = _product(x, W.t()).add_(bias)
+            e = (x @ W.t()).add_(bias)
             at = e.gather(1, gold.unsqueeze(1)).squeeze(1)
             top = e.amax(1)
             total = e.sub_(top.unsqueeze(1)).exp_().sum(1)
@@ -44,8 +45,8 @@ class _Loss(torch.autograd.Function):
                 continue
             # d logits = e / total - [gold]. The division is done on the narrow sides of the products.
             share = total.reciprocal().unsqueeze(1)
-            dh[rows] = _product(_operand(e, half), W).mul_(share).sub_(weight[gold])
-            dW.addmm_(_operand(e, half).t().to(dW.dtype), _operand(h[rows] * share, half).to(dW.dtype))
+            dh[rows] = (_operand(e, half) @ W).mul_(share).sub_(weight[gold])
+            dW.addmm_(_operand(e, half).t(), _operand(h[rows] * share, half))
             dW.index_add_(0, gold, h[rows], alpha=-1)
             db.add_(share.squeeze(1) @ e).index_add_(0, gold, torch.ones_like(at), alpha=-1)
         ctx.gradients = (dh, dW, db)
@@ -68,17 +69,8 @@ def log_probabilities(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) 
 
 
 def _operand(values: Tensor, half: bool) -> Tensor:
-    """A side of a product. Where the processor has no products of bfloat16, rounded numbers are multiplied in float32,
-    which is as exact and many times as fast as torch's way."""
-    if not half:
-        return values
-    rounded = values.bfloat16()
-    return rounded if torch.cpu._is_avx512_bf16_supported() else rounded.to(values.dtype)
-
-
-def _product(one: Tensor, other: Tensor) -> Tensor:
-    found = one @ other
-    return found.float() if found.dtype == torch.bfloat16 else found
+    """A side of a product."""
+    return rounded(values) if half else values
 
 
 def _blocks(rows: int, width: int) -> Iterator[slice]:

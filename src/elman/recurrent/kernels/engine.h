@@ -1,6 +1,6 @@
 // The engine that runs any cell: matrix tiles, and the loops over time. See docs/engine.md.
 //
-// A generated source defines REAL (float or double) and HALF (1: products in bfloat16), includes maths.h, defines
+// A generated source defines REAL (float or double), HALF (1: products in bfloat16) and, for tests, DOT, includes maths.h, defines
 // `struct Cell`, the derived equation on V, a vector of LANES units:
 //   GATES RECURRENT FIELDS DELAYS   blocks of W, blocks of U, tensors of the state, how many h_{t-k} U sees
 //   VECTORS MASKED NOISE            per-unit parameters, a mask on what U multiplies, noise blocks a row
@@ -15,13 +15,26 @@ namespace {  // every cell is a library of its own in one process, and none may 
 
 // ---- What products read: float or double as it is, or bfloat16 with accumulation in float -----------------------------
 
+// DOT says how bfloat16 numbers are multiplied: by the processor's instruction for pairs of them, by the same in software,
+// with the same order of sums, or as numbers that were rounded and are kept as float.
+#define INSTRUCTION 1
+#define SOFTWARE 2
+#define ROUNDED 3
+#if HALF && !defined(DOT)
+#if defined(__AVX512BF16__)
+#define DOT INSTRUCTION
+#else
+#define DOT ROUNDED
+#endif
+#endif
+
 #if HALF
 typedef uint32_t Weight;  // rows k and k + 1 of a column, the even one in the low half
 typedef uint32_t Pairs __attribute__((vector_size(BYTES)));
-#if defined(__AVX512BF16__)
-typedef uint16_t Stored;  // what the left side of a product is kept as
+#if DOT == ROUNDED
+typedef float Stored;     // what the left side of a product is kept as
 #else
-typedef float Stored;     // rounded to bfloat16, kept as float: this CPU has no bfloat16 product
+typedef uint16_t Stored;
 #endif
 INLINE uint32_t bits(float x) {  // to nearest, ties to even
   uint32_t u;
@@ -36,20 +49,34 @@ INLINE Pairs bits(V x) {
 }
 INLINE void store_left(Stored* p, V v, int lanes) {
   Pairs u = bits(v);
-#if defined(__AVX512BF16__)
+#if DOT == INSTRUCTION
   _mm512_mask_cvtepi32_storeu_epi16(p, (1u << lanes) - 1, (__m512i)u);
+#elif DOT == SOFTWARE
+  for (int i = 0; i < lanes; i++) p[i] = uint16_t(u[i]);
 #else
   store(p, (V)(u << 16), lanes);
 #endif
 }
 INLINE V load_left(const Stored* p, int lanes) {
-#if defined(__AVX512BF16__)
+#if DOT == INSTRUCTION
   Pairs u = (Pairs)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16((1u << lanes) - 1, p));
+  return (V)(u << 16);
+#elif DOT == SOFTWARE
+  Pairs u{};
+  for (int i = 0; i < lanes; i++) u[i] = p[i];
   return (V)(u << 16);
 #else
   return load(p, lanes);
 #endif
 }
+#if DOT == INSTRUCTION
+INLINE V dot(V sum, Pairs a, Pairs b) { return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
+#elif DOT == SOFTWARE
+INLINE V dot(V sum, Pairs a, Pairs b) {  // a product of two bfloat16 numbers is exact in float
+  sum += (V)(a & 0xffff0000) * (V)(b & 0xffff0000);
+  return sum + (V)(a << 16) * (V)(b << 16);
+}
+#endif
 #else
 typedef real Weight;
 typedef real Stored;
@@ -70,13 +97,12 @@ INLINE void product(const Stored* A, int64_t stride, const Weight* B, const Weig
     UNROLL for (int n = 0; n < N; n++) b[n] = *reinterpret_cast<const Pairs*>(B + n * LANES);
     UNROLL for (int m = 0; m < M; m++) {
       const Stored* p = A + m * stride + 2 * k;
-#if defined(__AVX512BF16__)
-      uint32_t both = p[0] | (last ? 0u : uint32_t(p[1]) << 16);
-      UNROLL for (int n = 0; n < N; n++)
-        acc[m][n] = (V)_mm512_dpbf16_ps((__m512)acc[m][n], (__m512bh)_mm512_set1_epi32(both), (__m512bh)b[n]);
-#else
+#if DOT == ROUNDED
       real even = p[0], odd = last ? 0 : p[1];
       UNROLL for (int n = 0; n < N; n++) acc[m][n] += even * (V)(b[n] << 16) + odd * (V)(b[n] & 0xffff0000);
+#else
+      uint32_t both = p[0] | (last ? 0u : uint32_t(p[1]) << 16);
+      UNROLL for (int n = 0; n < N; n++) acc[m][n] = dot(acc[m][n], Pairs{} + both, b[n]);
 #endif
     }
   }

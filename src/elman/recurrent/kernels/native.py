@@ -21,6 +21,7 @@ from elman.errors import UsageError
 from elman.recurrent.cell import Cell
 from elman.recurrent.kernels import build
 from elman.recurrent.kernels.emit import Program, emit
+from elman.recurrent.kernels.products import affine
 from elman.recurrent.kernels.reads import Reads
 from elman.recurrent.kernels.refusal import Untraceable
 from elman.recurrent.kernels.trace import trace, vector_names
@@ -113,13 +114,14 @@ class _Entry:
     kind: type[Untraceable] = Untraceable
 
 
+DOT: str | None = None  # how bfloat16 numbers are multiplied (engine.h), where the processor is not to decide
 MOST = 16  # programs of one cell that differ only by what its step reads besides its arguments
 _entries: dict[Any, list[_Entry]] = {}
 
 
 def kernel(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool) -> Kernel:
     """The compiled form of a cell. Raises Untraceable, or build.BuildError."""
-    key: Any = (type(cell), cell.hidden_size, cell.delays, dtype, half, masked, zoneout)
+    key: Any = (type(cell), cell.hidden_size, cell.delays, dtype, half and (DOT or half), masked, zoneout)
     entries = _entries.setdefault(key, [])
     entry = next((entry for entry in entries if entry.reads.unchanged(cell)), None)
     if entry is None:
@@ -160,6 +162,8 @@ def _trial(made: Kernel, cell: Cell, xs: Tensor, state: tuple[Tensor, ...]) -> t
 def _built(cell: Cell, program: Program, dtype: torch.dtype, half: bool) -> Kernel:
     real = {torch.float32: "float", torch.float64: "double"}[dtype]
     settings = f"#define REAL {real}\n#define HALF {int(half)}\n"
+    if half and DOT is not None:
+        settings += f"#define DOT {DOT}\n"
     source = f'{settings}#include "maths.h"\n\n{program.source}\n#include "engine.h"\n'
     library = build.load(source, _headers(), type(cell).__name__)
     library.elman_sizes.restype = COUNT
@@ -236,8 +240,7 @@ def _inputs(cell: Cell, kernel: Kernel, x: Tensor) -> Tensor:
     """(rows, gates * hidden) x W + b, as the kernel's precision has it."""
     if not kernel.half:
         return cell.inputs(x)
-    # without bfloat16 products `left` gives float32, whose product is then many times faster than torch's bfloat16
-    return torch.addmm(cell.b.to(kernel.stored), kernel.left(x), kernel.left(cell.W)).float()
+    return affine(x, cell.W, cell.b)
 
 
 def vectors(cell: Cell) -> Tensor | None:
@@ -355,7 +358,7 @@ def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tenso
         program = one.kernel.program
         needs = ctx.needs_input_grad[1 + 5 * i : 6 + 5 * i]
         da = grads[:, : program.gates * H].to(dys.dtype)
-        dU = _dU(program, seen, grads, H).to(U.dtype) if needs[1] and U is not None else None
+        dU = _dU(program, seen, grads, H, dys.dtype).to(U.dtype) if needs[1] and U is not None else None
         dvectors = None
         if given is not None and needs[2]:
             sums = [grads[:, block * H : (block + 1) * H].sum(0, dtype=dys.dtype) for block in program.vectors]
@@ -364,11 +367,14 @@ def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tenso
     return tuple(results)
 
 
-def _dU(program: Program, seen: Tensor, grads: Tensor, H: int) -> Tensor:
+def _dU(program: Program, seen: Tensor, grads: Tensor, H: int, dtype: torch.dtype) -> Tensor:
     """(delays * hidden, recurrent gates * hidden): one product a run of gates whose gradients lie side by side."""
     ends = [i for i, (a, b) in enumerate(pairwise(program.recurrent), 1) if b != a + 1]
     runs = pairwise([0, *ends, len(program.recurrent)])
-    parts = [seen.t() @ grads[:, program.recurrent[a] * H : (program.recurrent[b - 1] + 1) * H] for a, b in runs]
+    seen = seen.to(dtype)  # bfloat16 numbers as they are; torch would round their product's result
+    parts = [
+        seen.t() @ grads[:, program.recurrent[a] * H : (program.recurrent[b - 1] + 1) * H].to(dtype) for a, b in runs
+    ]
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
