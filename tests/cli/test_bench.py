@@ -222,7 +222,7 @@ def test_ctrl_c_ends_it_cleanly(inside: Path) -> None:
             assert line, seen
             seen += line
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=200)
     finally:
         child.kill()
     assert child.returncode == 130 and out == "" and err.endswith("elman: interrupted\n") and "Traceback" not in err

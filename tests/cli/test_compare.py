@@ -137,12 +137,11 @@ def test_stopping_keeps_what_is_finished(corpus: Path, compared, tmp_path: Path)
     arguments = [*command(corpus, out, "majority", slow), "--resume"]
     process = subprocess.Popen([sys.executable, "-m", "elman", *arguments], stderr=subprocess.PIPE, text=True)
     folder = out / f"{slow.replace(':', '-')}-1"
-    deadline = time.monotonic() + 60
     while not (folder / "log.jsonl").exists():
-        assert time.monotonic() < deadline and process.poll() is None
+        assert process.poll() is None
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)  # which becomes Ctrl-C
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert process.returncode == 130 and "1 of 3 trainings are finished" in said
     assert (folder / "training" / "current").exists() and (folder / "training" / "run.json").exists()
     runs = json.loads((out / "compare.json").read_text())["runs"]

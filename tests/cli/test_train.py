@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -256,9 +255,8 @@ def test_a_real_ctrl_c(corpus: Path, tmp_path: Path, tiny: list[str]) -> None:
         lines.append(process.stderr.readline())
         assert lines[-1], lines
     process.send_signal(signal.SIGINT)
-    began = time.monotonic()
     rest = process.stderr.read()
     process.stderr.close()
-    assert process.wait() == 130 and time.monotonic() - began < 60
+    assert process.wait() == 130
     assert b"a checkpoint is saved" in rest and b"Traceback" not in rest
     assert (tmp_path / "m" / "training" / "current").exists()
