@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import argparse
 import statistics
 import subprocess
 import sys
@@ -14,13 +14,15 @@ COMMANDS = [[], ["check"], ["train", "tag"], ["eval"], ["predict"], ["info"], ["
 
 
 def main() -> None:
-    program = shutil.which("elman") or sys.exit("expected `elman` on the PATH: activate its environment")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10)
+    runs = parser.parse_args().runs
     print(machine())
     for command in COMMANDS:
         times = []
-        for _ in range(11):
+        for _ in range(runs + 1):
             began = time.monotonic()
-            subprocess.run([program, *command, "--help"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([sys.executable, "-m", "elman", *command, "--help"], check=True, stdout=subprocess.DEVNULL)
             times.append(time.monotonic() - began)
         print(f"{' '.join(['elman', *command, '--help']):28s} {statistics.median(times[1:]):.3f} s")
 

@@ -56,17 +56,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--sentences", type=int, default=400)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(f"{machine()}, {given.threads} thread(s)")
     for cell in ("lstm", "gru", "elman", "lstm-layernorm"):
-        print(f"60 x 60 norms, {cell}, 128 wide: {seconds(norms(cell, 60, 128), given.repeats):.2f} s")
-    data = sentences(400)
-    text = list(islice(cycle(word for sentence in data for word in sentence.words), 256))
+        taken = seconds(norms(cell, given.steps, given.width), given.repeats)
+        print(f"{given.steps} x {given.steps} norms, {cell}, {given.width} wide: {taken:.2f} s")
+    data = sentences(given.sentences)
+    text = list(islice(cycle(word for sentence in data for word in sentence.words), given.tokens))
     for name, settings in (
         ("the default tagger", {}),
-        ("one way, one layer of 128", {"one_way": True, "layers": 1, "hidden_size": 128}),
-        ("both ways, two layers of 128", {"layers": 2, "hidden_size": 128}),
+        (f"one way, one layer of {given.width}", {"one_way": True, "layers": 1, "hidden_size": given.width}),
+        (f"both ways, two layers of {given.width}", {"layers": 2, "hidden_size": given.width}),
     ):
         tagger = elman.Tagger(epochs=1, threads=given.threads, **settings).fit(data)
         began = time.perf_counter()
@@ -75,7 +80,8 @@ def main() -> None:
         page = html(view)
         written = time.perf_counter() - began - looked
         print(
-            f"a text of 256 tokens, {name}: {looked:.1f} s, and {written:.1f} s for a page of {len(page) / 1e6:.1f} MB"
+            f"a text of {given.tokens} tokens, {name}: {looked:.1f} s, and {written:.1f} s for a page of "
+            f"{len(page) / 1e6:.1f} MB"
         )
 
 

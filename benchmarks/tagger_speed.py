@@ -17,7 +17,8 @@ from torch import nn
 
 import elman
 from elman.recurrent import Bidirectional, Layer, Packed, to_torch
-from elman.tasks.tagging.config import Settings, TaggerConfig
+from elman.tasks.settings import Settings
+from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import TaggerJob
 from elman.tasks.tagging.network import TaggerNetwork

@@ -29,8 +29,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", default="benchmark-models", help="folder for the models")
-    parser.add_argument("rest", nargs="*", help="further flags of `elman train tag`, after --")
-    given = parser.parse_args()
+    parser.epilog = "Further flags are passed on to `elman train tag`."
+    given, rest = parser.parse_known_args()
     if not given.data:
         parser.error("expected --data DIR or ELMAN_DATA: the folder of the corpora")
     folder, pattern, parts, flags = CORPORA[given.corpus]
@@ -45,7 +45,7 @@ def main() -> None:
         out = Path(given.out) / f"{given.corpus}-{seed}"
         command = [sys.executable, "-m", "elman", "train", "tag", "--train", paths[0], "--dev", paths[1]]
         command += ["--test", paths[2], *flags, "--seed", str(seed), "--threads", str(given.threads), "--out", str(out)]
-        command += [*given.rest, "--quiet"]
+        command += [*rest, "--quiet"]
         began = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - began

@@ -5,11 +5,9 @@ interleaved, medians; batch 32, 35 steps, 200 wide, one direction, forward and b
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import statistics
 import time
-from pathlib import Path
 
 import torch
 
@@ -19,8 +17,7 @@ from elman.recurrent.bench import products
 from elman.recurrent.kernels.graph import kept_for_backward, ordered
 from elman.recurrent.kernels.trace import trace
 from machine import machine
-
-TESTS = Path(__file__).parent.parent / "tests" / "recurrent" / "kernels" / "test_random_cells.py"
+from random_cells import random_cell
 
 
 def main() -> None:
@@ -34,7 +31,7 @@ def main() -> None:
     xs.data.requires_grad_()
     subjects = {"lstm": CELLS["lstm"](200, 200)}
     for seed in given.seeds:
-        kind = invented(seed)
+        kind = random_cell(seed)[0]
         if len(kind.gates) >= 3 and kind.recurrent != ():
             subjects[f"seed {seed}"] = kind(200, 200)
     times: dict[tuple[str, str], list[float]] = {}
@@ -66,15 +63,6 @@ def work(cell: elman.Cell) -> tuple[int, int]:
     forward = [*traced.after, traced.y, traced.q]
     backward = [*traced.dx, *traced.dr, *traced.dvectors, *traced.dbefore]
     return len(kept_for_backward(forward, backward)), sum(n.expensive for n in ordered([*forward, *backward]))
-
-
-def invented(seed: int) -> type[elman.Cell]:
-    spec = importlib.util.spec_from_file_location("random_cells", TESTS)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    kind: type[elman.Cell] = module.random_cell(seed)[0]
-    return kind
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""Every benchmark runs: here with the smallest setting, on a made-up corpus."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import elman
+from elman.text import grammar
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+PARTS = ("machine", "random_cells")  # what several benchmarks use
+# The smallest setting of each; {data} is a folder of corpora, {model} that of a tagger.
+TINY = {
+    "agreement": "--sentences 300 --hidden-size 4 --epochs 1 --threads 1",
+    "hashes": "--sentences 60 --only tag/majority",
+    "help": "--runs 1",
+    "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",
+    "lm_speed": "--data {data} --sizes 4 --precision float32 bfloat16 --threads 1 --blocks 1 --steps 1",
+    "long_sequence": "--steps 200 --hidden 8 --memory 1MB --threads 1",
+    "predict": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1 --threads 1",
+    "tagger_speed": "{data}/ud-english-ewt/en_ewt-ud-train.conllu.gz --batches 2 --threads 1 --reference",
+    "tagging": "ewt --data {data} --threads 1 --out {out} --epochs 1 --hidden 4 --set word_size=4",
+    "unseen_cells": "--seeds 1 --threads 1 --runs 1",
+    "watch_cost": "--steps 2 --pairs 1 --sentences 40 --threads 1 --json",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("corpora")
+    for name in ("ud-english-ewt", "ptb-mikolov"):
+        (folder / name).mkdir()
+    blocks = list(grammar.make(220, seed=1))
+    for part, some in (("train", blocks[:180]), ("dev", blocks[180:200]), ("test", blocks[200:])):
+        path = folder / "ud-english-ewt" / f"en_ewt-ud-{part}.conllu.gz"
+        path.write_bytes(gzip.compress("".join(some).encode()))
+        sentences = elman.read(path, column="xpos")
+        text = "".join(" ".join(sentence.words) + "\n" for sentence in sentences).encode()
+        for name, content in (("ptb.train.txt.gz", gzip.compress(text)), ("ptb.valid.txt", text)):
+            if ("train" in name) == (part == "train"):
+                (folder / "ptb-mikolov" / name).write_bytes(content)
+    train = [*("train", "tag", "--train", folder / "ud-english-ewt" / "en_ewt-ud-test.conllu.gz", "--column", "upos")]
+    small = ["--epochs", "1", "--hidden", "4", "--threads", "1", "--out", folder / "model", "--quiet"]
+    subprocess.run([sys.executable, "-m", "elman", *train, *small], check=True, stdout=subprocess.DEVNULL)
+    return {"data": str(folder), "model": str(folder / "model"), "out": str(folder / "out")}
+
+
+def test_every_benchmark_has_a_smallest_setting() -> None:
+    assert set(TINY) | set(PARTS) == {path.stem for path in FOLDER.glob("*.py")}
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.usefixtures("compiler")
+def test_it_runs(name: str, made: dict[str, str], tmp_path: Path) -> None:
+    arguments = TINY[name].format(**made).split()
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert any(character.isdigit() for character in ran.stdout)
+    if "--json" in arguments:
+        json.loads(ran.stdout)
