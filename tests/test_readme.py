@@ -44,6 +44,17 @@ def test_the_cell_of_your_own_fits_the_contract(tmp_path: Path) -> None:
     elman.check_cell(get_cell(f"{tmp_path}/mine.py:Minimal")).raise_if_wrong()
 
 
+@pytest.mark.usefixtures("compiler")
+def test_the_cell_with_several_memories_is_compiled(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "several.py").write_text(code, encoding="utf-8")
+    report = runpy.run_path(str(tmp_path / "several.py"))["elman"].check_cell(
+        get_cell(f"{tmp_path}/several.py:FastAndSlow")
+    )
+    assert report.ok and report.path == "native"
+
+
 def test_it_names_every_command_and_every_cell() -> None:
     for command in COMMANDS:
         assert f"elman {command}" in README, command

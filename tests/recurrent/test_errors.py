@@ -271,11 +271,18 @@ DOORS = {
     "length beyond the padding": (lambda: unroll(GRU(3, 4), X, lengths=[5, 6]), "2 lengths between 0 and 5"),
     "too few lengths": (lambda: unroll(GRU(3, 4), X, lengths=[5]), "2 lengths between 0 and 5"),
     "length 0 to torch": (lambda: Packed.from_list([X[0], X[0, :0]]).to_torch(), "cannot hold a sequence of length 0"),
-    "one sequence bare": (lambda: unroll(GRU(3, 4), X[0]), r"expected xs \(batch, time, dim\), found .* \(5, 3\)"),
-    "lengths of a list": (lambda: unroll(GRU(3, 4), [X[0]], lengths=[5]), "a list knows its own"),
+    "four axes": (lambda: unroll(GRU(3, 4), X[None]), r"expected xs .*, found the shape \(1, 2, 5, 3\)"),
+    "lengths of a list": (lambda: unroll(GRU(3, 4), [X[0]], lengths=[5]), "other forms know their own"),
+    "an array": (lambda: unroll(GRU(3, 4), X.numpy()), r"found numpy\.ndarray; torch\.from_numpy"),
+    "a list of lists": (lambda: unroll(GRU(3, 4), X.tolist()), "found a list at place 0"),
+    "a nested tensor": (lambda: unroll(GRU(3, 4), torch.nested.nested_tensor([X[0]])), r"xs\.unbind\(\)"),
+    "whole numbers": (lambda: unroll(GRU(3, 4), X.long()), r"floating-point inputs, found torch\.int64"),
+    "another precision": (lambda: unroll(GRU(3, 4), X.double()), r"torch\.float32 like the parameters, found torch"),
+    "another device": (lambda: unroll(GRU(3, 4), X.to("meta")), "on cpu like the parameters, found them on meta"),
+    "state of names": (lambda: type("Mine", (Cell,), {"state": ("h", "m")})(3, 4), r'namedtuple\("State", "h m"\)'),
     "input too wide": (lambda: unroll(GRU(2, 4), X), r"expected inputs of 2 numbers a step, found \(3,\)"),
     "layer's input too wide": (lambda: recurrent(width=2)(X), "Recurrent: expected inputs of 2 numbers"),
-    "input of ids": (lambda: recurrent()([torch.zeros(5).long()]), r"expected inputs of 3 numbers a step, found \(\)"),
+    "input of ids": (lambda: recurrent()([torch.zeros(5).long()]), "embed symbols first"),
 }
 
 REFUSED = TORCH_HAS_NOT | DOORS

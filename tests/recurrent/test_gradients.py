@@ -235,7 +235,7 @@ def test_cell_against_its_formula(name, delays, backend, reverse):
     xs = [torch.randn(n, INPUT, dtype=torch.float64, requires_grad=True) for n in LENGTHS]
     fields = cell.Carried._fields
     state = {f: torch.randn(len(xs), HIDDEN, dtype=torch.float64, requires_grad=True) for f in fields}
-    ys, end = unroll(cell, xs, list(state.values()), reverse)
+    ys, end = unroll(cell, xs, list(state.values()), reverse=reverse)
     expected, expected_end = oracle(FORMULAS[name], dict(cell.named_parameters()), xs, state, delays, reverse)
     leaves = [*cell.parameters(), *(x for x in xs if len(x)), *state.values()]
     agree(ys, end, expected, [expected_end[f] for f in fields], leaves)

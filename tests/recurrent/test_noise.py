@@ -148,7 +148,7 @@ def test_noise_against_a_loop_vector_by_vector(name, delays, kind, backend, reve
         kept = coins(*cell.U.shape) / 0.5
     noise = Noise(mask, zoneout and tuple(zoneout.values()), None if kept is None else cell.U * kept)
     p = dict(cell.named_parameters())
-    got = unroll(cell, xs, list(state.values()), reverse, noise=noise)
+    got = unroll(cell, xs, list(state.values()), reverse=reverse, noise=noise)
     expected = loop(name, p, xs, state, delays, reverse, mask, zoneout, None if kept is None else p["U"] * kept)
     agree(got, expected, [*cell.parameters(), *(x for x in xs if len(x)), *state.values()])
 

@@ -60,12 +60,12 @@ def test_a_batch_is_its_sequences_in_every_form(name, lengths, reverse, given_st
     state = some_state(cell, count) if given_state else None
     start = state if given_state else cell.initial(count, xs[0])
     if form == 0:
-        ys, end = unroll(cell, xs, state, reverse)
+        ys, end = unroll(cell, xs, state, reverse=reverse)
     elif form == 1:
         padded = torch.full((count, 8, INPUT), float("nan"), dtype=torch.float64)
         for i, x in enumerate(xs):
             padded[i, : len(x)] = x
-        out, end = unroll(cell, padded, state, reverse, lengths=lengths)
+        out, end = unroll(cell, padded, state, reverse=reverse, lengths=lengths)
         ys = [y[:n] for y, n in zip(out, lengths, strict=True)]
         assert out.shape == (count, 8, cell.output_size)
         assert all(not y[n:].any() for y, n in zip(out, lengths, strict=True)), "padded steps are 0"
@@ -73,7 +73,7 @@ def test_a_batch_is_its_sequences_in_every_form(name, lengths, reverse, given_st
         # A Packed is already in its own order, and so is the state that goes with it.
         packed = Packed.from_list(xs)
         sorted_state = state and cell.Carried(*(packed.sorted_rows(v) for v in state))
-        out, end = unroll(cell, packed, sorted_state, reverse)
+        out, end = unroll(cell, packed, sorted_state, reverse=reverse)
         ys, end = out.to_list(), cell.Carried(*(packed.caller_rows(v) for v in end))
     assert type(end) is cell.Carried
     for i, x in enumerate(xs):
@@ -119,9 +119,9 @@ def test_the_callers_order_is_restored_for_outputs_and_state(lengths, seed, reve
     cell = make("lstm")
     xs, state = inputs(lengths), some_state(cell, len(lengths))
     shuffle = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(seed))
-    ys, end = unroll(cell, xs, state, reverse)
+    ys, end = unroll(cell, xs, state, reverse=reverse)
     shuffled_state = cell.State(*(v[shuffle] for v in state))
-    got, got_end = unroll(cell, [xs[i] for i in shuffle], shuffled_state, reverse)
+    got, got_end = unroll(cell, [xs[i] for i in shuffle], shuffled_state, reverse=reverse)
     for i, y in zip(shuffle, got, strict=True):
         torch.testing.assert_close(y, ys[i], **EXACT)
     torch.testing.assert_close(got_end, cell.State(*(v[shuffle] for v in end)), **EXACT)
@@ -131,12 +131,12 @@ def test_the_callers_order_is_restored_for_outputs_and_state(lengths, seed, reve
 def test_length_zero_returns_the_state_it_started_with(reverse):
     cell = make("lstm")
     state = some_state(cell, 3)
-    ys, end = unroll(cell, inputs([0, 2, 0]), state, reverse)
+    ys, end = unroll(cell, inputs([0, 2, 0]), state, reverse=reverse)
     for before, after in zip(state, end, strict=True):
         assert torch.equal(after[[0, 2]], before[[0, 2]])
         assert not torch.equal(after[1], before[1])
     assert [tuple(y.shape) for y in ys] == [(0, HIDDEN), (2, HIDDEN), (0, HIDDEN)]
-    _, untouched = unroll(cell, inputs([0, 0, 0]), state, reverse)
+    _, untouched = unroll(cell, inputs([0, 0, 0]), state, reverse=reverse)
     assert all(torch.equal(a, b) for a, b in zip(untouched, state, strict=True))
 
 

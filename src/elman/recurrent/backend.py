@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from elman.errors import SlowPath, UsageError, nearest
 from elman.recurrent import cell as cells
@@ -64,12 +65,18 @@ def _known(name: str, where: str) -> str:
 
 def run_fast(ways: Sequence[Way], xs: Packed) -> tuple[Tensor, list[Any]] | None:
     """ys (rows, sum of output sizes) side by side and the final states, or None where the reference is to run."""
+    if torch.compiler.is_compiling():  # torch.compile and torch.export take cells step by step
+        return None
     wanted = current_backend()
     if wanted == "reference" or cells.is_listened_to():
         return None
     if xs.data.is_cuda and wanted == "auto":
         return cudnn.run(ways, xs) if all(cudnn.serves(way.cell, way.noise) for way in ways) else None
-    why = next(filter(None, (_unsuited(way, xs, wanted) for way in ways)), None)
+    why = _transformed()
+    if why is not None:
+        _tell("torch", why, wanted)
+    else:
+        why = next(filter(None, (_unsuited(way, xs, wanted) for way in ways)), None)
     directions = []
     for way in ways if why is None else ():
         name = type(way.cell).__name__
@@ -118,6 +125,15 @@ def _direction(way: Way, xs: Packed) -> native.Direction:
     U = noise.U.to(dtype) if noise.U is not None else getattr(cell, "U", None)
     mask = None if noise.mask is None else noise.mask.to(dtype).contiguous()
     return native.Direction(cell, kernel, way.reverse, U, mask, zoneout)
+
+
+def _transformed() -> str | None:
+    """Why torch must see every operation of the call, or None."""
+    if torch._C._are_functorch_transforms_active():
+        return "inside torch.func (grad, vmap, jvp, jacrev) compiled cells cannot be followed"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation cannot follow compiled cells"
+    return None
 
 
 def _unsuited(way: Way, xs: Packed, wanted: str) -> str | None:

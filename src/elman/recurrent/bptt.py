@@ -15,8 +15,9 @@ from torch import Tensor
 from elman.errors import UsageError
 from elman.recurrent.backend import Way, current_backend, half_wanted, path_of, use_backend
 from elman.recurrent.cell import Cell
+from elman.recurrent.forms import Sequences, open_form
 from elman.recurrent.kernels import native
-from elman.recurrent.loop import Sequences, map_state, open_door, run_together
+from elman.recurrent.loop import map_state, run_together
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 
@@ -41,8 +42,7 @@ def windows(xs: Sequences, length: int, lengths: Sequence[int] | Tensor | None =
     length 0 there and keep their state. Raises UsageError for a length below 1."""
     if not isinstance(length, int) or length < 1:
         raise UsageError(f"windows: expected a length of 1 step or more, found {length!r}")
-    packed, _ = open_door(xs, lengths, None, "windows")
-    yield from (window for _, window in _cuts(packed, length))
+    yield from (window for _, window in _cuts(open_form(xs, lengths, None, "windows").packed, length))
 
 
 def detach(state: Any) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from keyword import iskeyword
 from typing import Any, ClassVar
 
@@ -15,15 +17,15 @@ from torch import Tensor, nn
 
 from elman.errors import UsageError
 
-State = tuple[Tensor, ...]
 _listener: ContextVar[Any] = ContextVar("elman_gate_listener", default=None)
 
 
 def gate(name: str, value: Tensor) -> Tensor:
     """The identity; gives `value` (rows, hidden) a name, for traces and pictures (see `listen_to_gates`)."""
-    listener = _listener.get()
-    if listener is not None:
-        listener(name, value)
+    if not torch.compiler.is_compiling():  # whose graph a context variable would break
+        listener = _listener.get()
+        if listener is not None:
+            listener(name, value)
     return value
 
 
@@ -40,6 +42,29 @@ def listen_to_gates(listener: Any) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@cache
+def record(name: str, fields: tuple[str, ...]) -> Any:
+    """A namedtuple type; its values can be pickled, though no module has it."""
+    kind: Any = namedtuple(name, fields)  # type: ignore[misc]
+
+    def reduce(self: tuple[Any, ...]) -> Any:
+        return _remade, (name, fields, tuple(self))
+
+    setattr(kind, "__reduce__", reduce)  # noqa: B010
+    return kind
+
+
+def _remade(name: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return record(name, fields)(*values)
+
+
+def _name_state(cls: Any) -> None:
+    """Let pickle find a State that stands in its cell's class."""
+    own = vars(cls).get("State")
+    if isinstance(own, type) and getattr(sys.modules.get(own.__module__), own.__name__, None) is not own:
+        own.__module__, own.__qualname__ = cls.__module__, f"{cls.__qualname__}.State"
 
 
 class Cell(nn.Module):
@@ -98,19 +123,17 @@ class Cell(nn.Module):
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"{type(self).__name__}: expected {name} to be 1 or more, found {value!r}")
         self.input_size, self.hidden_size, self.delays = input_size, hidden_size, delays
+        self._declare_state()
         if not self.fits:
             if delays > 1:
                 raise UsageError(f"{type(self).__name__} overrides R, so delays={delays} cannot reach its products")
-            self.Carried: Any = self.State
+            self._make_types()
             return
         self._declare()
         recurrent = self.gates if self.recurrent is None else self.recurrent
         if delays > 1 and not recurrent:
             raise UsageError(f"{type(self).__name__} has no recurrent products, so delays={delays} would do nothing")
-        self._X: Any = namedtuple("_X", self.gates)  # type: ignore[misc]
-        self._Rec: Any = namedtuple("_Rec", recurrent)  # type: ignore[misc]
-        past = [f"past{k}" for k in range(1, delays)]
-        self.Carried = namedtuple("Carried", [*self.State._fields, *past]) if past else self.State
+        self._make_types()
         H = hidden_size
         self.W = nn.Parameter(torch.empty(input_size, len(self.gates) * H))
         self.b = nn.Parameter(torch.empty(len(self.gates) * H))
@@ -121,6 +144,39 @@ class Cell(nn.Module):
         for name in self.vectors:
             self.register_parameter(name, nn.Parameter(torch.empty(H)))
         self.reset_parameters()
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        _name_state(cls)
+
+    def _make_types(self) -> None:
+        """_X, _Rec: the types of step's x and r. Carried: of the whole state, with delays the older outputs last."""
+        recurrent = self.gates if self.recurrent is None else self.recurrent
+        past = [f"past{k}" for k in range(1, self.delays)]
+        self._X: Any = record("X", self.gates)
+        self._Rec: Any = record("Rec", recurrent)
+        self.Carried: Any = record("Carried", (*self.State._fields, *past)) if past else self.State
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the types, which no module has for pickle to find."""
+        return {name: value for name, value in vars(self).items() if name not in ("_X", "_Rec", "Carried")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._make_types()
+
+    @classmethod
+    def _declare_state(cls) -> None:
+        """Say what is wrong with the declaration of the state."""
+        state: Any = cls.State
+        if isinstance(state, type) and hasattr(state, "_fields") and not hasattr(cls, "state"):
+            return
+        names = state if isinstance(state, tuple | list) else getattr(cls, "state", ("h", "c"))
+        wanted = " ".join(names) if isinstance(names, tuple | list) else names
+        raise UsageError(
+            f'cell {cls.__name__}: expected State = namedtuple("State", "{wanted}"), the tensors that go from step to '
+            f"step, found {'state' if hasattr(cls, 'state') else 'State'} = {names!r}"
+        )
 
     @classmethod
     def _declare(cls) -> None:
@@ -251,6 +307,15 @@ class Cell(nn.Module):
     def extra_repr(self) -> str:
         delays = f", delays={self.delays}" if self.delays > 1 else ""
         return f"{self.input_size}, {self.hidden_size}{delays}"
+
+
+_name_state(Cell)
+
+
+def kind_of(cell: Cell) -> type[Cell]:
+    """The cell's class; of one with parametrizations, for which torch makes a class of its own, that before it."""
+    kind = type(cell)
+    return kind.__bases__[0] if "parametrizations" in cell._modules else kind
 
 
 def _zoned(old: Sequence[Tensor], new: Sequence[Tensor], zoneout: Sequence[Tensor | float]) -> list[Tensor]:

@@ -128,7 +128,7 @@ def ragged(subject: Subject, reverse: bool) -> None:
     cell, xs = subject.cell(), subject.xs()
     state = subject.reached(cell, len(xs))
     with torch.no_grad():
-        got = named(cell, *unroll(cell, xs, state, reverse))
+        got = named(cell, *unroll(cell, xs, state, reverse=reverse))
         expected = named(cell, *alone(cell, xs, state, reverse))
     require_same(got, expected, "a sequence in a batch and alone", "R, O and inputs must agree, row by row")
     if reverse:
@@ -161,7 +161,7 @@ def length_zero(subject: Subject) -> None:
     cell = subject.cell()
     state = subject.reached(cell, 2)
     for reverse in (False, True):
-        ys, end = unroll(cell, subject.xs((0, 0)), state, reverse)
+        ys, end = unroll(cell, subject.xs((0, 0)), state, reverse=reverse)
         expected = [torch.zeros(0, cell.output_size)] * 2
         mend = "initial(rows, like) must work for any number of rows"
         require_same(named(cell, ys, end), named(cell, expected, state), "sequences of length 0", mend)

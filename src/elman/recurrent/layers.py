@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from elman.errors import UsageError
 from elman.recurrent.backend import Way
 from elman.recurrent.cell import Cell, as_state
-from elman.recurrent.loop import Sequences, check_state, map_state, open_door, run_together
+from elman.recurrent.forms import Sequences, open_form
+from elman.recurrent.loop import check_state, map_state, run_together
 from elman.recurrent.noise import Modifiers
 from elman.recurrent.packed import Packed
 
@@ -32,21 +33,19 @@ class Layer(nn.Module):
     ) -> tuple[Any, Any]:
         """ys, state = layer(xs, state).
 
-        xs: a list of (length, input_size), or (batch, time, input_size) with `lengths` (batch,), or a Packed.
+        xs: a list of (length, input_size), or (batch, time, input_size) with `lengths` (batch,), or a Packed or torch's
+        PackedSequence; or one sequence, (time, input_size), whose state then has no batch.
         state: as returned by an earlier call, or None for the start; its rows are in the order of xs.
         Returns ys in the form of xs, and the state at the end of each sequence."""
-        packed, back = open_door(xs, lengths, self.input_size, type(self).__name__)
-        if isinstance(xs, Packed):
-            state = (
-                self.initial(packed.sequences, packed.data) if state is None else self.check(state, packed.sequences)
-            )
-            return self.run(packed, state)
+        like = None if isinstance(xs, Packed) else next(self.parameters(), None)
+        given = open_form(xs, lengths, self.input_size, type(self).__name__, like)
+        packed = given.packed
         if state is None:
             state = self.initial(packed.sequences, packed.data)
         else:
-            state = map_state(packed.sorted_rows, self.check(state, packed.sequences))
+            state = map_state(given.sort, self.check(map_state(given.expand, state), packed.sequences))
         ys, state = self.run(packed, state)
-        return back(ys), map_state(packed.caller_rows, state)
+        return given.restore(ys), map_state(given.leave, state)
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
         """The work, on packed rows and a state in packed order. What a subclass defines."""
@@ -70,6 +69,20 @@ class Layer(nn.Module):
         """Raise UsageError unless the layer is causal; `work` says what needs it."""
         if not self.causal:
             raise UsageError(f"{work} needs a causal layer, and {type(self).__name__} looks ahead; use one direction")
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether torch would call hooks around this module."""
+    everywhere = torch.nn.modules.module
+    return any(getattr(module, name) for name in HOOKS) or any(getattr(everywhere, f"_global{name}") for name in HOOKS)
+
+
+def through(layer: Layer, xs: Packed, state: Any) -> tuple[Packed, Any]:
+    """One layer inside another: its work alone, or the whole of torch's call where somebody hooked into it."""
+    return layer(xs, state) if has_hooks(layer) else layer.run(xs, state)
 
 
 class Recurrent(Layer):
@@ -148,6 +161,10 @@ class Bidirectional(Layer):
         self.output_size = forward_cell.output_size + backward_cell.output_size
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
+        if has_hooks(self.ahead) or has_hooks(self.back):
+            ahead_ys, ahead = through(self.ahead, xs, state[0])
+            back_ys, back = through(self.back, xs, state[1])
+            return xs.with_data(torch.cat([ahead_ys.data, back_ys.data], -1)), (ahead, back)
         ways = [one.way(xs, before) for one, before in zip((self.ahead, self.back), state, strict=True)]
         ys, (ahead, back) = run_together(ways, xs)
         return ys, (ahead, back)
@@ -185,7 +202,7 @@ class Stack(Layer):
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
         states = []
         for layer, before in zip(self.layers, state, strict=True):
-            xs, after = layer.run(xs, before)  # type: ignore[operator]
+            xs, after = through(layer, xs, before)  # type: ignore[arg-type]
             states.append(after)
         return xs, tuple(states)
 
@@ -221,7 +238,7 @@ class Residual(Layer):
             self.output_size = sizes[1]
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
-        ys, state = self.layer.run(xs, state)
+        ys, state = through(self.layer, xs, state)
         return ys.with_data(ys.data + xs.data), state
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:

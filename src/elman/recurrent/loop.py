@@ -1,8 +1,8 @@
-"""Cells over time: the seam where the path is chosen, the readable reference, and the public door to both."""
+"""Cells over time: the seam where the path is chosen, and the readable reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,6 @@ from elman.recurrent.cell import Cell
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 from elman.recurrent.recording import begin
-
-Sequences = Packed | Tensor | list[Tensor]
 
 
 def run(cell: Cell, xs: Packed, state: Any, reverse: bool, noise: Noise | None = None) -> tuple[Packed, Any]:
@@ -43,8 +41,9 @@ def reference(cell: Cell, xs: Packed, state: Any, reverse: bool, noise: Noise | 
     the rows of a sequence that ends are set aside; in reverse, they join when their last token is reached.
     """
     sizes, count = xs.batch_sizes, xs.sequences
-    if not sizes:
-        return xs.with_data(xs.data.new_zeros(0, cell.output_size)), state
+    if not sizes:  # no rows: one step over none of them, so that gradients find their way, and are zeros
+        nothing = cell.advance(split_state(state, [0, count])[0], cell.inputs(xs.data))
+        return xs.with_data(cell.O(nothing)), state
     steps = cell.inputs(xs.data).split(sizes)
     noisy: list[Any] = [()] * len(sizes) if noise is None else noise.steps(sizes)
     ys: list[Tensor] = []
@@ -123,33 +122,3 @@ def check_state(cell: Cell, state: Any, sequences: int) -> Any:
             expected = (sequences, *like.shape[1:])
             raise UsageError(f"{type(cell).__name__}: expected state.{name} {expected}, found {tuple(value.shape)}")
     return state
-
-
-def open_door(
-    xs: Sequences, lengths: Sequence[int] | Tensor | None, input_size: int | None, who: str
-) -> tuple[Packed, Any]:
-    """Whatever form the caller uses -> (Packed, how to give results back in that form)."""
-    back: Callable[[Packed], Any]
-    if isinstance(xs, Packed):
-        packed, back = xs, _same
-    elif isinstance(xs, Tensor):
-        if xs.dim() != 3:
-            raise UsageError(f"{who}: expected xs (batch, time, dim), found the shape {tuple(xs.shape)}")
-        time = xs.shape[1]
-        packed = Packed.from_padded(xs, lengths)
-
-        def back(ys: Packed) -> Any:
-            return ys.to_padded(time)
-    else:
-        packed, back = Packed.from_list(xs), Packed.to_list
-    if lengths is not None and not isinstance(xs, Tensor):
-        raise UsageError(f"{who}: lengths belong to a padded (batch, time, dim) tensor; a list knows its own")
-    width = packed.data.shape[-1] if packed.data.dim() == 2 else None
-    if width is None or (input_size is not None and width != input_size):
-        found = tuple(packed.data.shape[1:])
-        raise UsageError(f"{who}: expected inputs of {input_size} numbers a step, found {found}")
-    return packed, back
-
-
-def _same(ys: Packed) -> Packed:
-    return ys

@@ -101,7 +101,10 @@ class Packed:
         if padded.dim() < 2:
             raise UsageError(f"expected (batch, time, dim), found the shape {tuple(padded.shape)}")
         batch, time = padded.shape[:2]
-        counts = [time] * batch if lengths is None else [int(n) for n in lengths]
+        if lengths is None:  # already in order: step after step, all sequences
+            data = padded.transpose(0, 1).reshape(time * batch, *padded.shape[2:])
+            return cls(data, [batch] * time if batch else [], [time] * batch, torch.arange(batch))
+        counts = [int(n) for n in lengths]
         if len(counts) != batch or any(not 0 <= n <= time for n in counts):
             raise UsageError(f"expected {batch} lengths between 0 and {time}, found {counts}")
         plan = cls.plan(counts)

@@ -69,7 +69,7 @@ _recorder: ContextVar[list[Record] | None] = ContextVar("elman_recorder", defaul
 
 def begin(cell: Cell, xs: Packed, reverse: bool, noise: Noise | None) -> Record | None:
     """A new record, if someone records."""
-    records = _recorder.get()
+    records = None if torch.compiler.is_compiling() else _recorder.get()
     if records is None:
         return None
     records.append(Record(cell, xs, reverse, noise))

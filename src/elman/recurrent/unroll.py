@@ -10,15 +10,16 @@ from torch import Tensor
 from elman.recurrent.backend import Way, current_backend, use_backend
 from elman.recurrent.bptt import run_bounded
 from elman.recurrent.cell import Cell, as_state
-from elman.recurrent.loop import Sequences, check_state, map_state, open_door, run
+from elman.recurrent.forms import Sequences, open_form
+from elman.recurrent.loop import check_state, map_state, run
 from elman.recurrent.noise import Noise
-from elman.recurrent.packed import Packed
 
 
 def unroll(
     cell: Cell,
     xs: Sequences,
     state: Sequence[Tensor] | None = None,
+    *,
     reverse: bool = False,
     lengths: Sequence[int] | Tensor | None = None,
     noise: Noise | None = None,
@@ -27,8 +28,8 @@ def unroll(
 ) -> tuple[Any, Any]:
     """Run a cell over sequences: ys, state = unroll(cell, xs).
 
-    xs:      a list of (length, input_size) tensors, or (batch, time, input_size) with `lengths` (batch,), or a Packed.
-             Length 0 is legal.
+    xs:      a list of (length, input_size) tensors, or (batch, time, input_size) with `lengths` (batch,), or a Packed
+             or torch's PackedSequence. Length 0 is legal. One sequence, (time, input_size), has a state without batch.
     state:   where to start, each field (batch, hidden) in the order of xs; default `cell.initial`.
     reverse: from the last token of each sequence to its first. ys stay in the order of the tokens.
     noise:   masks, zoneout and dropped weights, as `Modifiers.draw` gives them; its rows are in packed order.
@@ -38,15 +39,15 @@ def unroll(
 
     Returns ys, in the form of xs with output_size in place of input_size (padded steps are 0), and the state after the
     last step of each sequence (its first token, if reverse). A sequence of length 0 returns the state it started with.
-    Raises UsageError where shapes do not fit.
+    Raises UsageError where shapes, dtypes or devices do not fit.
     """
-    packed, back = open_door(xs, lengths, cell.input_size, type(cell).__name__)
+    given = open_form(xs, lengths, cell.input_size, type(cell).__name__, next(cell.parameters(), None))
+    packed = given.packed
     if state is None:
         s = cell.initial(packed.sequences, packed.data)
     else:
-        s = check_state(cell, as_state(cell, state), packed.sequences)
-        if not isinstance(xs, Packed):
-            s = map_state(packed.sorted_rows, s)
+        s = map_state(given.expand, as_state(cell, state))
+        s = map_state(given.sort, check_state(cell, s, packed.sequences))
     if noise is not None:
         noise.check(cell, packed)
     with use_backend(backend or current_backend()):
@@ -54,6 +55,4 @@ def unroll(
             ys, final = run(cell, packed, s, reverse, noise)
         else:
             ys, final = run_bounded(Way(cell, s, reverse, noise), packed, memory)
-    if isinstance(xs, Packed):
-        return ys, final
-    return back(ys), map_state(packed.caller_rows, final)
+    return given.restore(ys), map_state(given.leave, final)

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from functools import partial
 
-from elman.recurrent.cell import Cell
+from elman.recurrent.cell import Cell, kind_of
 from elman.recurrent.kernels.graph import Graph, Node, kept_for_backward, ordered
 from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.kernels.trace import Trace, vector_names
@@ -57,7 +57,8 @@ def emit(cell: Cell, traced: Trace, masked: bool, zoneout: bool) -> Program:
         + [(f"dbefore[{i}]", n) for i, n in enumerate(traced.dbefore)],
         known,
     )
-    name, doc = type(cell).__name__, (inspect.getdoc(type(cell)) or "").strip()
+    kind = kind_of(cell)
+    name, doc = kind.__name__, (inspect.getdoc(kind) or "").strip()
     about = "\n".join(f"// {line}".rstrip() for line in [f"{name}, derived from its step by elman.", *doc.splitlines()])
     columns = ", ".join(map(str, recurrent)) or "0"
     source = f"""{about}

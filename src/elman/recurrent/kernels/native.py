@@ -7,6 +7,7 @@ the end."""
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import UsageError
-from elman.recurrent.cell import Cell
+from elman.recurrent.cell import Cell, kind_of
 from elman.recurrent.kernels import build
 from elman.recurrent.kernels.emit import Program, emit
 from elman.recurrent.kernels.products import affine
@@ -27,6 +28,11 @@ from elman.recurrent.kernels.refusal import Untraceable
 from elman.recurrent.kernels.trace import trace, vector_names
 from elman.recurrent.kernels.verify import verify_kernel, verify_trace
 from elman.recurrent.packed import Packed
+
+# The threads of an OpenMP runtime do not survive a fork, and a forked process that waits for them waits forever, in
+# torch as in the engine: it takes one thread, as the workers of torch's DataLoader do.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 POINTERS = ctypes.c_void_p
 COUNT = ctypes.c_int64
@@ -121,7 +127,7 @@ _entries: dict[Any, list[_Entry]] = {}
 
 def kernel(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool) -> Kernel:
     """The compiled form of a cell. Raises Untraceable, or build.BuildError."""
-    key: Any = (type(cell), cell.hidden_size, cell.delays, dtype, half and (DOT or half), masked, zoneout)
+    key: Any = (kind_of(cell), cell.hidden_size, cell.delays, dtype, half and (DOT or half), masked, zoneout)
     entries = _entries.setdefault(key, [])
     entry = next((entry for entry in entries if entry.reads.unchanged(cell)), None)
     if entry is None:
@@ -141,7 +147,7 @@ def kernel(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bo
 
 def _compile(cell: Cell, reads: Reads, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool) -> Kernel:
     traced = trace(cell, masked, zoneout, reads)
-    ours = type(cell).__module__.startswith("elman.")  # which the tests compare
+    ours = kind_of(cell).__module__.startswith("elman.")  # which the tests compare
     if not ours:
         verify_trace(cell, traced, masked, zoneout)
     made = _built(cell, emit(cell, traced, masked, zoneout), dtype, half)
@@ -165,7 +171,7 @@ def _built(cell: Cell, program: Program, dtype: torch.dtype, half: bool) -> Kern
     if half and DOT is not None:
         settings += f"#define DOT {DOT}\n"
     source = f'{settings}#include "maths.h"\n\n{program.source}\n#include "engine.h"\n'
-    library = build.load(source, _headers(), type(cell).__name__)
+    library = build.load(source, _headers(), kind_of(cell).__name__)
     library.elman_sizes.restype = COUNT
     library.elman_sizes.argtypes = [ctypes.c_int, COUNT]
     integer = ctypes.c_int

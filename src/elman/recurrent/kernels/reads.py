@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.recurrent.cell import Cell
+from elman.recurrent.cell import Cell, kind_of
 from elman.recurrent.kernels.refusal import Impure, Untraceable
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
@@ -51,7 +51,7 @@ class Reads:
 
     def finish(self) -> None:
         """Look into what was read. Raises Untraceable for what could change unseen."""
-        for kind in type(self._cell).__mro__:
+        for kind in kind_of(self._cell).__mro__:
             if kind is Cell:
                 break
             for name, value in vars(kind).items():  # also reached as type(self).name

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elman.recurrent.cell import Cell, listen_to_gates
+from elman.recurrent.cell import Cell, kind_of, listen_to_gates
 from elman.recurrent.kernels.aten import ABOUT_RESULT, IN_PLACE, ROWS, truth
 from elman.recurrent.kernels.aten import number as as_number
 from elman.recurrent.kernels.graph import Graph, Node
@@ -112,8 +112,7 @@ def shadow_of(cell: Cell, vectors: Sequence[Tensor], reads: Reads | None = None)
     shadow.__dict__ = {k: v for k, v in cell.__dict__.items() if k not in ("_parameters", "_buffers", "_modules")}
     shadow.__dict__.update(_parameters={}, _buffers={}, _modules={})
     shadow.__dict__.update({name: value for name, value in named.items() if "." not in name})
-    if reads is not None:
-        shadow.__class__ = reads.watched(type(cell))
+    shadow.__class__ = kind_of(cell) if reads is None else reads.watched(kind_of(cell))
     return shadow
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from elman.recurrent.cell import Cell
+from elman.recurrent.cell import Cell, kind_of
 from elman.recurrent.kernels.graph import evaluate
 from elman.recurrent.kernels.refusal import Untraceable
 from elman.recurrent.kernels.trace import Arguments, Trace, results_of, shadow_of, vector_names
@@ -133,6 +133,7 @@ def _gradients(cell: Cell, made: dict[str, Tensor], run: Run) -> list[Tensor]:
     """Results and gradients of one path, flat."""
     made = {name: value.detach().clone().requires_grad_() for name, value in made.items()}
     subject = copy.copy(cell)
+    subject.__class__ = kind_of(cell)
     own = {name: value for name, value in made.items() if name in ("U", "c", *cell.vectors)}
     subject.__dict__ = {**cell.__dict__, "_parameters": {"b": made["x"].new_zeros(0), **own}, "inputs": lambda x: x}
     xs = made["x"].view(STEPS, SEQUENCES, -1)
