@@ -68,7 +68,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known) or 'none'}"
+    return f"did you mean {close[0]!r}?" if close else f"expected one of: {quoted(known)}"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """A list of names in an error: each in quotes, so that a space or a comma in one is seen."""
+    return ", ".join(repr(name) for name in names) or "none"
 
 
 class Notice(UserWarning):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from elman.errors import UsageError
+from elman.errors import UsageError, quoted
 
 
 class Span(NamedTuple):
@@ -84,7 +84,7 @@ SCHEMES: dict[str, Scheme] = {
 def get_scheme(name: str) -> Scheme:
     """The scheme of this name. Raises UsageError for an unknown one."""
     if name not in SCHEMES:
-        raise UsageError(f"unknown tag scheme {name!r}; expected one of: {', '.join(SCHEMES)}")
+        raise UsageError(f"unknown tag scheme {name!r}; expected one of: {quoted(SCHEMES)}")
     return SCHEMES[name]
 
 

@@ -18,7 +18,7 @@ from elman.errors import DataError, Interrupted, ModelError, ResourceError, Usag
     ("arguments", "message"),
     [
         (["predct"], "did you mean 'predict'"),
-        (["frobnicate"], "expected one of: check, train"),
+        (["frobnicate"], "expected one of: 'check', 'train'"),
         (["train", "tog"], "did you mean 'tag'"),
         (["train", "--train", "x"], "elman train tag --train"),
         (["train", "tag", "--epoch", "3"], "--epochs"),

@@ -48,7 +48,7 @@ def test_two_files(elman, files) -> None:
     assert rows["conlleval_f1"] == ["80.00"] and rows["strict_f1"] == ["50.00"]
     assert "scheme:iob2" in ran.out.splitlines()[-1]
     answer = json.loads(elman("eval", *files, "--json").out)
-    assert answer["differing_words"] == 0 and answer["tokens"]["correct"] == 3
+    assert answer["differing_words"] == 0 and answer["counts"]["tokens"]["correct"] == 3
     assert elman("eval", "-", files[1], stdin=GOLD).out == ran.out
 
 

@@ -55,7 +55,7 @@ def test_a_summary(elman, model: Path) -> None:
 
 def test_arrays(elman, model: Path) -> None:
     answer = json.loads(elman("inspect", model, TEXT, "--json").out)
-    assert answer["tokens"] == TEXT.split() and not answer["given"]
+    assert answer["sequence"] == TEXT.split() and not answer["given"]
     names = [place["name"] for place in answer["places"]]
     assert names[:2] == ["layer 1 forward", "layer 1 backward"]
     assert len(answer["contributions"]["U, layer 1 forward"]) == 6 == len(answer["places"][0]["gradient"][0])

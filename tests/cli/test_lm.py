@@ -48,7 +48,7 @@ def test_training_reports_what_it_scores(elman, files: Path, tmp_path: Path) -> 
     assert done.code == 0, done.err
     told = json.loads(done.out)
     tokens = sum(len(line.split()) + 1 for line in LINES[70:])
-    assert told["test"]["tokens"] == tokens and told["test"]["ends"] == 10 and told["test"]["unknown"] == 0
+    assert told["test"]["tokens"] == tokens and told["test"]["ends"] == 10 and told["test"]["unknown_tokens"] == 0
     assert told["test"]["characters"] == sum(len(line) + 1 for line in LINES[70:])
     assert told["dev"]["ends"] == 12 and "train: 60 lines" in done.err
     shown = elman("info", str(tmp_path / "m"))

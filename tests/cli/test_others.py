@@ -56,7 +56,7 @@ def test_info(elman, model: Path) -> None:
     assert answer["task"] == "tag" and "NNS" in answer["vocabularies"]["tags"] and answer["resume"] is None
     assert answer["changed_settings"]["hidden_size"] == 12 and "layers" not in answer["changed_settings"]
     assert f"{answer['parameters']:,}" in ran.out and "hidden_size 12" in ran.out
-    assert answer["files"]["model.safetensors"] == (model / "model.safetensors").stat().st_size
+    assert answer["file_sizes"]["model.safetensors"] == (model / "model.safetensors").stat().st_size
 
 
 @pytest.mark.parametrize("which", ["model", "ner_model"])
@@ -120,7 +120,7 @@ def test_demo_leaves_other_folders_alone(elman, inside: Path) -> None:
 def test_data_make_grammar(elman, inside: Path) -> None:
     ran = elman("data", "make", "grammar", "--sentences", 20, "--out", "a b", "--distance", 3, "--json")
     answer = json.loads(ran.out)
-    assert ran.code == 0 and answer["files"]["train"]["sentences"] == 16
+    assert ran.code == 0 and answer["files"][0]["sentences"] == 16
     text = (inside / "a b" / "train.conllu").read_text()
     assert text.count("Distance=") == text.count("Distance=3|") == 16
     assert "'a b/train.conllu'" in ran.err

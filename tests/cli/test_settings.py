@@ -38,7 +38,7 @@ def test_set_reaches_every_setting(setting: settings.Setting) -> None:
         ("epochs=ten", "epochs: expected a whole number, found 'ten'"),
         ("dropout=", "dropout: expected a number"),
         ("crf=maybe", "crf: expected true or false"),
-        ("decay=steep", "expected one of linear, cosine, none"),
+        ("decay=steep", "expected one of 'linear', 'cosine', 'none'"),
     ],
 )
 def test_set_refuses(pair: str, message: str) -> None:
@@ -55,6 +55,7 @@ def test_any_pair_is_read_or_refused(text: str) -> None:
 
 def test_keys_may_be_spelt_as_options() -> None:
     assert TABLE.from_pairs(["learning-rate=0.5"]) == {"learning_rate": 0.5}
+    assert TABLE.from_pairs(["hidden=32"]) == {"hidden_size": 32}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_flags_win_over_set_and_set_over_config(elman, corpus, inside) -> None:
     )
     assert ran.code == 0, ran.err
     answer = json.loads(ran.out)
-    assert answer["model"] == "model" and answer["dev"]["tokens"]["total"] > 0 and "test" not in answer
+    assert answer["model"] == "model" and answer["dev"]["counts"]["tokens"]["total"] > 0 and "test" not in answer
     stored = json.loads((inside / "model" / "config.json").read_text())["settings"]
     found = {key: stored[key] for key in ("cell", "hidden_size", "layers", "window_before", "window_after", "seed")}
     assert found == {

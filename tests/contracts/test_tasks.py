@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import elman
-from elman.errors import Interrupted, ModelError, UsageError
+from elman.errors import Interrupted, ModelError, Notice, UsageError
 from elman.inspect import Contributions, Subject
 from elman.recurrent import Cell
 from elman.tasks import TASKS
@@ -162,6 +162,35 @@ def test_resumed_training_gives_the_same_weights(tmp_path: Path, task: str, mode
     timed = ("seconds", "tokens_per_second")
     told = [[{k: v for k, v in json.loads(line).items() if k not in timed} for line in log] for log in logs]
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(("task", "model"), NETWORKS)
+def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> None:
+    """On the same data every weight is taken over; on other data those of what both know, and the new are drawn."""
+    still = {"epochs": 1, "learning_rate": 1e-30, "average": 0.0, "weight_decay": 0.0}
+    old = fit(make(task, model), task, out=tmp_path / "old")
+    kind, settings = type(old), {**old.settings.flat(), **still}
+    same = fit(kind(**settings), task, init=tmp_path / "old")
+    before = old.network.state_dict()
+    for name, weight in same.network.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+    every = FACTORIES[task][0]()
+    more = {"tag": elman.Sentence(["neu"], ["N!"]), "classify": elman.Example("neu", ["other"]), "lm": "neu neu"}[task]
+    with pytest.warns(Notice, match=r"taken over from the model to start from: .*\(1 new\)"):
+        other = kind(**settings).fit([*every[:5], more], every[30:], init=tmp_path / "old")
+    first = next(iter(other.weight_rows().values())).items
+    assert "neu" in first and list(first)[: len(first) - 1] == [i for i in first if i != "neu"]
+    for name, weight in other.network.state_dict().items():
+        rows = weight if weight.shape == before[name].shape else weight[: len(before[name])]
+        rows = rows[:, : before[name].shape[1]] if name == "crf.transitions" else rows
+        assert torch.equal(rows, before[name]) and weight.isfinite().all(), name
+    size = {"tag": "word_size", "classify": "word_size", "lm": "hidden_size"}[task]
+    with pytest.raises(UsageError, match="another architecture"):
+        fit(kind(**{**settings, size: 7}), task, init=tmp_path / "old")
+    wrong = next(folder for folder in NETWORKS if folder != (task, model))
+    fit(make(*wrong), wrong[0], out=tmp_path / "wrong")
+    with pytest.raises(ModelError, match="expected a model of the kind"):
+        fit(kind(**settings), task, init=tmp_path / "wrong")
 
 
 def test_the_training_options_of_every_network_are_those_of_the_loop() -> None:

@@ -44,7 +44,7 @@ def test_nothing_scored_is_none_not_nan() -> None:
     result = TaggingScore("iob2").result()
     found = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert found["accuracy"] is None and found["sentence_accuracy"] is None and found["seen_accuracy"] is None
-    assert found["entities"]["strict"]["f1"] is None and found["tags"] == {}
+    assert found["entities"]["strict"]["f1"] is None and found["by_tag"] == {}
 
 
 def test_both_modes_are_named_and_told_apart() -> None:

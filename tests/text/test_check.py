@@ -124,7 +124,7 @@ def test_numbers_against_counting(put) -> None:
         (paths[1], paths[0], 1, [(5, 3)]),
     ]
     plain = report.to_json()
-    assert plain["files"][1]["unknown"]["word_rate"] == 0.5 and plain["ok"] is True and plain["errors"] == 0
+    assert plain["files"][1]["unknown_words"]["word_rate"] == 0.5 and plain["ok"] is True and plain["errors"] == 0
     assert json.loads(json.dumps(plain)) == plain
 
 

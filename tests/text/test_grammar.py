@@ -219,15 +219,16 @@ def test_one_fixed_distance(distance: int) -> None:
 def test_write_corpus(tmp_path: Path) -> None:
     out = tmp_path / "new" / "corpus"
     report = write_corpus(out, 2005, seed=4)
+    files = {file["part"]: file for file in report["files"]}
     texts, vocabulary = {}, {}
     for split, size in (("train", 1605), ("dev", 200), ("test", 200)):
         content = (out / f"{split}.conllu").read_bytes().decode("utf-8")
         assert "\r" not in content
         blocks = content.strip("\n").split("\n\n")
-        assert len(blocks) == size == report["files"][split]["sentences"]
-        assert report["files"][split]["path"] == str(out / f"{split}.conllu")
+        assert len(blocks) == size == files[split]["sentences"]
+        assert files[split]["path"] == str(out / f"{split}.conllu")
         words = [row[FORM] for block in blocks for row in rows(block)]
-        assert report["files"][split]["words"] == len(words)
+        assert files[split]["word_count"] == len(words)
         vocabulary[split] = set(words)
         texts[split] = {" ".join(row[FORM] for row in rows(block)) for block in blocks}
         ids = [line for line in content.split("\n") if line.startswith("# sent_id")]

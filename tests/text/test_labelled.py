@@ -298,7 +298,7 @@ def test_check(tmp_path: Path) -> None:
     json.dumps(report, allow_nan=False)
     first, second = report["files"]
     assert first["examples"] == 5 and first["empty_texts"] == {"count": 1, "lines": [5]}
-    assert first["labels"] == {"x": {"count": 4, "share": 0.8}, "y": {"count": 1, "share": 0.2}}
+    assert first["label_counts"] == {"x": {"count": 4, "share": 0.8}, "y": {"count": 1, "share": 0.2}}
     assert first["lengths"] == {"median": 1, "p95": 2, "maximum": 2, "longest_line": 1}
     assert second["new_labels"] == {"z": 2, "broken": 1, "\ufffd": 1} and second["new_characters"] == {"é": 1}
     assert report["duplicates"] == [

@@ -91,7 +91,7 @@ def test_misspelt_names_are_answered_with_the_nearest() -> None:
         get_format("conlu")
     with pytest.raises(UsageError, match="did you mean 'column'"):
         get_format("columns", colunm=1)
-    with pytest.raises(UsageError, match="expected one of: conllu, columns, text, jsonl"):
+    with pytest.raises(UsageError, match="expected one of: 'conllu', 'columns', 'text', 'jsonl'"):
         get_format("xyz")
 
 

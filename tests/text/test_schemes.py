@@ -169,7 +169,7 @@ def test_any_tags_are_judged(sequences: list[list[str]]) -> None:
 
 
 def test_unknown_scheme() -> None:
-    with pytest.raises(UsageError, match=r"bilou.*iob2, io, iob1, bioes"):
+    with pytest.raises(UsageError, match=r"bilou.*'iob2', 'io', 'iob1', 'bioes'"):
         schemes.get_scheme("bilou")
 
 

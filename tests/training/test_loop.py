@@ -189,7 +189,7 @@ def test_a_job_without_batches_or_without_its_metric(tmp_path: Path, toy: Module
         train(tmp_path / "a", job=job)
     job = toy.Toy()
     job.metric = "f1"
-    with pytest.raises(UsageError, match="'f1', found accuracy"):
+    with pytest.raises(UsageError, match="'f1', found 'accuracy'"):
         train(tmp_path / "b", job=job)
 
 

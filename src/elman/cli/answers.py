@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import json
+from typing import Any, Protocol
 
 from elman.text import Sentence
 from elman.text.conllu import set_key as set_conllu_key
@@ -38,6 +39,21 @@ def write(format: Format, sentence: Sentence, answer: Answer) -> str:
         else:
             lines[at] += ("\t" if "\t" in lines[at] else " ") + f"{probability:.4f}"
     return "\n".join(lines)
+
+
+def answer_json(sentence: Sentence, answer: Answer) -> dict[str, Any]:
+    """What `--json` says of a sentence."""
+    told: dict[str, Any] = {"line": sentence.line, "words": sentence.words, "tags": answer.tags}
+    if answer.probabilities is not None:
+        told["probabilities"] = [round(p, 6) for p in answer.probabilities]
+    if answer.nbest is not None:
+        told["nbest"] = [{"tags": tags, "probability": round(p, 6)} for tags, p in answer.nbest]
+    return told
+
+
+def as_line(value: dict[str, Any]) -> str:
+    """One JSON object a line, as `emit_json` has it, for an output that may be a file."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _places(format: Format, sentence: Sentence, lines: list[str]) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +17,7 @@ from elman.cli.options import (
     json_option,
     word_column_option,
 )
-from elman.cli.output import emit_json, heading, percent, table
+from elman.cli.output import emit_json, heading, note, percent, table
 from elman.cli.texts import refuse, texts_options
 from elman.errors import DataError, UsageError
 
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
     from elman.text.report import Report
 
 
+LOOKED_AT = 200  # lines at the beginning of a file
+
+
 @click.command("check", short_help="Look through files before training.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--task",
     type=click.Choice(("tag", "classify", "lm")),
-    default="tag",
-    help="What they are for: words with tags, texts with labels, or text for a language model (default tag).",
+    help="What they are for: words with tags, texts with labels, or text for a language model (default: tag or "
+    "classify, by what the first file looks like).",
 )
 @format_option("Of all the files (default: by the suffix of each; columns where it says nothing).")
 @column_option()
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
 def check(
     context: click.Context,
     files: tuple[str, ...],
-    task: str,
+    task: str | None,
     format_name: str | None,
     column: str | None,
     word_column: int | None,
@@ -71,6 +76,14 @@ def check(
     elman check --task lm train.txt valid.txt
     elman check --task classify train.csv test.csv --text-column body --label-column stars
     """
+    if task is None:
+        task = guess(
+            files[0],
+            format_name,
+            encoding or "utf-8",
+            [column, word_column, scheme],
+            [*texts.values(), several or None],
+        )
     if task == "classify":
         from elman.cli.check_classify import check_classify
 
@@ -108,6 +121,51 @@ def check(
         _print(report)
     if not report.ok:
         context.exit(DataError.exit_code)
+
+
+def guess(file: str, format_name: str | None, encoding: str, for_tags: Sequence[Any], for_texts: Sequence[Any]) -> str:
+    """What a file without --task is for, by the options given, the format, the name and the first lines; what is not
+    obvious is said. Raises UsageError where that cannot be known."""
+    tags, texts = (any(value is not None for value in values) for values in (for_tags, for_texts))
+    if tags != texts:
+        return "tag" if tags else "classify"
+    name = format_name or os.path.splitext(file.lower().removesuffix(".gz"))[1].removeprefix(".")
+    if name in ("conllu", "columns", "conll", "bio", "iob", "iob2", "bioes"):
+        return "tag"
+    if name in ("csv", "label", "fasttext", "ft"):
+        task = "classify"
+    elif name in ("tsv", "jsonl", "ndjson"):
+        task = _by_content(file, name, encoding)
+    else:
+        return "tag"
+    if task == "classify":
+        note(f"elman: {file}: taken for texts with labels; --task tag takes it for words with tags")
+    return task
+
+
+def _by_content(file: str, name: str, encoding: str) -> str:
+    """Of a file that may be either: the first lines say."""
+    from elman.text.files import open_text
+
+    if file == "-":
+        raise UsageError(f"--task is missing: standard input as {name} may be words with tags or texts with labels")
+    lines: list[str] = []
+    try:
+        with open_text(file, encoding, on_problem=lambda problem: None) as source:
+            lines += [line for _, line in islice(source, LOOKED_AT)]
+    except DataError:
+        return "tag"  # whose report says what is wrong with the file
+    rows = [line for line in lines if line.strip()]
+    if name != "tsv":
+        keys = [all(f'"{key}"' not in line for key in ("words", "tokens", "tags")) for line in rows]
+        return "classify" if keys and all(keys) else "tag"
+    if len(rows) < len(lines):  # an empty line ends a sentence
+        return "tag"
+    if any(" " in cell.strip() for line in rows for cell in line.split("\t")):
+        return "classify"
+    if rows and len(lines) == LOOKED_AT:
+        raise UsageError(f"{file}: --task is missing: it may be words with tags or texts with labels (tag, classify)")
+    return "tag"
 
 
 def _print(report: Report) -> None:

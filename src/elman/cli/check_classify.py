@@ -32,9 +32,9 @@ def _print(report: dict[str, Any]) -> None:
         rows.append(
             [
                 names[file["file"]],
-                str(file["how"].get("format", "-")),
+                str(file["reading"].get("format", "-")),
                 str(file["examples"]),
-                str(len(file["labels"])),
+                str(len(file["label_counts"])),
                 str(file["unlabelled"]),
                 str(file["empty_texts"]["count"]),
                 *counts,
@@ -43,12 +43,12 @@ def _print(report: dict[str, Any]) -> None:
     header = ["file", "format", "texts", "labels", "unlabelled", "empty", "tokens", "95%", "most", "in-line"]
     table(header, rows, left=2)
     heading("labels, and their share of the texts in %")
-    labels = list(dict.fromkeys(label for file in report["files"] for label in file["labels"]))
+    labels = list(dict.fromkeys(label for file in report["files"] for label in file["label_counts"]))
     rows = []
     for label in labels:
         row = [label]
         for file in report["files"]:
-            found = file["labels"].get(label, {"count": 0, "share": 0.0})
+            found = file["label_counts"].get(label, {"count": 0, "share": 0.0})
             row += [str(found["count"]), percent(found["share"])]
         rows.append(row)
     table(["label", *(cell for file in report["files"] for cell in (names[file["file"]], "%"))], rows)

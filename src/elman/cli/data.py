@@ -46,7 +46,7 @@ def grammar(sentences: int, out: str, seed: int, distance: int | None, as_json: 
     if as_json:
         emit_json(written)
     else:
-        rows = [[file["path"], str(file["sentences"]), str(file["words"])] for file in written["files"].values()]
+        rows = [[file["path"], str(file["sentences"]), str(file["word_count"])] for file in written["files"]]
         table(["file", "sentences", "words"], rows)
     train, dev = (shell(Path(out) / f"{part}.conllu") for part in ("train", "dev"))
     note(f"try:  elman train tag --train {train} --dev {dev} --column xpos --out my-tagger")

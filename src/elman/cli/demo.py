@@ -109,7 +109,7 @@ def _prepare(folder: Path, arguments: dict[str, Any]) -> None:
     # Marked first as unfinished, so that a stop before the corpus is complete is seen by the next run.
     atomic.replace_file(mark, b"{}\n")
     written = write_corpus(folder / "corpus", arguments["sentences"])
-    words = sum(file["words"] for file in written["files"].values())
+    words = sum(file["word_count"] for file in written["files"])
     note(f"{folder / 'corpus'}: {arguments['sentences']:,} sentences, {words:,} words made")
     atomic.replace_file(mark, json.dumps(arguments).encode() + b"\n")
 

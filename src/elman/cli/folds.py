@@ -87,7 +87,8 @@ def report(out: Path, as_json: bool, quiet: bool) -> None:
     """Print what folds.json holds."""
     written: Mapping[str, Any] = json.loads((out / NAME).read_bytes())
     if as_json:
-        emit_json({"model": str(out), **written})
+        over_folds = {key: {name: row[key] for name, row in written["test"].items()} for key in ("mean", "deviation")}
+        emit_json({"model": str(out), "folds": written["folds"], **over_folds})
     else:
         rows = [[name, percent(row["mean"]), percent(row["deviation"])] for name, row in written["test"].items()]
         table(["score", "mean", "deviation"], rows)

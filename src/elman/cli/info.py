@@ -52,7 +52,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "own_cell": bool(config.get("code")),
         "vocabularies": vocabularies(folder),
         "parameters": parameters(weights) if weights.exists() else None,
-        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()},
+        "file_sizes": {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()},
         "metrics": read_json(metrics) if metrics.exists() else {},
         "unfinished": _progress(folder) if unfinished(folder) else None,
         "resume": f"elman train --resume {shell(folder)}" if unfinished(folder) else None,
@@ -124,7 +124,7 @@ def _print(answer: Mapping[str, Any]) -> None:
             ", ".join(f"{key} {value}" for key, value in answer["changed_settings"].items()) or "the defaults",
         ],
         ["parameters", "-" if answer["parameters"] is None else f"{answer['parameters']:,}"],
-        ["size", size(sum(answer["files"].values()))],
+        ["size", size(sum(answer["file_sizes"].values()))],
         ["elman", answer["elman"]],
     ]
     if answer["own_cell"]:
@@ -147,7 +147,7 @@ def _print(answer: Mapping[str, Any]) -> None:
     for row in rows:
         print(f"{row[0]:12}{row[1]}")
     heading("files")
-    table(["file", "bytes"], [[name, str(count)] for name, count in answer["files"].items()])
+    table(["file", "bytes"], [[name, str(count)] for name, count in answer["file_sizes"].items()])
     scored = {part: answer["metrics"][part] for part in ("dev", "test") if part in answer["metrics"]}
     if scored:
         print()

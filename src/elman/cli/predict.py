@@ -43,6 +43,7 @@ _COMMENT = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b")
 @click.option("--output", "-o", metavar="FILE", default="-", help="Write there, packed if it ends in .gz.")
 @click.option("--probabilities", "-p", is_flag=True, help="How sure the model is of each tag: see above.")
 @click.option("--nbest", type=click.IntRange(min=1), metavar="N", help="The N best tag sequences (jsonl only).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each sentence or text: docs/json.md.")
 @encoding_option
 @threads_option
 @allow_code_option
@@ -55,6 +56,7 @@ def predict(
     output: str,
     probabilities: bool,
     nbest: int | None,
+    as_json: bool,
     encoding: str | None,
     threads: int | None,
     allow_code: bool,
@@ -90,7 +92,7 @@ def predict(
     """
     from pathlib import Path
 
-    from elman.cli.answers import write
+    from elman.cli.answers import answer_json, as_line, write
     from elman.cli.models import load_model, read_config
     from elman.cli.reading import Asked, untagged
     from elman.cli.stream import batches
@@ -101,13 +103,14 @@ def predict(
 
         if column is not None or word_column is not None or nbest is not None:
             raise UsageError("--column, --word-column and --nbest are for taggers; this model is a classifier")
-        predict_classify(Path(model), file, format_name, encoding, texts, output, probabilities, threads, allow_code)
+        how_asked = (format_name, encoding, texts)
+        predict_classify(Path(model), file, *how_asked, output, probabilities, as_json, threads, allow_code)
         return
     refuse(texts, "tag")
     asked = Asked(format_name, column, word_column, encoding)
     how = untagged(file, asked, read_config(Path(model))["reading"])
-    if nbest is not None and how.format.name != "jsonl":
-        raise UsageError(f"--nbest has a place only in JSON lines; the format here is {how.format.name}")
+    if nbest is not None and how.format.name != "jsonl" and not as_json:
+        raise UsageError(f"--nbest goes with --json or JSON lines; the format here is {how.format.name}")
     if output != "-" and file != "-" and os.path.exists(output) and os.path.samefile(file, output):
         raise UsageError(f"--output {output}: expected another file than the input, which it would destroy")
     tagger = load_model(Path(model), "tag", allow_code=allow_code)
@@ -123,7 +126,10 @@ def predict(
             notice.look_at(batch)
             answers = tagger.predict(batch, probabilities=probabilities, nbest=nbest or 0)
             for sentence, answer in zip(batch, answers, strict=True):
-                out.write(write(how.format, sentence, answer))
+                if as_json:
+                    out.write(as_line(answer_json(sentence, answer)) if sentence.words else "")
+                else:
+                    out.write(write(how.format, sentence, answer))
             out.flush()
 
 

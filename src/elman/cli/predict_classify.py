@@ -28,10 +28,12 @@ def predict_classify(
     texts: dict[str, Any],
     output: str,
     probabilities: bool,
+    as_json: bool,
     threads: int | None,
     allow_code: bool,
 ) -> None:
     """The work of `elman predict`; the answers come as soon as their texts are there."""
+    from elman.cli.answers import as_line
     from elman.cli.models import load_model
     from elman.cli.stream import batches
     from elman.text.files import open_output
@@ -44,7 +46,7 @@ def predict_classify(
         import torch
 
         torch.set_num_threads(threads)
-    first = True
+    first, guesses = True, Guesses(file)
     with open_output(output) as out:
         writer = None
         for batch in batches(examples, BATCH_CHARACTERS, lambda example: len(example.text) + 1):
@@ -52,11 +54,13 @@ def predict_classify(
             if writer is None:
                 writer = Writer(examples, model.labels, probabilities, texts.get("separator") or "|")
             for example, answer in zip(batch, answers, strict=True):
-                if first and examples.header_lines:
+                if first and examples.header_lines and not as_json:
                     out.write(writer.header(examples.header_lines))
                 first = False
-                out.write(writer.line(example, answer))
+                out.write(as_line(answer_json(example, answer)) if as_json else writer.line(example, answer))
+                guesses.look_at(example, answer)
             out.flush()
+    guesses.tell()
 
 
 def unlabelled(
@@ -75,11 +79,46 @@ def unlabelled(
     return iter_examples(file, allow_empty=True, **how)
 
 
+class Guesses:
+    """Counts the texts of which the model knows next to nothing, and says so at the end."""
+
+    MOST, SHOWN = 0.9, 5  # share of unknown tokens; lines that are named
+
+    def __init__(self, file: str) -> None:
+        self.file = "standard input" if file == "-" else file
+        self.lines: list[int] = []
+
+    def look_at(self, example: Example, answer: Prediction) -> None:
+        if answer.unknown is not None and answer.unknown >= self.MOST:
+            self.lines.append(example.line)
+
+    def tell(self) -> None:
+        if not self.lines:
+            return
+        shown = ", ".join(map(str, self.lines[: self.SHOWN])) + (", ..." if len(self.lines) > self.SHOWN else "")
+        texts = f"{len(self.lines):,} texts" if len(self.lines) > 1 else "1 text"
+        note(
+            f"elman: {self.file}: of {texts} the model knows at most a tenth of the words, so the labels are guesses "
+            f"whatever their probability (lines {shown})"
+        )
+
+
+def answer_json(example: Example, answer: Prediction) -> dict[str, Any]:
+    """What `--json` says of a text."""
+    told: dict[str, Any] = {"line": example.line, "text": example.text, "labels": answer.labels}
+    told |= {"chances": [round(p, 6) for p in answer.chances], "unknown_share": None}
+    if answer.unknown is not None:
+        told["unknown_share"] = round(answer.unknown, 4)
+    if answer.probabilities is not None:
+        told["label_probabilities"] = {label: round(p, 6) for label, p in answer.probabilities.items()}
+    return told
+
+
 class Writer:
     """Writes answers in the format of their texts.
 
     csv, tsv: columns more: predicted, probability, and p(LABEL) for all labels where asked for
-    jsonl:    keys more: "predicted", "probability", "probabilities"
+    jsonl:    keys more: "predicted", "probability", "unknown_share" (of its tokens), "probabilities"
     others:   label TAB probability, and LABEL=probability for all labels where asked for; one line a text
     """
 
@@ -118,6 +157,8 @@ class Writer:
         chances = [round(p, 6) for p in answer.chances]
         line = set_key(example.source.lines[-1], "predicted", answer.labels if self.several else answer.labels[0])
         line = set_key(line, "probability", chances if self.several else chances[0])
+        if answer.unknown is not None:
+            line = set_key(line, "unknown_share", round(answer.unknown, 4))
         if answer.probabilities is not None:
             rounded = {label: round(p, 6) for label, p in answer.probabilities.items()}
             line = set_key(line, "probabilities", rounded)

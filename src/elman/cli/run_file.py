@@ -48,8 +48,9 @@ def hashes(given: dict[str, Any]) -> dict[str, str]:
     if given.get("vectors") is not None:
         files["vectors"] = Path(given["vectors"])
     if given.get("init") is not None:
-        for name in ("model.safetensors", "words.json", "characters.json", "tags.json"):
-            files[f"{name} of init"] = Path(given["init"]) / name
+        folder = Path(given["init"])
+        names = ["model.safetensors", *(path.name for path in sorted(folder.glob("*.json")) if path.stem != "metrics")]
+        files |= {f"{name} of init": folder / name for name in names}
     found = {}
     for what, path in files.items():
         try:

@@ -75,7 +75,12 @@ def score(
 def _written(line: str, one: Any, tokens: bool, json: Any) -> str:
     if json is not None:
         logs = [round(log, 6) for log in one.log_probabilities]
-        found = {"text": line, "log_probability": round(one.total, 6), "tokens": one.tokens, "log_probabilities": logs}
+        found = {
+            "text": line,
+            "log_probability": round(one.total, 6),
+            "sequence": one.tokens,
+            "log_probabilities": logs,
+        }
         return json.dumps(found, ensure_ascii=False) + "\n"
     if tokens:
         rows = zip(one.log_probabilities, one.tokens, strict=True)

@@ -30,7 +30,7 @@ def class_scores(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _lm_scores(result: Mapping[str, Any]) -> dict[str, str]:
     shown = {"perplexity": "{:.2f}", "bits_per_character": "{:.4f}", "loss": "{:.4f}"}
-    counts = ("tokens", "ends", "unknown", "characters")
+    counts = ("tokens", "ends", "unknown_tokens", "characters")
     scores = {name: "-" if result[name] is None else form.format(result[name]) for name, form in shown.items()}
     return scores | {name: f"{result[name]:,}" for name in counts}
 
@@ -64,14 +64,14 @@ def print_result(result: Mapping[str, Any]) -> None:
     counts["unseen_accuracy"] = "unseen"
     rows = []
     for name, value in _tag_scores(result):
-        of = result[counts[name]] if name in counts else None
+        of = result["counts"][counts[name]] if name in counts else None
         rows.append([name, percent(value), str(of["correct"]) if of else "", str(of["total"]) if of else ""])
     table(["score", "%", "correct", "total"], rows)
     for mode, found in result["entities"].items():
         heading(f"entities ({mode})")
         _matches("entity", found["by_label"])
     heading("tags")
-    _matches("tag", result["tags"])
+    _matches("tag", result["by_tag"])
     print(f"\n{result['signature']}")
 
 
@@ -92,7 +92,7 @@ def _matches(what: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
 
 def print_classes(result: Mapping[str, Any]) -> None:
     """Everything of one result of a classifier: main scores, labels, confusions, reliability."""
-    of = result["examples"]
+    of = result["counts"]["examples"]
     rows = []
     for name, value in class_scores(result):
         counted = name == "accuracy"
@@ -101,11 +101,11 @@ def print_classes(result: Mapping[str, Any]) -> None:
     table(["score", "%", "correct", "total"], rows)
     if result["negative_log_likelihood"] is not None:
         print(f"negative log-likelihood {result['negative_log_likelihood']:.4f} nats")
-    if result["unknown"]:
-        print(f"{result['unknown']} texts have a label that the model does not know")
+    if result["unknown_labels"]:
+        print(f"{result['unknown_labels']} texts have a label that the model does not know")
     heading("labels")
-    _matches("label", result["labels"])
-    names = list(result["labels"])
+    _matches("label", result["by_label"])
+    names = list(result["by_label"])
     if result["confusion"] is not None:
         heading("confusions: rows are the right labels, columns those given")
         table(["", *names], [[name, *map(str, row)] for name, row in zip(names, result["confusion"], strict=True)])

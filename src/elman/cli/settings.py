@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import click
 
 from elman.cli.groups import SectionOption
-from elman.errors import DataError, UsageError, nearest
+from elman.errors import DataError, UsageError, nearest, quoted
 
 
 class Setting(NamedTuple):
@@ -42,6 +42,7 @@ TRAINING = (
     Setting("checkpoint_every", "--checkpoint-every", "float", 60.0, "seconds between checkpoints"),
 )
 OUT = Setting("out", "--out", "text", None, "the new model folder")
+INIT = Setting("init", "--init", "text", None, "another model folder to start from: what both know is taken over")
 ENCODING = Setting("encoding", "--encoding", "text", None, "of the files (default utf-8)")
 CELL = Setting(
     "cell",
@@ -84,6 +85,11 @@ class Table:
         others = {s.key: s for settings in rivals.values() for s in settings if s.key not in mine}
         self.sections = {"Data": self.data, "Network": network, "Training": training, "Rivals": tuple(others.values())}
         self.all = {setting.key: setting for settings in self.sections.values() for setting in settings}
+        # also by the names of flags: --hidden is --hidden-size
+        self.keys = {key: key for key in self.all}
+        for setting in self.all.values():
+            for flag in setting.flags.split("/"):
+                self.keys.setdefault(flag.removeprefix("--").replace("-", "_"), setting.key)
 
     def defaults(self, model: str) -> dict[str, Any]:
         """The keys and defaults of a model."""
@@ -115,8 +121,9 @@ class Table:
             key, text = key.strip().replace("-", "_"), text.strip()
             if not equals:
                 raise UsageError(f"--set: expected key=value, found {pair!r}")
-            if key not in self.all:
+            if key not in self.keys:
                 raise UsageError(f"--set: unknown key {key!r}; {nearest(key, list(self.all))}")
+            key = self.keys[key]
             given[key] = _value(self.all[key], text)
         return given
 
@@ -131,14 +138,19 @@ class Table:
             raise UsageError(f"--config {path}: cannot be read: {problem.strerror or problem}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
             raise DataError(f"expected TOML, found something else: {problem}", file=path) from None
+        read = {}
         for key, value in given.items():
             if isinstance(value, dict):
                 raise UsageError(f"{path}: expected flat keys (key = value), found the table [{key}]; leave out [..]")
-            if key not in self.all:
+            if key not in self.keys:
                 raise UsageError(f"{path}: unknown key {key!r}; {nearest(key, list(self.all))}")
-            if self.all[key] in self.data:
-                _check_data(path, self.all[key], value)
-        return given
+            setting = self.all[self.keys[key]]
+            if setting.key in read:
+                raise UsageError(f"{path}: {setting.key} is there twice, also as {key}; remove one")
+            if setting in self.data:
+                _check_data(path, setting, value)
+            read[setting.key] = value
+        return read
 
 
 def _option(setting: Setting, section: str) -> click.Option:
@@ -193,7 +205,7 @@ def _value(setting: Setting, text: str) -> Any:
                 raise UsageError(f"--set {setting.key}: expected true or false, found {text!r}")
             return text.lower() in _TRUE
         case tuple() as words if text not in words:
-            raise UsageError(f"--set {setting.key}: expected one of {', '.join(words)}, found {text!r}")
+            raise UsageError(f"--set {setting.key}: expected one of {quoted(words)}, found {text!r}")
     return text
 
 

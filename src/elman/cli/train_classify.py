@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.cli.options import TEXT_FORMATS
 from elman.cli.output import note
-from elman.cli.settings import CELL, ENCODING, OUT, TRAINING, Setting, Table, with_defaults
+from elman.cli.settings import CELL, ENCODING, INIT, OUT, TRAINING, Setting, Table, with_defaults
 from elman.cli.train_task import PERCENT, command
 from elman.errors import UsageError
 
@@ -73,6 +73,7 @@ DATA = (
     Setting("separator", "--separator", "text", None, "between several labels of a cell (default |)"),
     ENCODING,
     OUT,
+    INIT,
 )
 RIVALS = {
     "majority": (*TEXTS, SEED),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman.cli.output import note
-from elman.cli.settings import CELL, ENCODING, OUT, TRAINING, Setting, Table, with_defaults
+from elman.cli.settings import CELL, ENCODING, INIT, OUT, TRAINING, Setting, Table, with_defaults
 from elman.cli.train_task import PERCENT, command
 
 TOKENIZERS = ("space", "words", "characters", "subwords")
@@ -55,6 +55,7 @@ DATA = (
     Setting("test", "--test", "text", None, "test text, scored once at the end"),
     ENCODING,
     OUT,
+    INIT,
 )
 RIVALS = {"ngram": (*TEXT, Setting("order", "--order", "int", 5, "of the n-gram model, up to 7"))}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.cli.options import FORMATS
 from elman.cli.output import note
-from elman.cli.settings import CELL, ENCODING, OUT, TRAINING, Setting, Table
+from elman.cli.settings import CELL, ENCODING, INIT, OUT, TRAINING, Setting, Table
 from elman.cli.train_task import PERCENT, command
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ DATA = (
     Setting("word_column", "--word-column", "int", None, "the words' column of a column file (default 1)"),
     ENCODING,
     OUT,
-    Setting("init", "--init", "text", None, "another model folder to start from"),
+    INIT,
 )
 _SCHEME = next(s for s in NETWORK if s.key == "scheme")
 _OF_WINDOW = ("hidden_size", "crf", "scheme", "word_size", "vectors", "dropout", "word_dropout", "unknown")

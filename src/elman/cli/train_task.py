@@ -92,13 +92,8 @@ def command(door: Door) -> click.Command:
         else:
             _report(door, out, metrics, as_json, quiet)
 
-    params: list[click.Parameter] = [*door.table.click_options()]
-    if not any(setting.key == "init" for setting in door.table.data):
-        params += [option for option in _run_options() if option.name != "allow_code"]
-        return SectionedCommand(
-            door.task, callback=lambda **given: run(allow_code=False, **given), params=params, help=door.help
-        )
-    return SectionedCommand(door.task, callback=run, params=[*params, *_run_options()], help=door.help)
+    params = [*door.table.click_options(), *_run_options()]
+    return SectionedCommand(door.task, callback=run, params=params, help=door.help)
 
 
 def _resume(
@@ -207,8 +202,7 @@ def _train(
             from elman.inspect.watch import Watcher
 
             arguments["watch"] = Watcher()
-        if "init" in complete:
-            arguments |= {"init": complete["init"], "allow_code": allow_code}
+        arguments |= {"init": complete["init"], "allow_code": allow_code}
     elif complete.get("init") is not None:
         raise UsageError(f"--init gives the first weights of a network; --model {model} has none")
     model_class(door.task, model)(**settings).fit(parts.pop("train"), parts.pop("dev", None), **parts, **arguments)
@@ -260,6 +254,11 @@ def _report(door: Door, out: Path, metrics: dict[str, Any], as_json: bool, quiet
         weight = size((out / "model.safetensors").stat().st_size)
         which = f"the weights of epoch {run['best_epoch']} of {run['epochs']}" if "epochs" in run else "the model"
         note(f"\n{out}: {which}, {weight}; its card is README.md")
+        if run.get("stopped") == "epochs" and run["best_epoch"] == run["epochs"] > 1 and "dev" in metrics:
+            note(
+                f"the last of {run['epochs']} epochs was the best, so more may be better: --epochs {2 * run['epochs']} "
+                "--out OTHER"
+            )
         allow = " --allow-code" if (out / "cell.py").exists() else ""
         for i, hint in enumerate(door.hints(shell(out))):
             note(f"{'      ' if i else 'try:  '}{hint}{allow}")

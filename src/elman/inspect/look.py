@@ -133,7 +133,7 @@ def _transitions(crf: Any, labels: Sequence[str]) -> dict[str, Any]:
     return {"labels": list(labels), "scores": crf.transitions.detach().double().numpy(), "legal": legal}
 
 
-def _about(model: Any) -> dict[str, str]:
+def _about(model: Any) -> dict[str, Any]:
     settings = model.settings.model
     parameters = sum(p.numel() for p in model.network.parameters())
     one_way = getattr(settings, "one_way", model.task == "lm")
@@ -141,6 +141,6 @@ def _about(model: Any) -> dict[str, str]:
     return more | {
         "cell": settings.cell,
         "layers": f"{settings.layers}, {'one direction' if one_way else 'both directions'}",
-        "hidden size": str(settings.hidden_size),
-        "parameters": f"{parameters:,}",
+        "hidden size": settings.hidden_size,
+        "parameters": parameters,
     }

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UsageError
+from elman.errors import UsageError, quoted
 from elman.recurrent import Bidirectional, Cell, Layer, Packed, use_backend
 from elman.recurrent.loop import map_state
 from elman.recurrent.recording import Record, recording
@@ -188,7 +188,7 @@ class Subject:
         for place in self.places:
             if place.name == name:
                 return place
-        raise UsageError(f"no place is named {name!r}; there are {', '.join(place.name for place in self.places)}")
+        raise UsageError(f"no place is named {name!r}; there are {quoted(place.name for place in self.places)}")
 
     @cached_property
     def apart(self) -> Tensor:

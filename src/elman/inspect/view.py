@@ -84,7 +84,7 @@ class View:
 
     title: str
     task: str
-    about: Mapping[str, str]
+    about: Mapping[str, str | int]
     tokens: tuple[str, ...]
     outputs: tuple[OutputView, ...]
     given: bool
@@ -99,8 +99,10 @@ class View:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data: arrays as nested lists of 6 digits, what is not a number as null."""
-        found: dict[str, Any] = _plain(self)
-        return found
+        plain: dict[str, Any] = _plain(self)
+        # in the answers of other commands these two are numbers
+        plain["sequence"], plain["notes"] = plain.pop("tokens"), plain.pop("warnings")
+        return plain
 
 
 def _plain(value: Any) -> Any:

@@ -73,13 +73,13 @@ class ClassificationResult:
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "micro_f1": self.micro_f1,
-            "examples": self.examples.to_json(),
-            "labels": {label: row.to_json() for label, row in self.labels.items()},
+            "counts": {"examples": self.examples.to_json()},
+            "by_label": {label: row.to_json() for label, row in self.labels.items()},
             "confusion": self.confusion,
             "expected_calibration_error": self.calibration_error,
             "bins": [asdict(one) for one in self.bins],
             "negative_log_likelihood": self.likelihood,
-            "unknown": self.unknown,
+            "unknown_labels": self.unknown,
         }
 
 

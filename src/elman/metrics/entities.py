@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from elman.errors import UsageError
+from elman.errors import UsageError, quoted
 from elman.schemes import get_scheme
 
 Chunk = tuple[int, int, str]
@@ -113,6 +113,6 @@ def strict_chunks(tags: Sequence[str], scheme: str) -> list[Chunk]:
 def reader(mode: str, scheme: str) -> Callable[[Sequence[str]], list[Chunk]]:
     """The function from tags to chunks for "conlleval" or "strict". Raises UsageError for another mode or scheme."""
     if mode not in MODES:
-        raise UsageError(f"expected an entity mode, one of {', '.join(MODES)}; found {mode!r}")
+        raise UsageError(f"expected an entity mode, one of {quoted(MODES)}; found {mode!r}")
     get_scheme(scheme)
     return conlleval_chunks if mode == "conlleval" else lambda tags: strict_chunks(tags, scheme)

@@ -45,7 +45,9 @@ class PerplexityResult:
         """Everything, as numbers; an infinite or undefined one is null."""
         scores = {"perplexity": self.perplexity, "bits_per_character": self.bits_per_character, "loss": self.loss}
         finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-        return {**finite, **asdict(self), "log_likelihood": _finite(self.log_likelihood)}
+        counted = asdict(self)
+        counted["unknown_tokens"] = counted.pop("unknown")
+        return {**finite, **counted, "log_likelihood": _finite(self.log_likelihood)}
 
     def __str__(self) -> str:
         return (

@@ -59,11 +59,13 @@ class TaggingResult:
             "sentence_accuracy": self.sentence_accuracy,
             "seen_accuracy": self.seen_accuracy,
             "unseen_accuracy": self.unseen_accuracy,
-            "tokens": self.tokens.to_json(),
-            "sentences": self.sentences.to_json(),
-            "seen": self.seen.to_json() if self.seen else None,
-            "unseen": self.unseen.to_json() if self.unseen else None,
-            "tags": {tag: row.to_json() for tag, row in self.tags.items()},
+            "counts": {
+                "tokens": self.tokens.to_json(),
+                "sentences": self.sentences.to_json(),
+                "seen": self.seen.to_json() if self.seen else None,
+                "unseen": self.unseen.to_json() if self.unseen else None,
+            },
+            "by_tag": {tag: row.to_json() for tag, row in self.tags.items()},
             "entities": {mode: result.to_json() for mode, result in self.entities.items()},
         }
 

@@ -21,6 +21,7 @@ from elman.recurrent.check import check_cell
 from elman.tasks import card, storage
 from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
+from elman.tasks.transfer import Rows
 from elman.text.vocabulary import Vocabulary
 from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, Watch, fit, make_progress, prepare
 
@@ -170,6 +171,10 @@ class NetworkModel(Model):
         if self._network is None:
             raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
         return self._network
+
+    def weight_rows(self) -> Mapping[str, Rows]:
+        """Beginning of a weight's name -> what its rows stand for, where they belong to a vocabulary."""
+        raise NotImplementedError
 
     def _weights(self) -> Mapping[str, Tensor]:
         return self.network.state_dict()

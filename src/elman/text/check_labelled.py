@@ -115,9 +115,9 @@ class _File:
         ranked = sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))
         self.report = {
             "file": self.name,
-            "how": how,
+            "reading": how,
             "examples": len(self.examples),
-            "labels": {label: {"count": count, "share": count / len(self.examples)} for label, count in ranked},
+            "label_counts": {label: {"count": count, "share": count / len(self.examples)} for label, count in ranked},
             "unlabelled": sum(not example.labels for example in self.examples),
             "lengths": _lengths(self.examples, tokenizer) if self.examples else None,
             "empty_texts": {"count": len(empty), "lines": empty[:PLACES]},

@@ -71,4 +71,5 @@ def check_text(paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "
         )
         if first is None:
             first, lines_of_first = counts, seen
-    return {"tokenizer": tokenizer.name, "files": files, "problems": problems}
+    counted = {"errors": len(problems), "warnings": 0, "ok": not problems}
+    return {"tokenizer": tokenizer.name, "files": files, "problems": problems, **counted}

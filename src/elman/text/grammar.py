@@ -75,13 +75,14 @@ def write_corpus(
                     words += len(sentence.words)
                     texts.add(sentence.text)
             used |= texts
-            files[split] = {"path": str(path), "sentences": size, "words": words}
+            files[split] = {"path": str(path), "sentences": size, "word_count": words}
         (out / "README.md").write_text(_readme(how, files), encoding="utf-8", newline="\n")
     except OSError as error:
         raise ResourceError(
             f"expected a folder that can be written; found {out}: {error.strerror or error}; mend it or give another"
         ) from error
-    return {"sentences": sentences, "seed": seed, "distance": distance, "max_distance": max_distance, "files": files}
+    written = [{"part": split, **row} for split, row in files.items()]
+    return {"sentences": sentences, "seed": seed, "distance": distance, "max_distance": max_distance, "files": written}
 
 
 def _distances(distance: int | None, max_distance: int) -> range:
@@ -102,7 +103,9 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _readme(how: str, files: dict[str, dict[str, Any]]) -> str:
-    rows = "\n".join(f"| {split}.conllu | {row['sentences']:,} | {row['words']:,} |" for split, row in files.items())
+    rows = "\n".join(
+        f"| {split}.conllu | {row['sentences']:,} | {row['word_count']:,} |" for split, row in files.items()
+    )
     about = (__doc__ or "").strip()
     return f"{how}\n\n{about}\n\n| file | sentences | words |\n| --- | ---: | ---: |\n{rows}\n"
 

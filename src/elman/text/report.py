@@ -117,8 +117,10 @@ class Report:
         """The report in plain dicts, lists, strings and numbers."""
         answer = asdict(self) | {"errors": self.errors, "warnings": self.warnings, "ok": self.ok}
         for report, plain in zip(self.files, answer["files"], strict=True):
+            plain["unknown_words"], plain["tag_counts"] = plain.pop("unknown"), plain.pop("tags")
+            plain["word_count"] = plain.pop("words")
             if report.unknown is not None:
-                plain["unknown"] |= {"word_rate": report.unknown.word_rate, "type_rate": report.unknown.type_rate}
+                plain["unknown_words"] |= {"word_rate": report.unknown.word_rate, "type_rate": report.unknown.type_rate}
         for plain in answer["duplicates"]:
             plain["places"] = [list(place) for place in plain["places"]]
         return answer

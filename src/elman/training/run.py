@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from elman.errors import Interrupted, ModelError, UsageError
+from elman.errors import Interrupted, ModelError, UsageError, quoted
 from elman.training import atomic, checkpoint, schedule
 from elman.training.average import Average
 from elman.training.config import TrainingConfig
@@ -181,7 +181,7 @@ class Run:
         if self.job.metric is None:
             return None
         if self.job.metric not in scores:
-            raise UsageError(f"expected a dev score named {self.job.metric!r}, found {', '.join(scores) or 'none'}")
+            raise UsageError(f"expected a dev score named {self.job.metric!r}, found {quoted(scores)}")
         return scores[self.job.metric]
 
     # checkpoints

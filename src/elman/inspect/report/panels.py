@@ -31,7 +31,8 @@ from elman.inspect.view import Floats, PlaceView, View
 def header(view: View) -> Markup:
     """The model, what else is to be said of it, the text, and the warnings."""
     rows = {"task": view.task, **view.about}
-    facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in rows.items()))
+    shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in rows.items()}
+    facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in shown.items()))
     notes = [element("p", element("strong", "Note: "), warning, role="note") for warning in view.warnings]
     text = element(
         "p",

@@ -20,11 +20,14 @@ class Prediction:
     labels:        the one label; of several, those with a probability above one half, the most probable first
     chances:       the probability of each of these
     probabilities: of every label the model has; None unless asked for
+    unknown:       the share of its tokens of which the model knows nothing; None for an empty text, or where the model
+                   does not read tokens
     """
 
     labels: list[str]
     chances: list[float]
     probabilities: dict[str, float] | None = None
+    unknown: float | None = None
 
     @property
     def label(self) -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from elman.errors import DataError, UsageError
 from elman.recurrent import Packed
+from elman.tasks.transfer import extended
 from elman.tasks.vectors import vector_ids
 from elman.text.example import Example
 from elman.text.vocabulary import Vocabulary
@@ -54,11 +55,21 @@ class Vocabularies:
     vectors: Vocabulary | None
     counts: list[int]
 
+    def __contains__(self, token: object) -> bool:
+        """Whether something is known of a token: a vector, learned or given."""
+        return token in self.words or (self.vectors is not None and token in self.vectors)
+
     @classmethod
-    def of(cls, texts: Iterable[Sequence[str]], labels: Vocabulary, vectors: Vocabulary | None) -> Vocabularies:
-        """From the tokens of the training texts."""
+    def of(
+        cls,
+        texts: Iterable[Sequence[str]],
+        labels: Vocabulary,
+        vectors: Vocabulary | None,
+        old: Vocabularies | None = None,
+    ) -> Vocabularies:
+        """From the tokens of the training texts. With `old`, its words come first."""
         counts = Counter(token for text in texts for token in text)
-        words = Vocabulary.from_counts(counts, unknown=UNKNOWN)
+        words = extended(old.words if old else None, Vocabulary.from_counts(counts, unknown=UNKNOWN))
         return cls(words, labels, vectors, [counts.get(word, 0) for word in words.items])
 
     @classmethod

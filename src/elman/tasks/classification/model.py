@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -23,6 +23,8 @@ from elman.tasks.classification.network import TextNetwork, balanced
 from elman.tasks.examine import Examined, Lookup
 from elman.tasks.measure import Measure
 from elman.tasks.model import CountedModel, Model, NetworkModel, opened
+from elman.tasks.transfer import Rows, extended, require_same_settings, take_over
+from elman.tasks.unseen import notice_unseen
 from elman.tasks.vectors import read_given, stored_given, write_given
 from elman.text.example import Example
 from elman.text.subwords import Subwords
@@ -70,9 +72,16 @@ class TextModel(Model):
     # Training
 
     def _prepare(
-        self, train: Iterable[Example], dev: Iterable[Example] | float | None, test: Iterable[Example] | None, seed: int
+        self,
+        train: Iterable[Example],
+        dev: Iterable[Example] | float | None,
+        test: Iterable[Example] | None,
+        seed: int,
+        old: TextModel | None = None,
     ) -> Prepared:
-        """Check and cut the data, choose the dev part, take up labels and tokenizer. Raises DataError."""
+        """Check and cut the data, choose the dev part, take up labels and tokenizer; those of `old` come first.
+
+        Raises DataError, and UsageError where `old` cuts texts otherwise."""
         several = self.settings.model.several
         train = list(train)
         require_labels(train, "training data", several)
@@ -81,12 +90,18 @@ class TextModel(Model):
         elif dev is not None:
             dev = list(dev)
             require_labels(dev, "dev data", several)
+            known = {label for example in train for label in example.labels or ()}
+            placed = ((label, example.file, example.line) for example in dev for label in example.labels or ())
+            notice_unseen(known, placed, "label")
         if test is not None:
             test = list(test)
             require_labels(test, "test data", several)
-        self._labels = label_vocabulary(train)
+        self._labels = extended(old._labels if old else None, label_vocabulary(train))
         model = self.settings.model
-        if model.tokenizer == "subwords":
+        if old is not None:
+            require_same_settings(old, self, ("tokenizer", "lowercase", "several"))
+            self._tokenizer = old.tokenizer
+        elif model.tokenizer == "subwords":
             self._tokenizer = Subwords.train((self._cased(example.text) for example in train), model.subword_size)
         else:
             self._tokenizer = get_tokenizer(model.tokenizer)
@@ -135,13 +150,19 @@ class TextModel(Model):
         """The labels of many texts, in their order. probabilities: those of all labels too.
 
         Raises DataError for a text that is longer than the setting `longest` allows."""
-        names, several = self.labels, self.settings.model.several
-        answers = []
-        for row in self.probabilities(texts).tolist():
+        names, several, known = self.labels, self.settings.model.several, self.known_tokens
+        answers, cut = [], self._tokens(_examples(texts))
+        for tokens, row in zip(cut, self._probabilities(cut).tolist(), strict=True):
             places = chosen(names, several, row)
             every = dict(zip(names, row, strict=True)) if probabilities else None
-            answers.append(Prediction([names[i] for i in places], [row[i] for i in places], every))
+            unknown = None if known is None or not tokens else sum(token not in known for token in tokens) / len(tokens)
+            answers.append(Prediction([names[i] for i in places], [row[i] for i in places], every, unknown))
         return answers
+
+    @property
+    def known_tokens(self) -> Container[str] | None:
+        """The tokens that it knows something of; None where answers do not depend on tokens."""
+        return None
 
     def probabilities(self, texts: Iterable[str | Example]) -> Tensor:
         """(texts, labels): the probability of every label, in the order of `labels`."""
@@ -219,7 +240,9 @@ class TextNetworkModel(TextModel, NetworkModel):
         *,
         test: Iterable[Example] | None = None,
         out: str | Path | None = None,
+        init: str | Path | None = None,
         resume: bool = False,
+        allow_code: bool = False,
         progress: Progress | None = None,
         reading: dict[str, Any] | None = None,
         invocation: dict[str, Any] | None = None,
@@ -231,7 +254,9 @@ class TextNetworkModel(TextModel, NetworkModel):
                  or None: the last weights count
         test:    scored once at the end, into metrics.json; chooses nothing
         out:     the model folder; None keeps the model in memory only
-        resume:  go on with an unfinished training in `out`; everything must be as it was
+        init:    the folder of another model of the same kind and architecture to start from; its words and labels stay
+        resume:  resume an unfinished training in `out`; everything must be as it was
+        allow_code: run the source of the cell that is stored with `init`
         progress: what shows the progress; None is silent
         reading: how the examples were read, kept for later commands
         invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
@@ -240,16 +265,22 @@ class TextNetworkModel(TextModel, NetworkModel):
         Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
         Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written.
         """
-        data = self._prepare(train, dev, test, self.settings.training.seed)
+        old = None if init is None else type(self).load(init, allow_code=allow_code)
+        data = self._prepare(train, dev, test, self.settings.training.seed, old)
         self.reading = dict(reading or {})
         words, vectors = read_given(self.settings.model.vectors)
+        if vectors is None and old is not None:
+            words, vectors = old.vocabularies.vectors, old.network.vectors
         assert self._labels is not None
-        self._vocabularies = Vocabularies.of(data.tokens, self._labels, words)
+        known = None if old is None else old.vocabularies
+        self._vocabularies = Vocabularies.of(data.tokens, self._labels, words, known)
         weights = None
         if self.settings.model.class_weights == "balanced":
             ids = label_ids(self._labels, data.train, self.settings.model.several)
             weights = balanced(ids, len(self._labels))
         self._seeded(lambda: self._make(vectors, weights, stored=False))
+        if old is not None:
+            take_over(old, self)
         inputs = {"cell file": self._source, "word vectors": None if vectors is None else vectors.numpy().tobytes()}
         job = ClassifierJob(
             self.network, self.vocabularies, self.settings, data.train, data.tokens, data.dev, data.dev_tokens, inputs
@@ -264,6 +295,10 @@ class TextNetworkModel(TextModel, NetworkModel):
         if self._vocabularies is None:
             raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
         return self._vocabularies
+
+    @property
+    def known_tokens(self) -> Container[str]:
+        return self.vocabularies
 
     def _probabilities(self, texts: Sequence[Sequence[str]]) -> Tensor:
         with torch.inference_mode():
@@ -312,6 +347,10 @@ class TextNetworkModel(TextModel, NetworkModel):
             lookups=tuple(lookups),
             run=lambda: network.outcome(batch),
         )
+
+    def weight_rows(self) -> Mapping[str, Rows]:
+        labels = Rows("labels", self.vocabularies.labels)
+        return {"words.": Rows("words", self.vocabularies.words), "out.": labels}
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         return {"words": self.vocabularies.words, "vectors": self.vocabularies.vectors}

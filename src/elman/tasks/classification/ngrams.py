@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -57,6 +57,10 @@ class NgramClassifier(TextCountedModel):
         scores = features(self._features, texts, self.settings.model.ngram_order) @ self._weight.double()
         scores += self._bias.double()
         return (scores.sigmoid() if self.settings.model.several else scores.softmax(-1)).float()
+
+    @property
+    def known_tokens(self) -> Container[str]:
+        return self._features  # n-grams of one token among them
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         return {"ngrams": self._features}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from elman.tasks.language_model.network import LanguageModelNetwork
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.language_model.texts import Data, Floats, TextModel
 from elman.tasks.model import NetworkModel, opened
+from elman.tasks.transfer import Rows, take_over
 from elman.text.batching import batches_by_tokens
 from elman.training import Progress, Watch
 
@@ -46,7 +47,9 @@ class LanguageModel(TextModel, NetworkModel):
         *,
         test: Data | None = None,
         out: str | Path | None = None,
+        init: str | Path | None = None,
         resume: bool = False,
+        allow_code: bool = False,
         progress: Progress | None = None,
         reading: dict[str, Any] | None = None,
         invocation: dict[str, Any] | None = None,
@@ -55,11 +58,13 @@ class LanguageModel(TextModel, NetworkModel):
         """Train; returns self, with the best weights by the dev text's likelihood.
 
         dev: a text; or the last part of train, as a fraction; or None: the last weights count
+        init: the folder of another language model of the same architecture to start from; its tokens stay
         The other arguments are those of `Tagger.fit`. While it trains, the numbered texts lie in DIR/training, so that
         a text may be longer than memory. Raises as `Tagger.fit` does."""
         self.reading = dict(reading or {})
+        old = None if init is None else type(self).load(init, allow_code=allow_code)
         with opened(out, resume=resume) as run:
-            texts = self._prepare(train, dev, test)
+            texts = self._prepare(train, dev, test, old)
             corpora = {
                 part: None if text is None else self.corpus(text, run.training / f"{part}.ids")
                 for part, text in texts.items()
@@ -69,10 +74,16 @@ class LanguageModel(TextModel, NetworkModel):
             cells = self._cells(self.settings.model.cell)
             self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
             self.network.begin_with(torch.from_numpy(counts(train_ids.ids, len(self.vocabulary))))
+            if old is not None:
+                take_over(old, self)
             inputs = {"cell file": self._source, "vocabulary": "\n".join(self.vocabulary.items)}
             job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], inputs)
             self._train(run, job, corpora, progress, invocation, watch)
         return self
+
+    def weight_rows(self) -> Mapping[str, Rows]:
+        tokens = Rows("tokens", self.vocabulary)
+        return {"embedding": tokens, "bias": tokens} | ({} if self.settings.model.tied else {"writer": tokens})
 
     @property
     def carries(self) -> bool:

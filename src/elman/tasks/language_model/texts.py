@@ -18,6 +18,7 @@ from elman.tasks.language_model.corpus import END, END_ID, Corpus, Text, make_to
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.measure import Measure
 from elman.tasks.model import Model
+from elman.tasks.transfer import extended, require_same_settings
 from elman.text.tokenizing import Tokenizer, tokenizer_from_json
 from elman.text.vocabulary import Vocabulary
 
@@ -79,15 +80,21 @@ class TextModel(Model):
 
     # Texts and numbers
 
-    def _prepare(self, train: Data, dev: Data | float | None, test: Data | None) -> dict[str, Text | None]:
-        """The three texts; tokenizer and vocabulary are made from the first."""
+    def _prepare(
+        self, train: Data, dev: Data | float | None, test: Data | None, old: TextModel | None = None
+    ) -> dict[str, Text | None]:
+        """The three texts; tokenizer and vocabulary are made from the first. With `old`, its tokenizer is used, and its
+        tokens come first."""
         text, held = Text.of(train), None
         if isinstance(dev, float | int):
             text, held = text.split(float(dev), self.settings.model.tokenizer)
         elif dev is not None:
             held = Text.of(dev)
-        self._tokenizer = make_tokenizer(self.settings.model, text)
-        self._vocabulary = make_vocabulary(self.settings.model, text, self._tokenizer)
+        if old is not None:
+            require_same_settings(old, self, ("tokenizer",))
+        self._tokenizer = make_tokenizer(self.settings.model, text) if old is None else old.tokenizer
+        found = make_vocabulary(self.settings.model, text, self._tokenizer)
+        self._vocabulary = extended(None if old is None else old.vocabulary, found)
         return {"train": text, "dev": held, "test": None if test is None else Text.of(test)}
 
     def corpus(self, data: Data | Corpus, file: Path | None = None) -> Corpus:

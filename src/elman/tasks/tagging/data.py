@@ -14,6 +14,7 @@ from torch import Tensor
 from elman.errors import DataError, UsageError
 from elman.layers.characters import Spellings, spelling
 from elman.recurrent import Packed
+from elman.tasks.transfer import extended
 from elman.tasks.vectors import vector_ids
 from elman.text import Sentence
 from elman.text.vocabulary import Vocabulary
@@ -62,12 +63,12 @@ class Vocabularies:
         # In distinct words, which is how often the character encoder meets them.
         characters = Counter(c for word in counts for c in word)
         tags = Counter(tag for sentence in sentences for tag in sentence.tags or ())
-        words = _extend(old.words if old else None, Vocabulary.from_counts(counts, unknown=UNKNOWN))
-        alphabet = _extend(old.characters if old else None, Vocabulary.from_counts(characters, unknown=UNKNOWN))
+        words = extended(old.words if old else None, Vocabulary.from_counts(counts, unknown=UNKNOWN))
+        alphabet = extended(old.characters if old else None, Vocabulary.from_counts(characters, unknown=UNKNOWN))
         return cls(
             words=words,
             characters=alphabet,
-            tags=_extend(old.tags if old else None, Vocabulary(sorted(tags), None)),
+            tags=extended(old.tags if old else None, Vocabulary(sorted(tags), None)),
             vectors=vectors if vectors is not None or old is None else old.vectors,
             counts=[counts.get(word, 0) for word in words.items],
             character_counts=[characters.get(c, 0) for c in alphabet.items],
@@ -121,14 +122,6 @@ def require_tags(sentences: Sequence[Sentence], what: str) -> None:
     if not any(sentence.words for sentence in sentences):
         file = sentences[0].file if sentences else None
         raise DataError(f"{what}: expected at least one word, found none", file=file or None)
-
-
-def _extend(old: Vocabulary | None, new: Vocabulary) -> Vocabulary:
-    if old is None:
-        return new
-    unknown = old.items[0] if old.unknown is not None else None
-    items = old.items if unknown is None else old.items[1:]
-    return Vocabulary([*items, *(item for item in new.items if item not in old)], unknown)
 
 
 def split(sentences: Sequence[Sentence], fraction: float, seed: int) -> tuple[list[Sentence], list[Sentence]]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from elman import schemes
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, quoted
 from elman.metrics.tagging import TaggingResult, TaggingScore
 from elman.tasks.examine import outputs_of_steps
 from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
@@ -136,5 +136,5 @@ def scheme_of(chosen: str, train: Sequence[Sentence]) -> str | None:
                 line=line or None,
             )
     if scheme not in schemes.SCHEMES:
-        raise UsageError(f"unknown scheme {scheme!r}; expected one of {', '.join(schemes.SCHEMES)}")
+        raise UsageError(f"unknown scheme {scheme!r}; expected one of {quoted(schemes.SCHEMES)}")
     return scheme

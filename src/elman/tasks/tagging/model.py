@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,7 @@ from elman.tasks.tagging import card as tagger_card
 from elman.tasks.tagging.counts import Plain, Tensors
 from elman.tasks.tagging.data import require_tags, split
 from elman.tasks.tagging.job import scheme_of
+from elman.tasks.unseen import notice_unseen
 from elman.text import Sentence
 from elman.text.vocabulary import Vocabulary
 from elman.training import Progress
@@ -40,6 +41,13 @@ class Prediction:
     tags: list[str]
     probabilities: list[float] | None = None
     nbest: list[tuple[list[str], float]] | None = None
+
+
+def _placed_tags(sentences: Sequence[Sentence]) -> Iterator[tuple[str, str, int]]:
+    """(tag, file, line) of every word."""
+    for sentence in sentences:
+        for i, tag in enumerate(sentence.tags or ()):
+            yield tag, sentence.file, sentence.lines[i] if sentence.lines else sentence.line
 
 
 class TaggingModel(Model):
@@ -85,6 +93,8 @@ class TaggingModel(Model):
         elif dev is not None:
             dev = [sentence for sentence in dev if sentence.words]
             require_tags(dev, "dev data")
+            known = {tag for sentence in train for tag in sentence.tags or ()}
+            notice_unseen(known, _placed_tags(dev), "tag")
         if test is not None:
             test = [sentence for sentence in test if sentence.words]
             require_tags(test, "test data")

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
 from elman.layers.decoding import constraint
 from elman.recurrent import Cell
@@ -23,7 +23,7 @@ from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.model import Prediction, TaggingModel
 from elman.tasks.tagging.network import TaggerNetwork
-from elman.tasks.tagging.transfer import take_over
+from elman.tasks.transfer import Rows, take_over
 from elman.tasks.vectors import read_given, stored_given, write_given
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
@@ -179,7 +179,7 @@ class Tagger(TaggingModel, NetworkModel):
         targets = [answer.tags for answer in self.predict(texts)] if targets is None else targets
         names = self.vocabularies.tags
         for tag in sorted({tag for sentence in targets for tag in sentence if tag not in names}):
-            raise DataError(f"expected the tags {' '.join(names.items)}, found {tag!r}")
+            raise DataError(f"expected the tags {quoted(names.items)}, found {tag!r}")
         batch = self.vocabularies.batch(texts, targets)
         network: TaggerNetwork = self.network.eval()
         lookups, width, spelled = [], 0, None
@@ -216,6 +216,12 @@ class Tagger(TaggingModel, NetworkModel):
         self._vocabularies = Vocabularies.loaded(**found)
         self._network = self._build(self._own_cells(stored=True), vectors)
         self._load_weights(path)
+
+    def weight_rows(self) -> Mapping[str, Rows]:
+        tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
+        characters = Rows("characters", self.vocabularies.characters)
+        crf = {"crf.transitions": tags._replace(axes=2), "crf.": tags} if self.settings.model.crf else {}
+        return {"words.": words, "characters.embedding.": characters, "out.": tags, **crf}
 
     def describe(self) -> list[str]:
         return tagger_card.describe(self)
