@@ -2,5 +2,6 @@
 
 from elman.text.formats import FORMATS, get_format, guess_format, iter_read, read
 from elman.text.sentence import Sentence
+from elman.text.skipping import Skipped
 
-__all__ = ["FORMATS", "Sentence", "get_format", "guess_format", "iter_read", "read"]
+__all__ = ["FORMATS", "Sentence", "Skipped", "get_format", "guess_format", "iter_read", "read"]

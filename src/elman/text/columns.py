@@ -100,6 +100,11 @@ class Columns:
         held, layout, lines = self._look_ahead(lines, report)
         if layout is None:
             if held:
+                if held[-1][1].strip(" \t\r"):  # a row that is no layout: the rest of its sentence goes with it
+                    for number, line in lines:
+                        held.append((number, line))
+                        if not line.strip(" \t\r"):
+                            break
                 rest = Block(self.name, held[0][0], [line for _, line in held])
                 yield Sentence([], None, file, rest.first, [], rest)
             return

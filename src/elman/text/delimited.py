@@ -200,7 +200,7 @@ class Csv(_Table):
                 fault.tell(report, number)
             except _Unclosed as fault:
                 message = "expected a quote that closes this one, found the end of the file; close it, or double it"
-                report(message, fault.line, fault.at + 1)
+                report(message, fault.line, fault.at + 1, whole_file=True)
                 # The lines that it swallowed hold only pairs of quotes, so that this happens once a file.
                 lines = itertools.chain(fault.rest, lines)
 
@@ -239,7 +239,9 @@ def _quoted(number: int, line: str, lines: Iterator[tuple[int, str]]) -> _Record
             if at < len(line) and line[at] != ",":
                 found = f"found {shorten(line[at])}"
                 message = f"expected a comma or the end of the line after a quoted cell, {found}; double inner quotes"
-                raise Fault(message, at, number)
+                # An odd number of quotes leaves one open: the example may go on in the next line.
+                odd = sum(part.count('"') for part in held) % 2 == 1
+                raise Fault(message, at, number, whole_file=odd)
         else:
             end = line.find(",", at)
             end = len(line) if end < 0 else end

@@ -34,15 +34,20 @@ class Example:
 
 
 class Fault(Exception):
-    """What is wrong with an example: at an index of its line, or at another (line, index) where `line` is given."""
+    """What is wrong with an example: at an index of its line, or at another (line, index) where `line` is given.
 
-    def __init__(self, message: str, at: int | None = None, line: int | None = None) -> None:
+    whole_file: it cannot be known where the example ends."""
+
+    def __init__(
+        self, message: str, at: int | None = None, line: int | None = None, *, whole_file: bool = False
+    ) -> None:
         super().__init__(message)
-        self.message, self.at, self.line = message, at, line
+        self.message, self.at, self.line, self.whole_file = message, at, line, whole_file
 
     def tell(self, report: Report, line: int) -> None:
         """Report it; `line` is the example's."""
-        report(self.message, self.line or line, None if self.at is None else self.at + 1)
+        column = None if self.at is None else self.at + 1
+        report(self.message, self.line or line, column, whole_file=self.whole_file)
 
 
 def pick(found: Sequence[str], names: Sequence[str]) -> int | None:

@@ -7,18 +7,29 @@ import errno
 import gzip
 import io
 import os
+import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import BinaryIO, TextIO, cast
 
 from elman.errors import DataError, ResourceError, UsageError
 
 Problem = Callable[[DataError], None]
 Path = str | os.PathLike[str]
+Lines = Generator[tuple[int, str], None, None]
+# A line is read as one piece, so it must fit into memory some times over; corpora of a single line (text8) do.
+LONGEST_LINE = 1 << 27
+# Text shrinks to a third or a tenth. What unpacks to so many times its size is made to fill memory.
+MOST_UNPACKED, UNJUDGED = 200, 1 << 24
 # What the machine lacks, as against what was asked for wrongly.
 SCARCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+class FileFault(DataError):
+    """A fault that is not of one sentence or example: what the bytes mean, or where one ends, is not known."""
 
 
 def name_of(path: Path) -> str:
@@ -33,18 +44,19 @@ def open_text(
     """Open a text file as (line number from 1, line without its end).
 
     "-" is standard input; a name ending in ".gz" is unpacked. A byte order mark is removed. Lines end in LF or CRLF,
-    the last may lack its end; a carriage return inside a line is a fault. Encodings in which a line feed is one byte
-    are streamed; others (UTF-16) are read whole.
+    the last may lack its end; a carriage return inside a line is a fault. Lines are streamed, whatever the encoding.
 
     Raises DataError, with line and column where there is one, for a file that is missing, a folder, not readable,
-    not gzip or not in this encoding; UsageError for an unknown encoding. With `on_problem`, bytes that cannot be
-    decoded are told to it, one problem for a line, and read as U+FFFD.
+    not gzip or not in this encoding, for a line of more than LONGEST_LINE bytes and for gzip data that unpacks to
+    MOST_UNPACKED times its size; UsageError for an unknown encoding. With `on_problem`, bytes that cannot be
+    decoded are reported to it as a FileFault, one problem for a line, and read as U+FFFD.
     """
     encoding = _known(encoding)
     name = name_of(path)
     stream = _open(path, name)
     try:
-        yield _lines(stream, name, encoding, on_problem)
+        with closing(_lines(stream, name, encoding, on_problem)) as lines:
+            yield lines
     finally:
         if os.fspath(path) != "-":
             stream.close()
@@ -70,15 +82,38 @@ def _open(path: Path, name: str) -> BinaryIO:
     if not name.endswith(".gz"):
         return plain
     # The outer reader finds lines in C; GzipFile would do it in Python. Closing it closes both files below.
-    return cast(BinaryIO, io.BufferedReader(_Gzip(plain), 1 << 16))
+    return cast(BinaryIO, io.BufferedReader(_Gzip(plain, name), 1 << 16))
+
+
+class _Counted:
+    """A file that counts what is read of it; a pipe cannot tell its place."""
+
+    def __init__(self, plain: BinaryIO) -> None:
+        self.plain, self.count = plain, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.plain.read(size)
+        self.count += len(data)
+        return data
 
 
 class _Gzip(gzip.GzipFile):
-    """A gzip reader that closes the file it was given."""
+    """A gzip reader that closes the file it was given, and refuses data that unpacks to far more than text does."""
 
-    def __init__(self, plain: BinaryIO) -> None:
-        self._plain = plain
-        super().__init__(fileobj=plain, mode="rb")
+    def __init__(self, plain: BinaryIO, name: str) -> None:
+        self._plain, self._packed, self._name, self._unpacked = plain, _Counted(plain), name, 0
+        super().__init__(fileobj=cast(BinaryIO, self._packed), mode="rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._unpacked += len(data)
+        if self._unpacked > UNJUDGED and self._unpacked > MOST_UNPACKED * self._packed.count:
+            raise FileFault(
+                f"expected packed text, found data that unpacks to over {MOST_UNPACKED} times its size; "
+                "if it is text, unpack it first",
+                file=self._name,
+            )
+        return data
 
     def close(self) -> None:
         super().close()
@@ -101,45 +136,83 @@ def _reason(error: Exception) -> str:
             return f"the file cannot be opened: {error}"
 
 
-def _lines(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | None) -> Iterator[tuple[int, str]]:
+def _lines(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | None) -> Lines:
     number = 0
     try:
         if "\n".encode(encoding) != b"\n":
-            yield from _whole(stream.read(), name, encoding, on_problem)
-            return
-        for raw in stream:
-            number += 1
-            if number == 1 and encoding == "utf-8" and raw.startswith(codecs.BOM_UTF8):
-                raw = raw[3:]
-            try:
-                line = raw.decode(encoding)
-            except UnicodeError as error:
-                column = len(raw[: getattr(error, "start", 0)].decode(encoding, "replace")) + 1
-                line = _mend(raw, encoding, error, name, number, column, on_problem)
-            line = line.rstrip("\r\n")
-            if "\r" in line:
-                _bare(line, name, number, on_problem)
-            yield number, line
+            pieces = _decoded(stream, name, encoding, on_problem)
+        else:
+            pieces = _split(stream, name, encoding, on_problem)
+        with closing(pieces):
+            for number, piece in pieces:
+                line = piece.rstrip("\r\n")
+                if "\r" in line:
+                    _bare(line, name, number, on_problem)
+                yield number, line
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(_reason(error), file=name, line=number + 1) from error
 
 
-def _whole(data: bytes, name: str, encoding: str, on_problem: Problem | None) -> Iterator[tuple[int, str]]:
-    """The lines of an encoding that cannot be cut at the byte 0x0a."""
-    try:
-        text = data.decode(encoding)
-    except UnicodeError as error:
-        good = data[: getattr(error, "start", 0)].decode(encoding, "ignore")
-        row, column = good.count("\n") + 1, len(good) - good.rfind("\n")
-        text = _mend(data, encoding, error, name, row, column, on_problem)
-    lines = text.removeprefix("\ufeff").split("\n")
-    if not lines[-1]:
-        lines.pop()
-    for number, text in enumerate(lines, 1):
-        line = text.rstrip("\r")
-        if "\r" in line:
-            _bare(line, name, number, on_problem)
+def _split(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | None) -> Lines:
+    """Numbered lines with their ends, of an encoding that can be cut at the byte 0x0a."""
+    for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), 1):
+        if len(raw) > LONGEST_LINE:
+            raise _too_long(name, number)
+        if number == 1 and encoding == "utf-8" and raw.startswith(codecs.BOM_UTF8):
+            raw = raw[3:]
+        try:
+            line = raw.decode(encoding)
+        except UnicodeError as error:
+            start = getattr(error, "start", 0)
+            column = len(raw[:start].decode(encoding, "replace")) + 1
+            bad = raw[start] if isinstance(error, UnicodeDecodeError) else None
+            utf16 = number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            _undecodable(encoding, bad, name, number, column, on_problem, utf16=utf16)
+            line = raw.decode(encoding, "replace")
         yield number, line
+
+
+def _decoded(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | None) -> Lines:
+    """The same for all other encodings: decoded first. Half a surrogate pair, which no such text can hold, marks the
+    place of a byte that cannot be decoded, so that its line and column are known when the line is complete."""
+    decoder = io.TextIOWrapper(stream, encoding, _MARK, newline="\n")
+    try:
+        for number, line in enumerate(iter(partial(decoder.readline, LONGEST_LINE + 1), ""), 1):
+            if len(line) > LONGEST_LINE:
+                raise _too_long(name, number)
+            if number == 1:
+                line = line.removeprefix("\ufeff")
+            if marked := _MARKED.search(line):
+                bad, column = ord(marked[0]) - 0xDC00, marked.start() + 1
+                _undecodable(encoding, bad, name, number, column, on_problem)
+                line = _MARKED.sub("\ufffd", line)
+            yield number, line
+    except UnicodeError as error:  # no byte order mark, where there must be one
+        message = f"expected {encoding} text, found something else ({error}); name the encoding and its byte order"
+        raise FileFault(f"{message}, such as {encoding}-le", file=name, line=1, column=1) from error
+    finally:
+        decoder.detach()  # who opened the stream closes it
+
+
+_MARK = "elman.mark"
+_MARKED = re.compile("[\udc00-\udcff]")
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return chr(0xDC00 + error.object[error.start]), error.end
+
+
+codecs.register_error(_MARK, _mark)
+
+
+def _too_long(name: str, number: int) -> DataError:
+    return FileFault(
+        f"expected a line of at most {LONGEST_LINE >> 20} MiB, found a longer one; is this text, and with line ends?",
+        file=name,
+        line=number,
+    )
 
 
 def _bare(line: str, name: str, number: int, on_problem: Problem | None) -> None:
@@ -151,23 +224,28 @@ def _bare(line: str, name: str, number: int, on_problem: Problem | None) -> None
     on_problem(problem)
 
 
-def _mend(
-    raw: bytes, encoding: str, error: UnicodeError, name: str, line: int, column: int, on_problem: Problem | None
-) -> str:
-    """Raise or report bytes that are not text; then read them with U+FFFD in the place of the bad ones."""
-    found = f"the byte 0x{raw[error.start]:02x}" if isinstance(error, UnicodeDecodeError) else "bytes that are not text"
-    marks = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
-    mend = "--encoding utf-16" if line == 1 and raw.startswith(marks) else "--encoding and its name, such as latin-1"
-    problem = DataError(
-        f"expected {encoding} text, found {found}; save the file as UTF-8 or read it with {mend}",
+def _undecodable(
+    encoding: str,
+    bad: int | None,
+    name: str,
+    line: int,
+    column: int,
+    on_problem: Problem | None,
+    *,
+    utf16: bool = False,
+) -> None:
+    """Raise or report a byte that is not text in this encoding. utf16: the file begins with the mark of UTF-16."""
+    what = "bytes that are not text" if bad is None else f"the byte 0x{bad:02x}"
+    fix = "--encoding utf-16" if utf16 else "--encoding and its name, such as latin-1"
+    problem = FileFault(
+        f"expected {encoding} text, found {what}; save the file as UTF-8 or read it with {fix}",
         file=name,
         line=line,
         column=column,
     )
     if on_problem is None:
-        raise problem from error
+        raise problem
     on_problem(problem)
-    return raw.decode(encoding, "replace")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from elman.errors import DataError, UsageError, nearest
 from elman.text.files import Path, name_of, open_text
 from elman.text.sentence import Sentence
+from elman.text.skipping import Sieve, Skipped
 
 FORMATS: dict[str, str] = {
     "conllu": "elman.text.conllu:Conllu",
@@ -81,6 +82,8 @@ def iter_read(
     column: str | int | None = None,
     allow_empty: bool = False,
     wordless: bool = False,
+    tagged: bool = False,
+    skip_broken: bool | Skipped = False,
     **options: Any,
 ) -> Iterator[Sentence]:
     """Read a file sentence by sentence as it comes.
@@ -89,6 +92,10 @@ def iter_read(
     usual one; `options` are the format's. To read words alone pass `get_format(name, column=None)`.
     `wordless` also yields what has no words: an empty line's sentence of JSON lines, and what follows the last sentence
     (see Format.read); a program that writes the file again wants it.
+    `tagged`: a sentence without tags is at fault. `skip_broken` leaves out every sentence that has a fault, whole, and
+    warns of them at the end; a `Skipped` counts them instead, over as many files as it is passed for. What is not of
+    one sentence, such as bytes that are not of this encoding, is still an error, and so is a file of which less is
+    whole than broken.
     Raises DataError, with the place, at the first fault, and for a file without a word unless `allow_empty`.
     """
     if format is None or isinstance(format, str):
@@ -99,20 +106,51 @@ def iter_read(
         raise UsageError("a Format has its options already; give them where it is made")
     else:
         reader = format
-    return _read(path, reader, encoding, allow_empty, wordless)
+    sieve = None if skip_broken is False else Sieve(skip_broken, "sentence")
+    return _read(path, reader, encoding, allow_empty, wordless, tagged, sieve)
 
 
-def _read(path: Path, reader: Format, encoding: str, allow_empty: bool, wordless: bool) -> Iterator[Sentence]:
-    empty = True
-    with open_text(path, encoding) as lines:
-        for sentence in reader.read(lines, name_of(path)):
+def _read(
+    path: Path, reader: Format, encoding: str, allow_empty: bool, wordless: bool, tagged: bool, sieve: Sieve | None
+) -> Iterator[Sentence]:
+    count = 0
+    fault = _untagged if tagged else None
+    report = None if sieve is None else sieve.report
+    with open_text(path, encoding, on_problem=report) as lines:
+        for sentence in sentences(reader, lines, name_of(path), fault, sieve):
             if sentence.words:
-                empty = False
+                count += 1
             elif not wordless:
                 continue
             yield sentence
-    if empty and not allow_empty:
+    if sieve is not None:
+        sieve.finish(count)
+    if not count and not allow_empty:
         raise DataError("expected sentences, found no word in the whole file", file=name_of(path))
+
+
+def sentences(
+    reader: Format,
+    lines: Iterator[tuple[int, str]],
+    file: str,
+    fault: Callable[[Sentence], DataError | None] | None,
+    sieve: Sieve | None,
+) -> Iterator[Sentence]:
+    """The sentences of numbered lines, those alone that are whole with a sieve. `fault` says what a reader cannot."""
+    if sieve is not None:
+        yield from sieve.whole(lambda: reader.read(lines, file, on_problem=sieve.report), again=True, fault=fault)
+        return
+    for sentence in reader.read(lines, file):
+        if fault is not None and (problem := fault(sentence)):
+            raise problem
+        yield sentence
+
+
+def _untagged(sentence: Sentence) -> DataError | None:
+    if sentence.tags is not None or not sentence.words:
+        return None
+    message = "expected a tag for every word, found none; name the column that holds them"
+    return DataError(message, file=sentence.file, line=sentence.line)
 
 
 def read(
@@ -123,9 +161,21 @@ def read(
     column: str | int | None = None,
     allow_empty: bool = False,
     wordless: bool = False,
+    tagged: bool = False,
+    skip_broken: bool | Skipped = False,
     **options: Any,
 ) -> list[Sentence]:
     """All the sentences of a file; see `iter_read`."""
     return list(
-        iter_read(path, format, encoding=encoding, column=column, allow_empty=allow_empty, wordless=wordless, **options)
+        iter_read(
+            path,
+            format,
+            encoding=encoding,
+            column=column,
+            allow_empty=allow_empty,
+            wordless=wordless,
+            tagged=tagged,
+            skip_broken=skip_broken,
+            **options,
+        )
     )

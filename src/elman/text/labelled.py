@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 from elman.errors import DataError, UsageError, nearest
 from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Layout, Problem, pick
 from elman.text.files import Path, name_of, open_text
+from elman.text.skipping import Sieve, Skipped
 
 __all__ = [
     "EXAMPLE_FORMATS",
@@ -106,8 +107,10 @@ class Examples(Iterator[Example]):
         options: dict[str, Any],
         allow_empty: bool,
         on_problem: Problem | None,
+        skip_broken: bool | Skipped,
     ) -> Any:
         told, name = False, name_of(path)
+        sieve = None if skip_broken is False else Sieve(skip_broken, "text")
 
         def tell(problem: DataError) -> None:
             nonlocal told
@@ -116,20 +119,25 @@ class Examples(Iterator[Example]):
             on_problem(problem)
 
         def settled(layout: dict[str, Any]) -> None:
+            if "header" in layout and sieve is not None:
+                sieve.require_none()  # the first row of a table says how the others are read
             self.header_lines = layout.pop("header_lines", [])
             self.how.update(layout)
 
-        teller = None if on_problem is None else tell
-        empty = True
+        teller = sieve.report if sieve is not None else None if on_problem is None else tell
+        count = 0
         with open_text(path, encoding, on_problem=teller) as lines:
             if format is None:
                 format, lines = _guess(path, lines, options)
             reader = get_example_format(format, **options)
             self.how.update({"format": format, "encoding": encoding, **asdict(cast(Any, reader))})
-            for example in reader.read(lines, name, on_problem=teller, on_layout=settled):
-                empty = False
+            examples = reader.read(lines, name, on_problem=teller, on_layout=settled)
+            for example in examples if sieve is None else sieve.whole(lambda: examples, fault=None):
+                count += 1
                 yield example
-        if empty and not allow_empty and not told:
+        if sieve is not None:
+            sieve.finish(count)
+        if not count and not allow_empty and not told:
             problem = DataError("expected examples, found none in the whole file; check the path", file=name, line=1)
             if on_problem is None:
                 raise problem
@@ -149,6 +157,7 @@ def iter_examples(
     labelled: bool = True,
     allow_empty: bool = False,
     on_problem: Problem | None = None,
+    skip_broken: bool | Skipped = False,
 ) -> Examples:
     """Read a file of labelled texts example by example as it comes.
 
@@ -162,6 +171,10 @@ def iter_examples(
     allow_empty                 a file without examples is no fault
     on_problem                  is told each fault in the place of its being raised; the example is left out, but what
                                 is no character, or NUL, is read as U+FFFD
+    skip_broken                 leaves out every example that has a fault, and warns of them at the end; a `Skipped`
+                                counts them instead. What is not of one example, such as bytes that are not of this
+                                encoding or a quote that nothing closes, is still an error, and so is a file of which
+                                less is whole than broken. Not together with on_problem
 
     Raises DataError, with the place, at the first fault; UsageError for options that do not fit, and for a file that
     does not say which columns to read.
@@ -174,7 +187,10 @@ def iter_examples(
         "separator": separator,
         "labelled": labelled,
     }
-    return Examples(path, format, encoding, options, allow_empty=allow_empty, on_problem=on_problem)
+    if skip_broken is not False and on_problem is not None:
+        raise UsageError("skip_broken and on_problem: expected one of them, found both")
+    more = {"allow_empty": allow_empty, "on_problem": on_problem, "skip_broken": skip_broken}
+    return Examples(path, format, encoding, options, **more)
 
 
 def read_examples(
@@ -189,6 +205,7 @@ def read_examples(
     separator: str | None = None,
     labelled: bool = True,
     allow_empty: bool = False,
+    skip_broken: bool | Skipped = False,
 ) -> list[Example]:
     """All the examples of a file; see `iter_examples`."""
     return list(
@@ -203,6 +220,7 @@ def read_examples(
             separator=separator,
             labelled=labelled,
             allow_empty=allow_empty,
+            skip_broken=skip_broken,
         )
     )
 

@@ -1,0 +1,126 @@
+"""`skip_broken`: reading what is whole in a file, and counting what is left out because it is broken."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from elman.errors import DataError, Notice
+from elman.text.files import FileFault
+
+SHOWN = 3
+U = TypeVar("U")
+Lines = Iterator[tuple[int, str]]
+
+
+class Skipped:
+    """What was left out of one or more files: how many sentences, texts or lines, and what is wrong with them.
+
+    count:    how many
+    problems: the first fault of each, with its place, in the order of the files
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[DataError] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.problems)
+
+    def text(self, what: str = "sentence") -> str:
+        """How many were left out, and where the first few are; one fault a line."""
+        many = "" if self.count == 1 else "s"
+        lines = [f"left out {self.count:,} broken {what}{many}{':' if self.count else ''}"]
+        lines += [f"  {problem}" for problem in self.problems[:SHOWN]]
+        if self.count > SHOWN:
+            lines.append("  ...")
+        return "\n".join(lines)
+
+
+class Sieve:
+    """Parts what a reader yields from one file into whole and broken, by the places of the faults that it reports.
+
+    what: the name of what a reader yields. Pass `report` to the reader, and to `open_text`, as `on_problem`.
+    """
+
+    def __init__(self, skip_broken: bool | Skipped, what: str) -> None:
+        self.skipped = skip_broken if isinstance(skip_broken, Skipped) else Skipped()
+        self.what = what
+        self._warn = not isinstance(skip_broken, Skipped)
+        self._before = self.skipped.count
+        self._kept = 0
+        self._pending: list[DataError] = []
+
+    def report(self, problem: DataError) -> None:
+        """Take up a fault. Raises it where it is not of one sentence or example."""
+        if isinstance(problem, FileFault):
+            raise problem
+        self._pending.append(problem)
+
+    def require_none(self) -> None:
+        """Raise the first fault that was reported, if there is one: the line at fault says how to read the others."""
+        if self._pending:
+            raise self._pending[0]
+
+    def whole(
+        self, begin: Callable[[], Iterable[U]], *, again: bool = False, fault: Callable[[U], DataError | None] | None
+    ) -> Iterator[U]:
+        """What is whole of what a reader yields.
+
+        begin: starts the reader on the lines that are left
+        again: the first one says how the others are read; while it is broken, the next one does
+        fault: what else is wrong with one, None for nothing
+        """
+        while True:
+            restart = False
+            for unit in begin():
+                if problem := self._fault(unit) or (fault and fault(unit)):
+                    self.skipped.problems.append(problem)
+                    if restart := again and not self._kept:
+                        break
+                else:
+                    self._kept += 1
+                    yield unit
+            if not restart:
+                break
+        self.skipped.problems += _one_each(self._pending)
+        self._pending = []
+
+    def _fault(self, unit: Any) -> DataError | None:
+        """The first fault of this one; those before it are of what the reader left out by itself."""
+        first = unit.source.first
+        end = first + len(unit.source.lines)
+        before = [problem for problem in self._pending if (problem.line or 0) < first]
+        own = [problem for problem in self._pending if first <= (problem.line or 0) < end]
+        self._pending = self._pending[len(before) + len(own) :]
+        self.skipped.problems += _one_each(before)
+        return own[0] if own else None
+
+    def finish(self, kept: int) -> None:
+        """Raise DataError where too little is left to be a matter of a few; `kept` is how many have something in them.
+
+        Warns of what was left out, where nobody counts it."""
+        count = self.skipped.count - self._before
+        if count > kept:
+            problem = self.skipped.problems[self._before]
+            raise DataError(
+                f"{problem.problem} ({count:,} of {count + kept:,} {self.what}s are broken: too many to leave out; "
+                "check the file's format, columns and encoding)",
+                file=problem.file,
+                line=problem.line,
+                column=problem.column,
+            )
+        if count and self._warn:
+            warnings.warn(self.skipped.text(self.what), Notice, stacklevel=2)
+
+
+def _one_each(problems: list[DataError]) -> list[DataError]:
+    """The problems without those that are of the same one. A reader reports a fault of a whole example after those of
+    its lines, at the line at which it begins."""
+    kept: list[DataError] = []
+    for problem in problems:
+        while kept and (kept[-1].line or 0) >= (problem.line or 0):
+            kept.pop()
+        kept.append(problem)
+    return kept
