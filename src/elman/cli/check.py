@@ -15,9 +15,10 @@ from elman.cli.options import (
     encoding_option,
     format_option,
     json_option,
+    skip_broken_option,
     word_column_option,
 )
-from elman.cli.output import emit_json, heading, note, percent, table
+from elman.cli.output import emit_json, heading, note, note_skipped, percent, table
 from elman.cli.texts import refuse, texts_options
 from elman.errors import DataError, UsageError
 
@@ -48,6 +49,7 @@ LOOKED_AT = 200  # lines at the beginning of a file
     help="Language models: how lines are cut (default space).",
 )
 @encoding_option
+@skip_broken_option
 @json_option
 @click.pass_context
 def check(
@@ -61,6 +63,7 @@ def check(
     several: bool,
     tokenizer: str | None,
     encoding: str | None,
+    skip_broken: bool,
     as_json: bool,
     **texts: Any,
 ) -> None:
@@ -89,7 +92,7 @@ def check(
 
         if column is not None or word_column is not None or scheme is not None:
             raise UsageError("--column, --word-column and --scheme are for files of tags; see --task")
-        if not check_classify(files, format_name, encoding, {**texts, "several": several}, as_json):
+        if not check_classify(files, format_name, encoding, {**texts, "several": several}, skip_broken, as_json):
             context.exit(DataError.exit_code)
         return
     refuse(texts | {"several": several or None}, task)
@@ -104,7 +107,7 @@ def check(
         ):
             if value is not None:
                 raise UsageError(f"--{name} is for files of tags; see --task")
-        if not check_lm(files, encoding, tokenizer or "space", as_json):
+        if not check_lm(files, encoding, tokenizer or "space", skip_broken, as_json):
             context.exit(DataError.exit_code)
         return
     if tokenizer is not None:
@@ -113,8 +116,15 @@ def check(
 
     options = {} if word_column is None else {"word": word_column}
     report = look_through(
-        files, format=format_name, column=column, scheme=scheme, encoding=encoding or "utf-8", **options
+        files,
+        format=format_name,
+        column=column,
+        scheme=scheme,
+        encoding=encoding or "utf-8",
+        skip_broken=skip_broken,
+        **options,
     )
+    note_skipped(report.skipped, "elman check", "sentence")
     if as_json:
         emit_json(report.to_json())
     else:

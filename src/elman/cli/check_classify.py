@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from elman.cli.output import emit_json, heading, percent, table
+from elman.cli.output import emit_json, heading, note_skipped, percent, table
 
 MOST = 20  # new characters that are shown
 
 
 def check_classify(
-    files: tuple[str, ...], format_name: str | None, encoding: str | None, texts: dict[str, Any], as_json: bool
+    files: tuple[str, ...],
+    format_name: str | None,
+    encoding: str | None,
+    texts: dict[str, Any],
+    skip_broken: bool,
+    as_json: bool,
 ) -> bool:
     """Print the report; whether there is no error."""
     from elman.text.check_labelled import check_examples
+    from elman.text.skipping import Skipped
 
-    report = check_examples(files, format_name, encoding=encoding or "utf-8", **texts)
+    skipped = Skipped() if skip_broken else None
+    report = check_examples(files, format_name, encoding=encoding or "utf-8", skip_broken=skipped or False, **texts)
+    note_skipped(skipped, "elman check", "text")
     if as_json:
         emit_json(report)
     else:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elman.cli.output import emit_json, heading, percent, table
+from elman.cli.output import emit_json, heading, note_skipped, percent, table
 
 _ROWS = ("lines", "tokens", "characters", "empty_lines", "repeated_lines", "lines_of_the_first", "distinct_tokens")
 _MORE = ("seen_once", "written_unknown", "median_length", "longest", "unknown_tokens")
 SHOWN = 20
 
 
-def check_lm(files: Sequence[str], encoding: str | None, tokenizer: str, as_json: bool) -> bool:
+def check_lm(files: Sequence[str], encoding: str | None, tokenizer: str, skip_broken: bool, as_json: bool) -> bool:
     """Print what there is; whether it is without a problem."""
     from elman.text.check_text import check_text
+    from elman.text.skipping import Skipped
     from elman.text.tokenizing import get_tokenizer
 
-    report = check_text(files, get_tokenizer(tokenizer), encoding=encoding or "utf-8")
+    skipped = Skipped() if skip_broken else None
+    report = check_text(files, get_tokenizer(tokenizer), encoding=encoding or "utf-8", skipped=skipped)
+    note_skipped(skipped, "elman check", "line")
     problems = report["problems"]
     if as_json:
         emit_json(report)

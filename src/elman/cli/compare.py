@@ -115,7 +115,8 @@ def _run(door: Door, given: dict[str, Any]) -> None:
 
         torch.set_num_threads(given["threads"])
     split = Split(given["train"], given["dev"], given["test"], _options(door, given))
-    scored = _read(door, given, systems)[split.part]
+    parts, reading = _read(door, given, systems)
+    scored = parts[split.part]
     keeping = nullcontext(given["out"]) if given["out"] is not None else tempfile.TemporaryDirectory(prefix="elman-")
     with keeping as out:
         answer = work(
@@ -131,7 +132,7 @@ def _run(door: Door, given: dict[str, Any]) -> None:
             tell=(lambda text: None) if given["quiet"] else note,
         )
     if given["as_json"]:
-        emit_json(answer.to_json())
+        emit_json(answer.to_json() | {"skipped": sum(reading.get("skipped", {}).values())})
     else:
         _print(answer, markdown=given["markdown"])
     if answer.best is None:
@@ -186,8 +187,8 @@ def _options(door: Door, given: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _read(door: Door, given: Mapping[str, Any], systems: Sequence[System]) -> dict[str, Any]:
-    """All the parts, so that what is wrong with a file is told before anything is trained.
+def _read(door: Door, given: Mapping[str, Any], systems: Sequence[System]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All the parts and how they were read, so that what is wrong with a file is told before anything is trained.
 
     What every system is told alike, such as several labels a text, holds for reading too."""
     complete: dict[str, Any] = {setting.key: setting.default for setting in door.table.data}
@@ -195,7 +196,7 @@ def _read(door: Door, given: Mapping[str, Any], systems: Sequence[System]) -> di
     complete |= {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
     complete |= {key: given[key] for key in _reading(door) if given.get(key) is not None}
     complete |= {key: str(given[key].absolute()) for key in ("train", "dev", "test") if given[key] is not None}
-    return door.read(complete, given["quiet"])[0]
+    return door.read(complete, given["quiet"])
 
 
 def _print(answer: Comparison, *, markdown: bool) -> None:

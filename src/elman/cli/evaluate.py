@@ -14,10 +14,11 @@ from elman.cli.options import (
     encoding_option,
     format_option,
     json_option,
+    skip_broken_option,
     threads_option,
     word_column_option,
 )
-from elman.cli.output import emit_json, note
+from elman.cli.output import emit_json, note, note_skipped
 from elman.cli.texts import refuse, texts_options
 from elman.errors import DataError, UsageError
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("--weight", type=click.FloatRange(0, 1), metavar="X", help="The first model's share (default 0.5).")
 @click.option("--tune", metavar="FILE", help="Choose the share that makes this text likeliest: dev text, not FILE.")
 @encoding_option
+@skip_broken_option
 @threads_option
 @allow_code_option
 @json_option
@@ -60,6 +62,7 @@ def evaluate(
     weight: float | None,
     tune: str | None,
     encoding: str | None,
+    skip_broken: bool,
     threads: int | None,
     allow_code: bool,
     as_json: bool,
@@ -90,7 +93,7 @@ def evaluate(
         if task == "lm":
             from elman.cli.evaluate_lm import evaluate_lm
 
-            evaluate_lm(Path(model_or_gold), file, encoding, threads, allow_code, as_json, **mixture)
+            evaluate_lm(Path(model_or_gold), file, encoding, skip_broken, threads, allow_code, as_json, **mixture)
             return
         if any(value is not None for value in mixture.values()):
             raise UsageError(f"--interpolate, --weight and --tune are for language models; this is one of {task}")
@@ -100,14 +103,16 @@ def evaluate(
             if any(value is not None for value in (column, predicted_column, word_column, scheme)):
                 raise UsageError("--column, --predicted-column, --word-column and --scheme are for taggers")
             folder = Path(model_or_gold)
-            evaluate_classify(folder, file, format_name, encoding, texts, threads, allow_code, as_json)
+            evaluate_classify(folder, file, format_name, encoding, texts, skip_broken, threads, allow_code, as_json)
             return
         refuse(texts, task)
         if predicted_column is not None:
             raise UsageError("--predicted-column is for two files; here a model gives the tags")
-        answer = _model(Path(model_or_gold), file, asked, scheme, threads, allow_code)
+        answer = _model(Path(model_or_gold), file, asked, scheme, skip_broken, threads, allow_code)
     else:
         refuse(texts, "tag")
+        if skip_broken:
+            raise UsageError("--skip-broken is for a model; two files are aligned by position, and must be whole")
         answer = _files(model_or_gold, file, asked, predicted_column or column, scheme)
     if as_json:
         emit_json(answer)
@@ -118,14 +123,22 @@ def evaluate(
 
 
 def _model(
-    folder: Path, file: str, asked: Asked, scheme: str | None, threads: int | None, allow_code: bool
+    folder: Path,
+    file: str,
+    asked: Asked,
+    scheme: str | None,
+    skip_broken: bool,
+    threads: int | None,
+    allow_code: bool,
 ) -> dict[str, Any]:
     from elman.cli.models import load_model, read_config
     from elman.cli.reading import tagged
-    from elman.text import read
+    from elman.text import Skipped, read
 
     how = tagged(file, asked, read_config(folder)["reading"])
-    sentences = read(file, how.format, encoding=how.encoding)
+    skipped = Skipped()
+    sentences = read(file, how.format, encoding=how.encoding, tagged=skip_broken, skip_broken=skip_broken and skipped)
+    note_skipped(skipped, file, "sentence")
     tagger = load_model(folder, "tag", allow_code=allow_code)
     if threads is not None:
         import torch
@@ -133,7 +146,7 @@ def _model(
         torch.set_num_threads(threads)
     if scheme is not None:
         tagger.scheme = None if scheme == "none" else scheme
-    return {"model": str(folder), "file": file, **tagger.evaluate(sentences).to_json()}
+    return {"model": str(folder), "file": file, "skipped": skipped.count, **tagger.evaluate(sentences).to_json()}
 
 
 def _files(gold: str, predicted: str, asked: Asked, column: str | None, scheme: str | None) -> dict[str, Any]:

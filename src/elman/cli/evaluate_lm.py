@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from elman.cli.output import emit_json, note, table
+from elman.cli.output import emit_json, note, note_skipped, table
 from elman.errors import UsageError
 
 
@@ -14,6 +14,7 @@ def evaluate_lm(
     folder: Path,
     file: str,
     encoding: str | None,
+    skip_broken: bool,
     threads: int | None,
     allow_code: bool,
     as_json: bool,
@@ -26,6 +27,7 @@ def evaluate_lm(
     from elman.cli.models import load_model, read_config
     from elman.cli.scores import main_scores
     from elman.tasks.language_model.corpus import Text
+    from elman.text.skipping import Skipped
 
     if interpolate is None and (weight is not None or tune is not None):
         raise UsageError("--weight and --tune say how to mix; with what? --interpolate DIR names the other model")
@@ -41,11 +43,19 @@ def evaluate_lm(
         torch.set_num_threads(threads)
     encoding = encoding or read_config(folder)["reading"].get("encoding") or "utf-8"
     share = 0.5 if weight is None else weight
+    skipped = Skipped()
+
+    def text(path: str) -> Text:
+        whole = Text.of(path, encoding)
+        return whole.without_broken(model.settings.model.tokenizer, skipped) if skip_broken else whole
+
     if tune is not None:
-        share = model.tune_weight(Text.of(tune, encoding), other)
+        share = model.tune_weight(text(tune), other)
         note(f"weight {share:.4f} of {folder}, chosen on {tune}")
-    result = model.evaluate(Text.of(file, encoding), ngram=other, weight=share).to_json()
-    answer: dict[str, Any] = {"model": str(folder), "file": file, **result}
+    scored = text(file)
+    note_skipped(skipped, file if tune is None else f"{tune} and {file}", "line")
+    result = model.evaluate(scored, ngram=other, weight=share).to_json()
+    answer: dict[str, Any] = {"model": str(folder), "file": file, "skipped": skipped.count, **result}
     if other is not None:
         answer |= {"interpolate": interpolate, "weight": share}
     if as_json:

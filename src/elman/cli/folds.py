@@ -24,7 +24,7 @@ def train(
 
     DIR/training/run.json stands there until all is done, so that --resume finds the rest. Raises UsageError where there
     is something else in DIR."""
-    from elman.cli.models import read_json, unfinished
+    from elman.cli.models import read_config, read_json, unfinished
     from elman.training import atomic
 
     waiting = out / "training" / run_file.NAME
@@ -57,7 +57,8 @@ def train(
                     out.rmdir()
                 raise
         results.append(read_json(folder / "metrics.json"))
-    written = {"folds": [result["test"] for result in results], "test": summary(results)}
+    skipped = sum(read_config(out / "fold-1")["reading"].get("skipped", {}).values())
+    written = {"folds": [result["test"] for result in results], "test": summary(results), "skipped": skipped}
     atomic.replace_file(out / NAME, json.dumps(written, ensure_ascii=False, indent=2).encode() + b"\n")
     atomic.remove(out / "training")
 

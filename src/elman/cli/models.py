@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from elman.cli.importing import import_torch
 from elman.cli.output import note, shell
 from elman.errors import ModelError, UsageError
 
@@ -62,6 +63,7 @@ def load_model(folder: Path, task: str, *, allow_code: bool) -> Any:
         if not (folder / "model.safetensors").exists():
             raise ModelError(f"{folder}: its training has not finished its first epoch; go on with it: {go_on}")
         note(f"elman: {folder}: training is not finished, the best weights so far are used; go on with it: {go_on}")
+    import_torch()
     from elman.tasks.load import load
 
     return load(folder, allow_code=allow_code)

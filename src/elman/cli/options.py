@@ -41,6 +41,14 @@ def encoding_option(function: F) -> F:
     return click.option("--encoding", metavar="NAME", help="Of the files that are read (default utf-8).")(function)
 
 
+def skip_broken_option(function: F) -> F:
+    return click.option(
+        "--skip-broken",
+        is_flag=True,
+        help="Leave out sentences or texts that are broken, and say how many (default: refuse the file).",
+    )(function)
+
+
 def allow_code_option(function: F) -> F:
     return click.option(
         "--allow-code", is_flag=True, help="Run the source of the cell that is stored with the model, if it has one."

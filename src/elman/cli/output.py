@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.text.skipping import Skipped
 
 Cell = str | int | float | None
 
@@ -20,6 +23,12 @@ def emit_json(value: Any) -> None:
 def note(text: str) -> None:
     """Something that is not a result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def note_skipped(skipped: Skipped | None, where: str, what: str) -> None:
+    """What was left out of `where` because it is broken. No --quiet hides it."""
+    if skipped is not None and skipped.count:
+        note(f"{where}: {skipped.text(what)}")
 
 
 def heading(text: str) -> None:

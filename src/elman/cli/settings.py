@@ -52,6 +52,13 @@ CELL = Setting(
     "elman, elman-relu, lstm, lstm-peephole, lstm-coupled, lstm-layernorm, gru, mgu, indrnn, mingru, minlstm, sru, "
     "hard-memory, soft-memory, deep-transition, or file.py:MyCell",
 )
+SKIP_BROKEN = Setting(
+    "skip_broken",
+    "--skip-broken",
+    "switch",
+    False,
+    "leave out sentences or texts that are broken, and say how many; else the file is refused",
+)
 _TYPES: dict[str, click.ParamType] = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 _METAVARS = {"int": "N", "float": "X", "text": "TEXT"}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from elman.cli.options import TEXT_FORMATS
-from elman.cli.output import note
-from elman.cli.settings import CELL, ENCODING, INIT, OUT, TRAINING, Setting, Table, with_defaults
-from elman.cli.train_task import PERCENT, command
+from elman.cli.output import note, note_skipped
+from elman.cli.settings import CELL, ENCODING, INIT, OUT, SKIP_BROKEN, TRAINING, Setting, Table, with_defaults
+from elman.cli.train_task import PERCENT, command, left_out
 from elman.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ DATA = (
     Setting("header", "--header", "switch", None, "whether the first row names the columns (default: found out)"),
     Setting("separator", "--separator", "text", None, "between several labels of a cell (default |)"),
     ENCODING,
+    SKIP_BROKEN,
     OUT,
     INIT,
 )
@@ -110,21 +111,27 @@ class Classification:
     def read(self, given: Mapping[str, Any], quiet: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """The examples of every file by its key, and how they were read."""
         from elman.text.labelled import iter_examples, read_examples
+        from elman.text.skipping import Skipped
 
         _require_folds(given)
         asked: dict[str, Any] = {key: given.get(key) for key in ("text_column", "label_column", "header", "separator")}
+        skip, skipped = bool(given.get("skip_broken")), {"train": Skipped()}
         examples = iter_examples(
             given["train"],
             given.get("format"),
             encoding=given.get("encoding") or "utf-8",
             several=bool(given.get("several")),
+            skip_broken=skip and skipped["train"],
             **asked,
         )
         found: dict[str, list[Example]] = {"train": list(examples)}
         for key in ("dev", "test"):
             path = given.get(key)
             if path is not None and not (key == "dev" and PERCENT.fullmatch(str(path))):
-                found[key] = read_examples(path, **examples.how)
+                skipped[key] = Skipped()
+                found[key] = read_examples(path, skip_broken=skip and skipped[key], **examples.how)
+        for key, one in skipped.items():
+            note_skipped(one, key, "text")
         if given.get("fold") is not None:
             from elman.tasks.classification.data import fold
 
@@ -134,7 +141,8 @@ class Classification:
                 labels = len({label for example in part for label in example.labels or ()})
                 note(f"{key}: {len(part):,} texts, {labels} labels")
         kept = ("format", "encoding", "text_column", "label_column", "header", "separator")
-        return found, {key: examples.how[key] for key in kept if examples.how.get(key) is not None}
+        reading = {key: examples.how[key] for key in kept if examples.how.get(key) is not None}
+        return found, reading | left_out(skipped, skip)
 
     def hints(self, folder: str) -> list[str]:
         """Commands to try."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from elman.cli.output import note
-from elman.cli.settings import CELL, ENCODING, INIT, OUT, TRAINING, Setting, Table, with_defaults
-from elman.cli.train_task import PERCENT, command
+from elman.cli.output import note, note_skipped
+from elman.cli.settings import CELL, ENCODING, INIT, OUT, SKIP_BROKEN, TRAINING, Setting, Table, with_defaults
+from elman.cli.train_task import PERCENT, command, left_out
 
 TOKENIZERS = ("space", "words", "characters", "subwords")
 TEXT = (
@@ -54,6 +54,7 @@ DATA = (
     Setting("dev", "--dev", "text", None, "dev text, which chooses the best epoch; or the end of train: 10%"),
     Setting("test", "--test", "text", None, "test text, scored once at the end"),
     ENCODING,
+    SKIP_BROKEN,
     OUT,
     INIT,
 )
@@ -81,20 +82,27 @@ class LanguageModelling:
         from pathlib import Path
 
         from elman.tasks.language_model.corpus import Text
+        from elman.text.skipping import Skipped
 
         encoding = given.get("encoding") or "utf-8"
         found: dict[str, Text] = {}
+        skip, skipped = bool(given.get("skip_broken")), {}
+        tokenizer = str(given.get("tokenizer") or self.table.all["tokenizer"].default)
         for key in ("train", "dev", "test"):
             path = given.get(key)
             if path is None or (key == "dev" and PERCENT.fullmatch(str(path))):
                 continue
             found[key] = Text(Path(path), encoding)
+            skipped[key] = Skipped()
+            if skip:
+                found[key] = found[key].without_broken(tokenizer, skipped[key])
+                note_skipped(skipped[key], key, "line")
             size = characters = 0
             for _, line in found[key].lines():
                 size, characters = size + 1, characters + len(line) + 1
             if not quiet:
                 note(f"{key}: {size:,} lines, {characters:,} characters")
-        return found, {"encoding": encoding}
+        return found, {"encoding": encoding} | left_out(skipped, skip)
 
     def hints(self, folder: str) -> list[str]:
         """Commands to try."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from elman.cli.options import FORMATS
-from elman.cli.output import note
-from elman.cli.settings import CELL, ENCODING, INIT, OUT, TRAINING, Setting, Table
-from elman.cli.train_task import PERCENT, command
+from elman.cli.output import note, note_skipped
+from elman.cli.settings import CELL, ENCODING, INIT, OUT, SKIP_BROKEN, TRAINING, Setting, Table
+from elman.cli.train_task import PERCENT, command, left_out
 
 if TYPE_CHECKING:
     from elman.cli.reading import Reading
@@ -56,6 +56,7 @@ DATA = (
     ),
     Setting("word_column", "--word-column", "int", None, "the words' column of a column file (default 1)"),
     ENCODING,
+    SKIP_BROKEN,
     OUT,
     INIT,
 )
@@ -110,21 +111,24 @@ class Tagging:
     def read(self, given: Mapping[str, Any], quiet: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """The sentences of every file by its key, and how they were read."""
         from elman.cli.reading import Asked, describe, tagged
-        from elman.text import read
+        from elman.text import Skipped, read
 
         column = None if given.get("column") is None else str(given["column"])
         asked = Asked(given.get("format"), column, given.get("word_column"), given.get("encoding"))
         how: Reading = tagged(given["train"], asked)
         found: dict[str, list[Sentence]] = {}
+        skip, skipped = bool(given.get("skip_broken")), {}
         for key in ("train", "dev", "test"):
             path = given.get(key)
             if path is None or (key == "dev" and PERCENT.fullmatch(str(path))):
                 continue
-            found[key] = read(path, how.format, encoding=how.encoding)
+            skipped[key] = Skipped()
+            found[key] = read(path, how.format, encoding=how.encoding, tagged=skip, skip_broken=skip and skipped[key])
+            note_skipped(skipped[key], key, "sentence")
             if not quiet:
                 words = sum(len(sentence) for sentence in found[key])
                 note(f"{key}: {len(found[key]):,} sentences, {words:,} words")
-        return found, describe(how, found["train"])
+        return found, describe(how, found["train"]) | left_out(skipped, skip)
 
     def hints(self, folder: str) -> list[str]:
         """Commands to try."""

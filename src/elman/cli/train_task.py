@@ -7,15 +7,19 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from elman.cli import folds, run_file
 from elman.cli.groups import SectionedCommand, SectionOption
+from elman.cli.importing import import_torch
 from elman.cli.output import emit_json, note, shell, size
 from elman.cli.settings import Table
 from elman.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from elman.text.skipping import Skipped
 
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _PATHS = ("train", "dev", "test", "out", "init")
@@ -134,6 +138,7 @@ def _text(value: Any) -> str:
 
 def _complete(door: Door, given: Mapping[str, Any]) -> dict[str, Any]:
     """Every key: those of data as given, with absolute paths; the model's settings checked and with their defaults."""
+    import_torch()
     from elman.tasks.load import model_class
 
     complete: dict[str, Any] = {setting.key: given.get(setting.key, setting.default) for setting in door.table.data}
@@ -207,7 +212,12 @@ def _train(
         raise UsageError(f"--init gives the first weights of a network; --model {model} has none")
     model_class(door.task, model)(**settings).fit(parts.pop("train"), parts.pop("dev", None), **parts, **arguments)
     metrics: dict[str, Any] = json.loads((out / "metrics.json").read_bytes())
-    return metrics
+    return metrics | {"skipped": sum(reading.get("skipped", {}).values())}
+
+
+def left_out(skipped: Mapping[str, Skipped], asked: bool) -> dict[str, Any]:
+    """What a model keeps of --skip-broken: how many sentences or texts each part lacks; nothing where not asked for."""
+    return {"skipped": {key: one.count for key, one in skipped.items()}} if asked else {}
 
 
 def _require_steps(door: Door, model: str) -> None:

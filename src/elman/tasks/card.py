@@ -21,8 +21,13 @@ def text(name: str, model: Model, metrics: dict[str, Any]) -> str:
     lines = [f"# {name}", ""]
     for paragraph in model.describe():
         lines += [paragraph, ""]
-    if model.reading:
-        lines += ["Training data was read as " + ", ".join(f"{k} {v}" for k, v in model.reading.items()) + ".", ""]
+    reading = dict(model.reading)
+    skipped = reading.pop("skipped", None)
+    if reading:
+        lines += ["Training data was read as " + ", ".join(f"{k} {v}" for k, v in reading.items()) + ".", ""]
+    if skipped is not None:
+        counts = ", ".join(f"{count:,} of {part}" for part, count in skipped.items())
+        lines += [f"Broken sentences, texts or lines that were left out (`--skip-broken`): {counts}.", ""]
     run = metrics.get("training")
     if run and "epochs" in run:
         lines += [

@@ -11,9 +11,10 @@ from typing import Any
 from elman.errors import DataError, UsageError
 from elman.schemes import detect, get_scheme, violations
 from elman.text.files import Path, name_of, open_text
-from elman.text.formats import Format, get_format, guess_format
-from elman.text.report import Duplicates, FileReport, Lengths, Problem, Report, Severity, Unknown
+from elman.text.formats import Format, get_format, guess_format, sentences, untagged
+from elman.text.report import Duplicates, FileReport, Lengths, Problem, Report, Severity, Unknown, left_out
 from elman.text.sentence import Sentence, shorten
+from elman.text.skipping import Sieve, Skipped
 
 LONGEST = 1000  # characters of a word that may still be one
 PLACES = 5  # of duplicates that are shown beside their number
@@ -31,11 +32,13 @@ def check(
     column: str | int | None = None,
     scheme: str | None = None,
     encoding: str = "utf-8",
+    skip_broken: bool = False,
     **options: Any,
 ) -> Report:
     """Read all the files, whatever is in them, and report.
 
     `format`, `column` and `options` as in `elman.text.read`; `scheme` is the tag scheme to expect, None to find out.
+    `skip_broken`: as for `elman.text.read`; what is left out is a warning in place of an error, and counts nowhere.
     The first file is the one that the others are compared with. Raises UsageError for a wrong call, never for a file.
     """
     if isinstance(files, str):
@@ -45,7 +48,9 @@ def check(
     if column is not None:
         options["column"] = column
     report = Report()
-    read = [_File(path, _format(format, path, options), encoding, report) for path in files]
+    skipped = Skipped() if skip_broken else None
+    read = [_File(path, _format(format, path, options), encoding, report, skipped) for path in files]
+    report.skipped = skipped
     for file in read:
         file.describe(report)
         file.judge_words(report)
@@ -68,7 +73,7 @@ def _format(format: str | Format | None, path: Path, options: dict[str, Any]) ->
 class _File:
     """One file: its sentences, as far as they could be read, and its part of the report."""
 
-    def __init__(self, path: Path, format: Format, encoding: str, report: Report) -> None:
+    def __init__(self, path: Path, format: Format, encoding: str, report: Report, skipped: Skipped | None) -> None:
         self.name, self.format = name_of(path), format
         self.report = FileReport(self.name, format.name)
         self.sentences: list[Sentence] = []
@@ -81,14 +86,27 @@ class _File:
             report.problems.append(Problem("error", error.problem, self.name, error.line, error.column))
 
         try:
-            with open_text(path, encoding, on_problem=told) as lines:
-                for sentence in format.read(lines, self.name, on_problem=told):
-                    if sentence.words:
-                        self.sentences.append(sentence)
+            if skipped is None:
+                with open_text(path, encoding, on_problem=told) as lines:
+                    read = format.read(lines, self.name, on_problem=told)
+                    self.sentences += (sentence for sentence in read if sentence.words)
+            else:
+                self._read_whole(path, encoding, report, skipped)
         except DataError as error:
             told(error)
         if not self.sentences and len(report.problems) == before:
             told(DataError("expected sentences, found no word in the whole file; check the path and the format"))
+
+    def _read_whole(self, path: Path, encoding: str, report: Report, skipped: Skipped) -> None:
+        """Read the sentences that training would, with a warning for each of the others. Raises DataError."""
+        sieve, before = Sieve(skipped, "sentence"), skipped.count
+        fault = untagged if getattr(self.format, "column", None) is not None else None
+        with open_text(path, encoding, on_problem=sieve.report) as lines:
+            for sentence in sentences(self.format, lines, self.name, fault, sieve):
+                if sentence.words:
+                    self.sentences.append(sentence)
+        sieve.finish(len(self.sentences))
+        report.problems += left_out(skipped.problems[before:])
 
     def describe(self, report: Report) -> None:
         """Count."""

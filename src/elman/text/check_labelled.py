@@ -12,8 +12,9 @@ from elman.errors import DataError, UsageError
 from elman.text.example import Example
 from elman.text.files import Path, name_of
 from elman.text.labelled import iter_examples
-from elman.text.report import Problem, Severity
+from elman.text.report import Problem, Severity, left_out
 from elman.text.sentence import shorten
+from elman.text.skipping import Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
 
 PLACES = 5  # of duplicates and empty texts that are shown beside their number
@@ -31,6 +32,7 @@ def check_examples(
     separator: str | None = None,
     labelled: bool = True,
     tokenizer: Tokenizer | None = None,
+    skip_broken: bool | Skipped = False,
 ) -> dict[str, Any]:
     """Read all the files, whatever is in them, and report in plain dicts, lists, strings and numbers.
 
@@ -42,7 +44,8 @@ def check_examples(
                      {count, lines}, new_labels {label: count} and new_characters {character: count} (against the first)
         duplicates   texts that stand already in an earlier file, or earlier in the same one: file, earlier, count,
                      places [[line, line of the earlier one]], contradictory (how many have other labels there)
-        problems     severity, message, file, line, column
+        problems     severity, message, file, line, column; with `skip_broken` a broken example is a warning
+        skipped      how many examples were left out for that
         errors, warnings, ok
 
     Quantiles are lengths that occur (nearest rank); lists of lines hold the first few. Empty texts are counted, not
@@ -52,6 +55,7 @@ def check_examples(
         raise UsageError(f"expected a list of files, found the one name {paths!r}; put it in a list")
     tokenizer = tokenizer or get_tokenizer("words")
     problems: list[Problem] = []
+    skipped = Skipped() if skip_broken is True else skip_broken or None
     files = []
     for path in paths:
         file = _File(name_of(path), problems)
@@ -65,12 +69,16 @@ def check_examples(
             several=several,
             separator=separator,
             labelled=labelled,
-            on_problem=file.told,
+            on_problem=file.told if skipped is None else None,
+            skip_broken=skipped or False,
         )
+        before = 0 if skipped is None else skipped.count
         try:
             file.examples.extend(examples)
         except DataError as error:
             file.told(error)
+        else:
+            problems += [] if skipped is None else left_out(skipped.problems[before:])
         file.describe(examples.how, tokenizer)
         files.append(file)
     for file in files[1:]:
@@ -83,6 +91,7 @@ def check_examples(
         "files": [file.report for file in files],
         "duplicates": duplicates,
         "problems": [asdict(problem) for problem in problems],
+        "skipped": 0 if skipped is None else skipped.count,
         "errors": errors,
         "warnings": len(problems) - errors,
         "ok": not errors,

@@ -8,20 +8,35 @@ from collections.abc import Sequence
 from typing import Any
 
 from elman.errors import DataError
-from elman.text.files import Path, name_of, open_text
+from elman.text.files import FileFault, Path, name_of, open_text
+from elman.text.skipping import Sieve, Skipped
 from elman.text.tokenizing import Tokenizer
 
 END = "</s>"  # what language models put behind each line
 
 
-def check_text(paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "utf-8") -> dict[str, Any]:
+def check_text(
+    paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "utf-8", skipped: Skipped | None = None
+) -> dict[str, Any]:
     """Counts of each file, what of it the first does not have, and every problem as {where, message}.
 
     Files are read once, line by line; what is kept is the first file's tokens and a hash of each line.
+    `skipped` counts the lines that training could not read; they are no problems then, and are left out of the counts.
     Raises DataError for a file that cannot be read at all, UsageError for an unknown encoding."""
     first: Counter[str] | None = None
     lines_of_first: set[int] = set()
     files, problems = [], []
+    broken: list[DataError] = []
+
+    def tell(problem: DataError) -> None:
+        problems.append({"where": problem.where, "message": problem.problem})
+
+    def break_line(problem: DataError) -> None:
+        if skipped is None or isinstance(problem, FileFault):
+            tell(problem)
+        elif not broken or broken[-1].line != problem.line:
+            broken.append(problem)
+
     for path in paths:
         name = name_of(path)
         counts: Counter[str] = Counter()
@@ -29,12 +44,15 @@ def check_text(paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "
         seen: set[int] = set()
         found = {"characters": 0, "empty_lines": 0, "repeated_lines": 0, "lines_of_the_first": 0}
 
-        def tell(problem: DataError) -> None:
-            problems.append({"where": problem.where, "message": problem.problem})
-
-        with open_text(path, encoding, on_problem=tell) as lines:
+        broken.clear()
+        with open_text(path, encoding, on_problem=break_line) as lines:
             for number, line in lines:
                 tokens = tokenizer.split(line)
+                if END in tokens:
+                    message = f"{END} stands for the end of a line, which is added by training; take it out"
+                    break_line(DataError(message, file=name, line=number, column=line.find(END) + 1 or None))
+                if broken and broken[-1].line == number:
+                    continue
                 counts.update(tokens)
                 lengths.append(len(tokens))
                 found["characters"] += len(line) + 1
@@ -43,12 +61,16 @@ def check_text(paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "
                     found["repeated_lines"] += hash(line) in seen
                     found["lines_of_the_first"] += first is not None and hash(line) in lines_of_first
                     seen.add(hash(line))
-                if END in tokens:
-                    message = f"{END} stands for the end of a line, which is added by training; take it out"
-                    tell(DataError(message, file=name, line=number, column=line.find(END) + 1 or None))
                 if "\0" in line:
                     message = "expected text, found a NUL character; take it out or name the right --encoding"
                     tell(DataError(message, file=name, line=number, column=line.index("\0") + 1))
+        if skipped is not None:
+            sieve = Sieve(skipped, "line")
+            skipped.problems += broken
+            try:
+                sieve.finish(len(lengths))
+            except DataError as problem:
+                tell(problem)
         if not counts:
             tell(DataError("expected text, found none", file=name))
         tokens_read = sum(lengths)
@@ -72,4 +94,4 @@ def check_text(paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "
         if first is None:
             first, lines_of_first = counts, seen
     counted = {"errors": len(problems), "warnings": 0, "ok": not problems}
-    return {"tokenizer": tokenizer.name, "files": files, "problems": problems, **counted}
+    return {"tokenizer": tokenizer.name, "files": files, "problems": problems, "skipped": skipped.count if skipped else 0, **counted}

@@ -169,6 +169,9 @@ def _split(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | Non
             utf16 = number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             _undecodable(encoding, bad, name, number, column, on_problem, utf16=utf16)
             line = raw.decode(encoding, "replace")
+        if encoding != "utf-8" and (half := _HALF.search(line)):  # UTF-7 and Python's escapes can spell one
+            _undecodable(encoding, None, name, number, half.start() + 1, on_problem)
+            line = _HALF.sub("\ufffd", line)
         yield number, line
 
 
@@ -196,6 +199,7 @@ def _decoded(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | N
 
 _MARK = "elman.mark"
 _MARKED = re.compile("[\udc00-\udcff]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:

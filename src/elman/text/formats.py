@@ -114,7 +114,7 @@ def _read(
     path: Path, reader: Format, encoding: str, allow_empty: bool, wordless: bool, tagged: bool, sieve: Sieve | None
 ) -> Iterator[Sentence]:
     count = 0
-    fault = _untagged if tagged else None
+    fault = untagged if tagged else None
     report = None if sieve is None else sieve.report
     with open_text(path, encoding, on_problem=report) as lines:
         for sentence in sentences(reader, lines, name_of(path), fault, sieve):
@@ -146,7 +146,8 @@ def sentences(
         yield sentence
 
 
-def _untagged(sentence: Sentence) -> DataError | None:
+def untagged(sentence: Sentence) -> DataError | None:
+    """What is wrong with a sentence that has no tags where there must be some; None for nothing."""
     if sentence.tags is not None or not sentence.words:
         return None
     message = "expected a tag for every word, found none; name the column that holds them"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from elman.errors import DataError
+    from elman.text.skipping import Skipped
 
 Severity = Literal["error", "warning"]
 
@@ -21,6 +26,14 @@ class Problem:
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         return f"{where}: {self.message}"
+
+
+def left_out(problems: Sequence[DataError]) -> list[Problem]:
+    """The warnings for what `skip_broken` leaves out."""
+    return [
+        Problem("warning", f"{problem.problem} (left out)", problem.file or "", problem.line, problem.column)
+        for problem in problems
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +104,15 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What `check` found. `scheme` is the tag scheme of all the files: the one given, or that of the first file."""
+    """What `check` found. `scheme` is the tag scheme of all the files: the one given, or that of the first file.
+
+    `skipped` is what was left out of all the files, None where nothing was to be left out."""
 
     files: list[FileReport] = field(default_factory=list)
     scheme: str | None = None
     duplicates: list[Duplicates] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    skipped: Skipped | None = None
 
     @property
     def errors(self) -> int:
@@ -115,7 +131,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report in plain dicts, lists, strings and numbers."""
-        answer = asdict(self) | {"errors": self.errors, "warnings": self.warnings, "ok": self.ok}
+        skipped = 0 if self.skipped is None else self.skipped.count
+        answer = asdict(replace(self, skipped=None)) | {"skipped": skipped}
+        answer |= {"errors": self.errors, "warnings": self.warnings, "ok": self.ok}
         for report, plain in zip(self.files, answer["files"], strict=True):
             plain["unknown_words"], plain["tag_counts"] = plain.pop("unknown"), plain.pop("tags")
             plain["word_count"] = plain.pop("words")

@@ -6,7 +6,8 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import numpy as np
 
 from elman.errors import DataError, UsageError
 from elman.tasks.language_model.config import TextConfig
-from elman.text.files import name_of, open_text
+from elman.text.files import FileFault, name_of, open_text
+from elman.text.skipping import Sieve, Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
 from elman.text.vocabulary import Vocabulary
 from elman.training import atomic
@@ -29,13 +31,15 @@ _CHUNK = 1 << 20
 class Text:
     """A text to be read line by line, as often as needed: a file, or lines in memory.
 
-    first, last: the part of it that is meant, in lines, or in tokens (ends of lines among them) where `tokens`."""
+    first, last: the part of it that is meant, in lines, or in tokens (ends of lines among them) where `tokens`
+    left_out:    the numbers of lines that are not read; see `without_broken`"""
 
     source: Path | Sequence[str]
     encoding: str = "utf-8"
     first: int = 0
     last: int | None = None
     tokens: bool = False
+    left_out: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, given: Text | str | Path | Sequence[str], encoding: str = "utf-8") -> Text:
@@ -55,11 +59,47 @@ class Text:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """(number, line) of the whole text. Raises DataError as `open_text` does."""
+
+        def raise_others(problem: DataError) -> None:
+            if problem.line not in self.left_out:
+                raise problem
+
         if isinstance(self.source, Path):
-            with open_text(self.source, self.encoding) as lines:
-                yield from lines
+            with open_text(self.source, self.encoding, on_problem=raise_others) as lines:
+                yield from (pair for pair in lines if pair[0] not in self.left_out)
         else:
-            yield from enumerate(self.source, 1)
+            yield from (pair for pair in enumerate(self.source, 1) if pair[0] not in self.left_out)
+
+    def without_broken(self, tokenizer_name: str, skip_broken: bool | Skipped = True) -> Text:
+        """The text without the lines that cannot be read: those with a carriage return inside, or with END as a token.
+
+        Warns of them; a `Skipped` counts them instead. Raises DataError where more lines are broken than whole, and for
+        what is not of one line."""
+        broken: dict[int, DataError] = {}
+        sieve = Sieve(skip_broken, "line")
+
+        def take(problem: DataError) -> None:
+            if isinstance(problem, FileFault) or problem.line is None:
+                raise problem
+            broken[problem.line] = problem
+
+        count = 0
+        with (
+            nullcontext(enumerate(self.source, 1))
+            if not isinstance(self.source, Path)
+            else open_text(self.source, self.encoding, on_problem=take) as lines
+        ):
+            for number, line in lines:
+                count += 1
+                if tokenizer_name == "space" and END in line.split():
+                    broken.setdefault(number, self._end_inside(number, line))
+        sieve.skipped.problems += broken.values()
+        sieve.finish(count - len(broken))
+        return replace(self, left_out=frozenset(broken))
+
+    def _end_inside(self, number: int, line: str) -> DataError:
+        message = f"{END} stands for the end of a line, which is added here; take it out of the text"
+        return DataError(message, file=self.name, line=number, column=line.find(END) + 1 or None)
 
     def pieces(self, tokenizer: Tokenizer) -> Iterator[tuple[list[str], int]]:
         """(the tokens of each line with END behind them, its characters with its end), of the part that is meant.
@@ -69,8 +109,7 @@ class Text:
         for number, line in self.lines():
             tokens = tokenizer.split(line)
             if END in tokens:
-                message = f"{END} stands for the end of a line, which is added here; take it out of the text"
-                raise DataError(message, file=self.name, line=number, column=line.find(END) + 1 or None)
+                raise self._end_inside(number, line)
             tokens.append(END)
             size = len(tokens) if self.tokens else 1
             first, last = self.first - place, size if self.last is None else self.last - place
@@ -95,10 +134,7 @@ class Text:
         cut = int(size * (1 - fraction))
         if not 0 < cut < size:
             raise DataError(f"expected enough text to set {fraction:.0%} aside, found {size} lines", file=self.name)
-        return (
-            Text(self.source, self.encoding, 0, cut, tokens),
-            Text(self.source, self.encoding, cut, None, tokens),
-        )
+        return replace(self, first=0, last=cut, tokens=tokens), replace(self, first=cut, last=None, tokens=tokens)
 
 
 def make_tokenizer(config: TextConfig, text: Text) -> Tokenizer:
