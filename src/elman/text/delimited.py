@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 
 from elman.errors import UsageError, nearest
 from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Fault, Layout, Problem, cut, pick, settle, without_nul
+from elman.text.files import FileFault
 from elman.text.sentence import Block, Report, reporter, shorten
 
 
@@ -200,7 +201,7 @@ class Csv(_Table):
                 fault.tell(report, number)
             except _Unclosed as fault:
                 message = "expected a quote that closes this one, found the end of the file; close it, or double it"
-                report(message, fault.line, fault.at + 1, whole_file=True)
+                report(message, fault.line, fault.at + 1, kind=FileFault)
                 # The lines that it swallowed hold only pairs of quotes, so that this happens once a file.
                 lines = itertools.chain(fault.rest, lines)
 

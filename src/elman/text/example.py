@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elman.errors import DataError
+from elman.text.files import FileFault, LineFault
 from elman.text.sentence import Block, Report, shorten
 
 # What columns and keys are called when nobody says which ones to read; the earlier name wins.
@@ -47,7 +48,7 @@ class Fault(Exception):
     def tell(self, report: Report, line: int) -> None:
         """Report it; `line` is the example's."""
         column = None if self.at is None else self.at + 1
-        report(self.message, self.line or line, column, whole_file=self.whole_file)
+        report(self.message, self.line or line, column, kind=FileFault if self.whole_file else DataError)
 
 
 def pick(found: Sequence[str], names: Sequence[str]) -> int | None:
@@ -82,7 +83,7 @@ def without_nul(lines: Iterable[tuple[int, str]], report: Report) -> Iterator[tu
     for number, line in lines:
         if "\0" in line:
             message = "expected text, found a NUL character; take it out, or name the right encoding"
-            report(message, number, line.index("\0") + 1)
+            report(message, number, line.index("\0") + 1, kind=LineFault)
             line = line.replace("\0", "\ufffd")
         yield number, line
 

@@ -32,6 +32,10 @@ class FileFault(DataError):
     """A fault that is not of one sentence or example: what the bytes mean, or where one ends, is not known."""
 
 
+class LineFault(DataError):
+    """A fault of one line, after which its sentence or example is read on."""
+
+
 def name_of(path: Path) -> str:
     """The name of a file in messages; standard input is `<stdin>`."""
     return "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
@@ -222,7 +226,7 @@ def _too_long(name: str, number: int) -> DataError:
 def _bare(line: str, name: str, number: int, on_problem: Problem | None) -> None:
     """A carriage return inside a line: a file with line ends of CR alone would be one long line of nonsense."""
     message = "expected lines that end in LF or CRLF, found a carriage return inside a line; convert the line ends"
-    problem = DataError(message, file=name, line=number, column=line.index("\r") + 1)
+    problem = LineFault(message, file=name, line=number, column=line.index("\r") + 1)
     if on_problem is None:
         raise problem
     on_problem(problem)

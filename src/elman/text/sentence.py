@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from elman.errors import DataError, UsageError
-from elman.text.files import FileFault
 
 
 @dataclass(slots=True)
@@ -48,16 +47,18 @@ class Block:
 
 
 class Report(Protocol):
-    """Call it with a problem: it raises, or tells and returns. whole_file: it is not of one sentence or example."""
+    """Call it with a problem: it raises, or tells and returns. kind: the error's."""
 
-    def __call__(self, message: str, line: int, column: int | None = None, *, whole_file: bool = False) -> None: ...
+    def __call__(
+        self, message: str, line: int, column: int | None = None, *, kind: type[DataError] = DataError
+    ) -> None: ...
 
 
 def reporter(file: str, on_problem: Callable[[DataError], None] | None) -> Report:
     """What a reader does with a problem: raise it, or hand it to `on_problem` and go on."""
 
-    def report(message: str, line: int, column: int | None = None, *, whole_file: bool = False) -> None:
-        error = (FileFault if whole_file else DataError)(message, file=file, line=line, column=column)
+    def report(message: str, line: int, column: int | None = None, *, kind: type[DataError] = DataError) -> None:
+        error = kind(message, file=file, line=line, column=column)
         if on_problem is None:
             raise error
         on_problem(error)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from elman.errors import DataError, Notice
-from elman.text.files import FileFault
+from elman.text.files import FileFault, LineFault
 
 SHOWN = 3
 U = TypeVar("U")
@@ -116,11 +116,10 @@ class Sieve:
 
 
 def _one_each(problems: list[DataError]) -> list[DataError]:
-    """The problems without those that are of the same one. A reader reports a fault of a whole example after those of
-    its lines, at the line at which it begins."""
-    kept: list[DataError] = []
+    """The first problem of each that a reader left out by itself: it reports the faults of its lines, then its own."""
+    firsts, begun = [], False
     for problem in problems:
-        while kept and (kept[-1].line or 0) >= (problem.line or 0):
-            kept.pop()
-        kept.append(problem)
-    return kept
+        if not begun:
+            firsts.append(problem)
+        begun = isinstance(problem, LineFault)
+    return firsts
