@@ -79,6 +79,8 @@ def check(
     elman check --task lm train.txt valid.txt
     elman check --task classify train.csv test.csv --text-column body --label-column stars
     """
+    if files.count("-") > 1:
+        raise UsageError("expected one input, found standard input twice; give the others as files")
     if task is None:
         task = guess(
             files[0],

@@ -99,6 +99,7 @@ def _reading(door: Door) -> set[str]:
 def _run(door: Door, given: dict[str, Any]) -> None:
     from elman.tasks.compare.comparison import Split
     from elman.tasks.compare.comparison import compare as work
+    from elman.text.files import require_file
     from elman.training import parse_duration
 
     if given["as_json"] and given["markdown"]:
@@ -109,6 +110,9 @@ def _run(door: Door, given: dict[str, Any]) -> None:
         max_time = None if given["max_time"] is None else parse_duration(given["max_time"])
     except UsageError as problem:
         raise UsageError(f"--max-time: {problem}") from None
+    for key in ("train", "dev", "test"):
+        if given[key] is not None:
+            require_file(given[key])
     systems = read_systems(door, given["systems"])
     if given["threads"] is not None:
         import torch

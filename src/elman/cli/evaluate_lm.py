@@ -33,6 +33,8 @@ def evaluate_lm(
         raise UsageError("--weight and --tune say how to mix; with what? --interpolate DIR names the other model")
     if weight is not None and tune is not None:
         raise UsageError("--weight sets the share and --tune finds it; give one of them")
+    if tune == file == "-":
+        raise UsageError("expected two inputs, found standard input twice; give one of them as a file")
     if tune is not None and os.path.exists(tune) and os.path.exists(file) and os.path.samefile(tune, file):
         raise UsageError(f"--tune {tune}: expected another text than the one that is scored; take the dev text")
     model = load_model(folder, "lm", allow_code=allow_code)

@@ -93,6 +93,7 @@ class LanguageModelling:
             if path is None or (key == "dev" and PERCENT.fullmatch(str(path))):
                 continue
             found[key] = Text(Path(path), encoding)
+            found[key].require_file()
             skipped[key] = Skipped()
             if skip:
                 found[key] = found[key].without_broken(tokenizer, skipped[key])

@@ -23,7 +23,7 @@ Lines = Generator[tuple[int, str], None, None]
 # A line is read as one piece, so it must fit into memory some times over; corpora of a single line (text8) do.
 LONGEST_LINE = 1 << 27
 # Text shrinks to a third or a tenth. What unpacks to so many times its size is made to fill memory.
-MOST_UNPACKED, UNJUDGED = 200, 1 << 24
+MOST_UNPACKED, UNJUDGED = 200, 1 << 22
 # What the machine lacks, as against what was asked for wrongly.
 SCARCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -39,6 +39,15 @@ class LineFault(DataError):
 def name_of(path: Path) -> str:
     """The name of a file in messages; standard input is `<stdin>`."""
     return "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
+
+
+def require_file(path: Path) -> None:
+    """Raise UsageError for standard input, a pipe or a device, which cannot be read a second time."""
+    if os.fspath(path) == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):
+        raise UsageError(
+            f"{name_of(path)}: expected a file, which can be read more than once, found a pipe or a device; "
+            "write it to a file first"
+        )
 
 
 @contextmanager

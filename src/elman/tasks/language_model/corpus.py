@@ -6,7 +6,7 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.errors import DataError, UsageError
 from elman.tasks.language_model.config import TextConfig
-from elman.text.files import FileFault, name_of, open_text
+from elman.text.files import FileFault, name_of, open_text, require_file
 from elman.text.skipping import Sieve, Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
 from elman.text.vocabulary import Vocabulary
@@ -70,11 +70,16 @@ class Text:
         else:
             yield from (pair for pair in enumerate(self.source, 1) if pair[0] not in self.left_out)
 
+    def require_file(self) -> None:
+        """Raise UsageError for what cannot be read a second time, as training must."""
+        if isinstance(self.source, Path):
+            require_file(self.source)
+
     def without_broken(self, tokenizer_name: str, skip_broken: bool | Skipped = True) -> Text:
         """The text without the lines that cannot be read: those with a carriage return inside, or with END as a token.
 
-        Warns of them; a `Skipped` counts them instead. Raises DataError where more lines are broken than whole, and for
-        what is not of one line."""
+        Warns of them; a `Skipped` counts them instead. What cannot be read a second time is kept in memory. Raises
+        DataError where more lines are broken than whole, and for what is not of one line."""
         broken: dict[int, DataError] = {}
         sieve = Sieve(skip_broken, "line")
 
@@ -83,19 +88,23 @@ class Text:
                 raise problem
             broken[problem.line] = problem
 
-        count = 0
-        with (
-            nullcontext(enumerate(self.source, 1))
-            if not isinstance(self.source, Path)
-            else open_text(self.source, self.encoding, on_problem=take) as lines
-        ):
+        source, held, count = self.source, list[str](), 0
+        once = isinstance(source, Path) and not source.is_file()
+        opened: AbstractContextManager[Iterator[tuple[int, str]]]
+        if isinstance(source, Path):
+            opened = open_text(source, self.encoding, on_problem=take)
+        else:
+            opened = nullcontext(enumerate(source, 1))
+        with opened as lines:
             for number, line in lines:
                 count += 1
+                if once:
+                    held.append(line)
                 if tokenizer_name == "space" and END in line.split():
                     broken.setdefault(number, self._end_inside(number, line))
         sieve.skipped.problems += broken.values()
         sieve.finish(count - len(broken))
-        return replace(self, left_out=frozenset(broken))
+        return replace(self, source=held if once else source, left_out=frozenset(broken))
 
     def _end_inside(self, number: int, line: str) -> DataError:
         message = f"{END} stands for the end of a line, which is added here; take it out of the text"

@@ -85,6 +85,9 @@ class TextModel(Model):
     ) -> dict[str, Text | None]:
         """The three texts; tokenizer and vocabulary are made from the first. With `old`, its tokenizer is used, and its
         tokens come first."""
+        for given in (train, dev, test):
+            if given is not None and not isinstance(given, float | int):
+                Text.of(given).require_file()
         text, held = Text.of(train), None
         if isinstance(dev, float | int):
             text, held = text.split(float(dev), self.settings.model.tokenizer)
