@@ -87,6 +87,8 @@ def _known(encoding: str) -> str:
 
 def _open(path: Path, name: str) -> BinaryIO:
     if os.fspath(path) == "-":
+        if _closed(sys.stdin):
+            raise DataError("expected text on standard input, found it closed; name a file", file=name)
         return sys.stdin.buffer
     try:
         plain = open(path, "rb")  # noqa: SIM115 - the caller closes it
@@ -96,6 +98,11 @@ def _open(path: Path, name: str) -> BinaryIO:
         return plain
     # The outer reader finds lines in C; GzipFile would do it in Python. Closing it closes both files below.
     return cast(BinaryIO, io.BufferedReader(_Gzip(plain, name), 1 << 16))
+
+
+def _closed(stream: object) -> bool:
+    """Did the caller close a standard stream? Python leaves None there, and the command line what reads as nothing."""
+    return stream is None or getattr(stream, "name", None) == os.devnull
 
 
 class _Counted:
@@ -275,6 +282,8 @@ def open_output(path: Path) -> Iterator[TextIO]:
     name = os.fspath(path)
     try:
         if name == "-":
+            if _closed(sys.stdout):
+                raise ResourceError("standard output is closed, so the answers have no place; name a file for them")
             out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
             try:
                 yield out
@@ -290,7 +299,10 @@ def open_output(path: Path) -> Iterator[TextIO]:
                 yield from _text(plain)
     except OSError as error:
         if error.errno in SCARCE:
-            raise ResourceError(f"{name}: cannot be written: {error.strerror}; free space or choose another") from error
+            shown = "standard output" if name == "-" else name
+            raise ResourceError(
+                f"{shown}: cannot be written: {error.strerror}; free space or choose another"
+            ) from error
         if error.filename is not None and os.fspath(error.filename) == name:
             raise UsageError(
                 f"{name}: cannot be written: {error.strerror}; name a file in a folder that exists"
