@@ -89,7 +89,7 @@ def report(out: Path, as_json: bool, quiet: bool) -> None:
     written: Mapping[str, Any] = json.loads((out / NAME).read_bytes())
     if as_json:
         over_folds = {key: {name: row[key] for name, row in written["test"].items()} for key in ("mean", "deviation")}
-        emit_json({"model": str(out), "folds": written["folds"], **over_folds})
+        emit_json({"model": str(out), "folds": written["folds"], **over_folds, "skipped": written.get("skipped", 0)})
     else:
         rows = [[name, percent(row["mean"]), percent(row["deviation"])] for name, row in written["test"].items()]
         table(["score", "mean", "deviation"], rows)
