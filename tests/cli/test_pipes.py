@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from elman import LanguageModel
+from elman.errors import UsageError
+
 LINE = b"Ada lives in London today\n"
 
 
@@ -112,3 +115,5 @@ def test_a_pipe_that_would_be_read_twice(elman, inside: Path, command: list[str]
     (inside / "a.txt").write_text("a\n")
     ran = elman(*command, "pipe")  # without a writer: to open it would wait for ever
     assert ran.code == 2 and "pipe: expected a file, which can be read more than once" in ran.err
+    with pytest.raises(UsageError, match="read more than once"):
+        LanguageModel(epochs=1).fit("a.txt", "pipe")

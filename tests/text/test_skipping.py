@@ -225,3 +225,12 @@ def test_one_count_for_several_files(tmp_path: Path) -> None:
     lines = skipped.text().split("\n")
     assert lines[0] == "left out 5 broken sentences:" and len(lines) == 5 and lines[-1] == "  ..."
     assert all(f"{number}.tsv:3:1: expected a word" in lines[number + 1] for number in range(3))
+
+
+def test_a_first_row_without_the_word_takes_its_sentence_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.tsv"
+    path.write_text("1\tx\n2\tX\ty\n3\tX\tz\n\n1\tX\ta\n2\tX\tb\n\n1\tX\tc\n\n")
+    skipped = Skipped()
+    sentences = read(path, "columns", word=3, column=2, skip_broken=skipped)
+    assert [one.words for one in sentences] == [["a", "b"], ["c"]]  # never a part of one
+    assert [one.line for one in skipped.problems] == [1]

@@ -157,10 +157,10 @@ def guess(file: str, format_name: str | None, encoding: str, for_tags: Sequence[
 
 def _by_content(file: str, name: str, encoding: str) -> str:
     """Of a file that may be either: the first lines say."""
-    from elman.text.files import open_text
+    from elman.text.files import name_of, open_text, readable_again
 
-    if file == "-":
-        raise UsageError(f"--task is missing: standard input as {name} may be words with tags or texts with labels")
+    if not readable_again(file):
+        raise UsageError(f"--task is missing: {name_of(file)} as {name} may be words with tags or texts with labels")
     lines: list[str] = []
     try:
         with open_text(file, encoding, on_problem=lambda problem: None) as source:

@@ -145,8 +145,8 @@ def _unsuited(way: Way, xs: Packed, wanted: str) -> str | None:
     if whole := _overrides(cell):
         _tell(name, f"{name} is not compiled: {whole}", wanted)
         return whole
-    tensors = [xs.data, *way.state, *cell.parameters(recurse=False)]
-    if any(t.device.type != "cpu" for t in tensors):
+    tensors = [xs.data, *way.state, *(p for p in cell._parameters.values() if p is not None)]
+    if not all(t.is_cpu for t in tensors):
         return f"compiled cells are for the CPU, found {xs.data.device}"
     dtypes = {t.dtype for t in tensors} - ({torch.bfloat16} if half_wanted() else set())
     if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:

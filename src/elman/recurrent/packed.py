@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.errors import UsageError
+
+OF_LENGTHS = ("sequence_of_row", "position_of_row", "offsets", "rows_of_sequence", "steps_and_ends")
+FEW = 400  # rows that are sorted sooner in Python than in torch
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,11 @@ class Packed:
 
     def with_data(self, data: Tensor) -> Packed:
         """The same sequences with other rows: (rows, anything)."""
-        return replace(self, data=data)
+        other = Packed(data, self.batch_sizes, self.lengths, self.order)
+        if data.device == self.data.device:  # what was worked out of the lengths holds for these rows too
+            known = self.__dict__
+            other.__dict__.update({name: known[name] for name in OF_LENGTHS if name in known})
+        return other
 
     def steps(self) -> tuple[Tensor, ...]:
         """The rows of each step, as views. One `split`, since its backward pass is one concatenation."""
@@ -62,6 +70,17 @@ class Packed:
         return sizes.cumsum(0)[:-1].to(self.data.device)
 
     @cached_property
+    def steps_and_ends(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """On the CPU: (steps,) sequences that run at each step and (steps,) the first row of each; and of the sequences
+        that are not empty, the first and the last row of each."""
+        size = torch.tensor(self.batch_sizes, dtype=torch.long)
+        offset = size.cumsum(0) - size
+        running = self.batch_sizes[0] if self.batch_sizes else 0
+        first = torch.arange(running)
+        last = offset[torch.tensor(self.lengths[:running], dtype=torch.long) - 1] + first
+        return size, offset, first, last
+
+    @cached_property
     def rows_of_sequence(self) -> list[Tensor]:
         """For each sequence, in sorted order, the indices of its rows from first to last."""
         offsets = self.offsets.cpu()
@@ -73,6 +92,8 @@ class Packed:
         in the concatenation of all sequences in the caller's order."""
         if any(n < 0 for n in lengths):
             raise UsageError(f"expected lengths of 0 or more, found {min(lengths)}")
+        if sum(lengths) <= FEW:
+            return cls._few(list(lengths))
         given = torch.tensor(list(lengths), dtype=torch.long)
         order = torch.argsort(given, descending=True, stable=True)
         ordered = given[order]
@@ -82,6 +103,22 @@ class Packed:
         starts = (given.cumsum(0) - given)[order]
         index = (starts.unsqueeze(0) + steps.unsqueeze(1))[running] if longest else torch.zeros(0, dtype=torch.long)
         return cls(index, running.sum(1).tolist(), ordered.tolist(), order)
+
+    @classmethod
+    def _few(cls, lengths: list[int]) -> Packed:
+        """`plan`, for a handful of rows, where calls of torch would take longer than the work."""
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        starts = list(accumulate(lengths, initial=0))
+        index: list[int] = []
+        sizes: list[int] = []
+        running = len(order)
+        for step in range(max(lengths, default=0)):
+            while lengths[order[running - 1]] <= step:
+                running -= 1
+            index += [starts[i] + step for i in order[:running]]
+            sizes.append(running)
+        whole = torch.tensor(index, dtype=torch.long), torch.tensor(order, dtype=torch.long)
+        return cls(whole[0], sizes, [lengths[i] for i in order], whole[1])
 
     @classmethod
     def from_list(cls, sequences: Sequence[Tensor]) -> Packed:

@@ -239,6 +239,12 @@ class NetworkModel(Model):
         run.finish()
 
 
+def evaluated(network: nn.Module) -> Any:
+    """The network in evaluation; setting that on every module takes a tenth of a short sentence's time, so it is done
+    where it is not so already."""
+    return network.eval() if network.training else network
+
+
 class CountedModel(Model):
     """A rival that is estimated in one go: there is nothing to interrupt, and nothing to resume."""
 

@@ -41,9 +41,14 @@ def name_of(path: Path) -> str:
     return "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
 
 
+def readable_again(path: Path) -> bool:
+    """False for standard input, a pipe or a device, which can be read only once."""
+    return os.fspath(path) != "-" and (os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path))
+
+
 def require_file(path: Path) -> None:
-    """Raise UsageError for standard input, a pipe or a device, which cannot be read a second time."""
-    if os.fspath(path) == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):
+    """Raise UsageError for what can be read only once."""
+    if not readable_again(path):
         raise UsageError(
             f"{name_of(path)}: expected a file, which can be read more than once, found a pipe or a device; "
             "write it to a file first"

@@ -238,6 +238,8 @@ def _call(command: Sequence[str], work: Path, name: str) -> None:
     """Run the compiler in `work`. Raises BuildError, or OSError if the disk of `work` is full."""
     environment = os.environ | {"TMPDIR": str(work), "LC_ALL": "C"}
     program = os.path.basename(command[0])
+    # A Ctrl-C between the start of the process and our knowing of it would leave it running: it waits until then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         process = subprocess.Popen(
             command,
@@ -249,9 +251,11 @@ def _call(command: Sequence[str], work: Path, name: str) -> None:
             start_new_session=True,  # the driver and its children are one group, and can be stopped as one
         )
     except OSError as problem:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise BuildError(f"{command[0]} cannot be started: {problem.strerror}") from problem
     with process:
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             log = process.communicate(timeout=LIMIT)[0].decode("utf-8", "replace")
         except BaseException as stopped:
             with suppress(OSError):

@@ -74,9 +74,20 @@ class Kernel:
     weight: torch.dtype
     stored: torch.dtype
 
+    @cached_property
+    def _sizes(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    def size(self, what: int, hidden: int) -> int:
+        """elman_sizes of the engine, asked for once."""
+        key = (what, hidden)
+        if key not in self._sizes:
+            self._sizes[key] = self.library.elman_sizes(what, hidden)
+        return self._sizes[key]
+
     def packed(self, U: Tensor, hidden: int, threads: int, backward: bool = False, one_by_one: bool = False) -> Tensor:
         """U in panels, as the products read it. one_by_one: as a single step reads it."""
-        room: Tensor = torch.empty(self.library.elman_sizes(int(backward), hidden), dtype=self.weight)
+        room: Tensor = torch.empty(self.size(int(backward), hidden), dtype=self.weight)
         U = U.detach().contiguous()
         if backward:
             self.library.elman_pack_backward(U.data_ptr(), room.data_ptr(), hidden, threads)
@@ -87,7 +98,7 @@ class Kernel:
     def packed_inputs(self, W: Tensor, hidden: int, threads: int) -> Tensor:
         """W in panels, as a single step reads it."""
         depth = (len(W) + 1) // 2 if self.half else len(W)
-        room: Tensor = torch.empty(depth * self.library.elman_sizes(4, hidden), dtype=self.weight)
+        room: Tensor = torch.empty(depth * self.size(4, hidden), dtype=self.weight)
         W = W.detach().contiguous()
         self.library.elman_pack_inputs(W.data_ptr(), room.data_ptr(), len(W), hidden, threads)
         return room
@@ -231,7 +242,8 @@ def _run(directions: Sequence[Direction], xs: Packed, states: Sequence[Any]) -> 
         tensors += [a, one.U, vectors(cell), start, seen]
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     layout = _Layout(xs, directions, keep)
-    results = _Engine.apply(layout, *tensors)
+    # what is only read needs none of autograd's bookkeeping, which takes as long as a short sentence
+    results = _Engine.apply(layout, *tensors) if keep else _forward(layout, tensors)[0]
     finals = []
     for i, one in enumerate(directions):
         state, past = results[1 + 2 * i], results[2 + 2 * i]
@@ -260,13 +272,9 @@ class _Layout:
 
     def __init__(self, xs: Packed, directions: Sequence[Direction], keep: bool) -> None:
         self.directions, self.keep = directions, keep
-        self.size = torch.tensor(xs.batch_sizes, dtype=torch.long)
-        self.offset = self.size.cumsum(0) - self.size
-        self.rows, self.sequences = len(xs.data), xs.sequences
-        lengths = torch.tensor(xs.lengths, dtype=torch.long)
-        self.running = int(self.size[0]) if len(self.size) else 0  # sequences that are not empty
-        self.head = torch.arange(self.running)
-        self.tail = self.offset[lengths[: self.running] - 1] + self.head
+        self.size, self.offset, self.head, self.tail = xs.steps_and_ends
+        self.rows, self.sequences = xs.data.shape[0], xs.sequences
+        self.running = len(self.head)  # sequences that are not empty
         self.threads = torch.get_num_threads()
 
     def first(self, reverse: bool) -> Tensor:
@@ -285,43 +293,7 @@ class _Engine(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, layout: _Layout, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        rows, running = layout.rows, layout.running
-        hidden = [one.cell.hidden_size for one in layout.directions]
-        kernel = layout.directions[0].kernel
-        ys = torch.empty(rows, sum(hidden), dtype=kernel.dtype)
-        jobs = (Job * len(hidden))()
-        results, saved, alive = [ys], [], []
-        for i, (one, H) in enumerate(zip(layout.directions, hidden, strict=True)):
-            a, U, given, start, before = tensors[5 * i : 5 * i + 5]
-            assert a is not None and start is not None
-            K = one.cell.delays * H
-            job = layout.job(one, H, len(layout.size))
-            a, state = a.contiguous(), start.clone(memory_format=torch.contiguous_format)
-            given = None if given is None else given.contiguous()
-            seen = panels = kept = None
-            if U is not None and before is not None:
-                panels = one.kernel.packed(U, H, layout.threads)
-                seen = torch.empty(rows, K, dtype=one.kernel.stored)
-                seen[layout.first(one.reverse)] = one.kernel.left(before[:running])
-            if layout.keep:
-                kept = torch.empty(rows, one.kernel.library.elman_sizes(5, H), dtype=a.dtype)
-            job.a, job.panels, job.vectors, job.seen = _at(a), _at(panels), _at(given), _at(seen)
-            job.state, job.kept = _at(state), _at(kept)
-            job.y, job.y_stride = ys.data_ptr() + sum(hidden[:i]) * ys.element_size(), ys.shape[1]
-            jobs[i] = job
-            past = state.new_zeros(0)
-            results += [state, past]
-            alive += [a, panels, seen, kept, given]
-            saved += [a if layout.keep else None, U, given, seen, kept]
-        kernel.library.elman_forward(jobs, len(hidden), layout.threads)
-        for i, one in enumerate(layout.directions):
-            if one.cell.delays > 1:  # what was seen at the last step becomes the past
-                before, seen = tensors[5 * i + 4], alive[5 * i + 2]
-                assert before is not None and seen is not None
-                H = hidden[i]
-                past = before[:, H:].clone()
-                past[:running] = seen[layout.first(not one.reverse)][:, :-H].to(past.dtype)
-                results[2 + 2 * i] = past
+        results, saved = _forward(layout, tensors)
         ctx.layout = layout
         ctx.save_for_backward(*saved)
         return tuple(results)
@@ -332,6 +304,49 @@ class _Engine(torch.autograd.Function):
             raise UsageError("a compiled cell has no gradient of its gradient (create_graph); use backend reference")
         with torch.autocast("cpu", enabled=False):
             return _backward(ctx, dys, dfinals)
+
+
+def _forward(layout: _Layout, tensors: Sequence[Tensor | None]) -> tuple[list[Tensor], list[Tensor | None]]:
+    """What `_Engine` gives, and what it keeps for the backward pass."""
+    rows, running = layout.rows, layout.running
+    hidden = [one.cell.hidden_size for one in layout.directions]
+    kernel = layout.directions[0].kernel
+    ys = torch.empty(rows, sum(hidden), dtype=kernel.dtype)
+    jobs = (Job * len(hidden))()
+    results: list[Tensor] = [ys]
+    saved: list[Tensor | None] = []
+    alive: list[Tensor | None] = []
+    for i, (one, H) in enumerate(zip(layout.directions, hidden, strict=True)):
+        a, U, given, start, before = tensors[5 * i : 5 * i + 5]
+        assert a is not None and start is not None
+        K = one.cell.delays * H
+        job = layout.job(one, H, len(layout.size))
+        a, state = a.contiguous(), start.clone(memory_format=torch.contiguous_format)
+        given = None if given is None else given.contiguous()
+        seen = panels = kept = None
+        if U is not None and before is not None:
+            panels = one.kernel.packed(U, H, layout.threads)
+            seen = torch.empty(rows, K, dtype=one.kernel.stored)
+            seen[layout.first(one.reverse)] = one.kernel.left(before[:running])
+        if layout.keep:
+            kept = torch.empty(rows, one.kernel.size(5, H), dtype=a.dtype)
+        job.a, job.panels, job.vectors, job.seen = _at(a), _at(panels), _at(given), _at(seen)
+        job.state, job.kept = _at(state), _at(kept)
+        job.y, job.y_stride = ys.data_ptr() + sum(hidden[:i]) * ys.element_size(), ys.shape[1]
+        jobs[i] = job
+        results += [state, state.new_zeros(0)]
+        alive += [a, panels, seen, kept, given]
+        saved += [a if layout.keep else None, U, given, seen, kept]
+    kernel.library.elman_forward(jobs, len(hidden), layout.threads)
+    for i, one in enumerate(layout.directions):
+        if one.cell.delays > 1:  # what was seen at the last step becomes the past
+            before, seen = tensors[5 * i + 4], alive[5 * i + 2]
+            assert before is not None and seen is not None
+            H = hidden[i]
+            past = before[:, H:].clone()
+            past[:running] = seen[layout.first(not one.reverse)][:, :-H].to(past.dtype)
+            results[2 + 2 * i] = past
+    return results, saved
 
 
 def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:

@@ -16,7 +16,7 @@ from elman.layers.decoding import constraint
 from elman.recurrent import Cell
 from elman.tasks import storage
 from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps
-from elman.tasks.model import NetworkModel, opened
+from elman.tasks.model import NetworkModel, evaluated, opened
 from elman.tasks.tagging import card as tagger_card
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
@@ -133,7 +133,7 @@ class Tagger(TaggingModel, NetworkModel):
 
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[Prediction]:
         """Batched by length."""
-        network, answers = self.network.eval(), [Prediction([])] * len(texts)
+        network, answers = evaluated(self.network), [Prediction([])] * len(texts)
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 batch = self.vocabularies.batch([texts[i] for i in group])
