@@ -115,5 +115,8 @@ def test_a_pipe_that_would_be_read_twice(elman, inside: Path, command: list[str]
     (inside / "a.txt").write_text("a\n")
     ran = elman(*command, "pipe")  # without a writer: to open it would wait for ever
     assert ran.code == 2 and "pipe: expected a file, which can be read more than once" in ran.err
+    os.mkfifo(inside / "pipe.tsv")
+    ran = elman("check", "pipe.tsv")  # a look at it, to find out what it is, would take its first lines
+    assert ran.code == 2 and "--task is missing: pipe.tsv" in ran.err
     with pytest.raises(UsageError, match="read more than once"):
         LanguageModel(epochs=1).fit("a.txt", "pipe")

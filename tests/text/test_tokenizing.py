@@ -43,7 +43,7 @@ def test_words(text: str, expected: str) -> None:
 
 
 def is_alone(character: str) -> bool:
-    name = unicodedata.name(character, "")
+    name = unicodedata.name(character, "").removeprefix("HALFWIDTH ")
     return name.startswith(("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "IDEOGRAPHIC ", "HIRAGANA", "KATAKANA"))
 
 

@@ -136,7 +136,7 @@ def _run(door: Door, given: dict[str, Any]) -> None:
             tell=(lambda text: None) if given["quiet"] else note,
         )
     if given["as_json"]:
-        emit_json(answer.to_json() | {"skipped": sum(reading.get("left_out", {}).values())})
+        emit_json(answer.to_json() | {"skipped": sum(reading.get("skipped_parts", {}).values())})
     else:
         _print(answer, markdown=given["markdown"])
     if answer.best is None:

@@ -57,7 +57,7 @@ def train(
                     out.rmdir()
                 raise
         results.append(read_json(folder / "metrics.json"))
-    skipped = sum(read_config(out / "fold-1")["reading"].get("left_out", {}).values())
+    skipped = sum(read_config(out / "fold-1")["reading"].get("skipped_parts", {}).values())
     written = {"folds": [result["test"] for result in results], "test": summary(results), "skipped": skipped}
     atomic.replace_file(out / NAME, json.dumps(written, ensure_ascii=False, indent=2).encode() + b"\n")
     atomic.remove(out / "training")

@@ -212,12 +212,12 @@ def _train(
         raise UsageError(f"--init gives the first weights of a network; --model {model} has none")
     model_class(door.task, model)(**settings).fit(parts.pop("train"), parts.pop("dev", None), **parts, **arguments)
     metrics: dict[str, Any] = json.loads((out / "metrics.json").read_bytes())
-    return metrics | {"skipped": sum(reading.get("left_out", {}).values())}
+    return metrics | {"skipped": sum(reading.get("skipped_parts", {}).values())}
 
 
 def left_out(skipped: Mapping[str, Skipped], asked: bool) -> dict[str, Any]:
     """What a model keeps of --skip-broken: how many sentences or texts each part lacks; nothing where not asked for."""
-    return {"left_out": {key: one.count for key, one in skipped.items()}} if asked else {}
+    return {"skipped_parts": {key: one.count for key, one in skipped.items()}} if asked else {}
 
 
 def _require_steps(door: Door, model: str) -> None:

@@ -22,7 +22,7 @@ def text(name: str, model: Model, metrics: dict[str, Any]) -> str:
     for paragraph in model.describe():
         lines += [paragraph, ""]
     reading = dict(model.reading)
-    skipped = reading.pop("left_out", None)
+    skipped = reading.pop("skipped_parts", None)
     if reading:
         lines += ["Training data was read as " + ", ".join(f"{k} {v}" for k, v in reading.items()) + ".", ""]
     if skipped is not None:

@@ -94,5 +94,10 @@ def check_text(
         if first is None:
             first, lines_of_first = counts, seen
     counted = {"errors": len(problems), "warnings": 0, "ok": not problems}
-    counted["skipped"] = 0 if skipped is None else skipped.count
-    return {"tokenizer": tokenizer.name, "files": files, "problems": problems, **counted}
+    return {
+        "tokenizer": tokenizer.name,
+        "files": files,
+        "problems": problems,
+        "skipped": skipped.count if skipped else 0,
+        **counted,
+    }

@@ -172,8 +172,9 @@ struct Panels {  // how `hidden` units are cut into panels of nearly equal width
   int64_t first(int64_t i) const { return i * vectors / count; }
 };
 
-// Weights (K rows of GROUPS blocks a segment) -> panels. at(s, k, g, unit) gives the number.
-template <int GROUPS, class At>
+// Weights (K rows of GROUPS blocks a segment) -> panels. at(s, k, g, unit) gives the number; ROWS: those of neighbouring
+// units lie side by side, so whole rows are copied.
+template <int GROUPS, bool ROWS, class At>
 void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int threads, At at) {
   Panels panels(hidden, width);
   int64_t rows = depth(K);
@@ -183,7 +184,14 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
       int64_t v0 = panels.first(i), w = panels.first(i + 1) - v0;
       Weight* p = to + (v0 * segments + s * w) * rows * GROUPS * LANES;
       for (int64_t k = 0; k < rows; k++)
-        for (int g = 0; g < GROUPS; g++)
+        for (int g = 0; g < GROUPS; g++) {
+          if constexpr (ROWS && !HALF) {
+            const int64_t there = std::min(w * LANES, hidden - v0 * LANES);
+            std::memcpy(p, &at(s, k, g, v0 * LANES), there * sizeof(real));
+            std::fill(p + there, p + w * LANES, Weight(0));
+            p += w * LANES;
+            continue;
+          }
           for (int64_t unit = v0 * LANES; unit < (v0 + w) * LANES; unit++, p++) {
 #if HALF
             *p = unit >= hidden ? 0 : bits(at(s, 2 * k, g, unit)) |
@@ -192,6 +200,7 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
             *p = unit < hidden ? at(s, k, g, unit) : 0;
 #endif
           }
+        }
     }
 }
 
@@ -532,24 +541,21 @@ void elman_pack_forward(const real* U, Weight* to, int64_t hidden, int one_by_on
   if constexpr (Cell::RECURRENT > 0) {
     const int width = one_by_one ? 1 : Ahead::WIDTH;
     const int64_t columns = Cell::RECURRENT * hidden;
-    pack<Cell::RECURRENT>(to, 1, Cell::DELAYS * hidden, hidden, width, threads, [=](int, int64_t k, int g, int64_t unit) {
-      return U[k * columns + g * hidden + unit];
-    });
+    auto at = [=](int, int64_t k, int g, int64_t unit) -> const real& { return U[k * columns + g * hidden + unit]; };
+    pack<Cell::RECURRENT, true>(to, 1, Cell::DELAYS * hidden, hidden, width, threads, at);
   }
 }
 
 void elman_pack_backward(const real* U, Weight* to, int64_t hidden, int threads) {
   const int64_t columns = Cell::RECURRENT * hidden;
-  pack<Cell::DELAYS>(to, Cell::RECURRENT, hidden, hidden, Back::WIDTH, threads, [=](int s, int64_t k, int d, int64_t unit) {
-    return U[(d * hidden + unit) * columns + s * hidden + k];
-  });
+  auto at = [=](int s, int64_t k, int d, int64_t unit) -> const real& { return U[(d * hidden + unit) * columns + s * hidden + k]; };
+  pack<Cell::DELAYS, false>(to, Cell::RECURRENT, hidden, hidden, Back::WIDTH, threads, at);
 }
 
 void elman_pack_inputs(const real* W, Weight* to, int64_t inputs, int64_t hidden, int threads) {
   const int64_t columns = Cell::GATES * hidden;
-  pack<Cell::GATES>(to, 1, inputs, hidden, 1, threads, [=](int, int64_t k, int g, int64_t unit) {
-    return W[k * columns + g * hidden + unit];
-  });
+  auto at = [=](int, int64_t k, int g, int64_t unit) -> const real& { return W[k * columns + g * hidden + unit]; };
+  pack<Cell::GATES, true>(to, 1, inputs, hidden, 1, threads, at);
 }
 
 void elman_step(const Step* step, int threads) {
