@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import elman.recurrent
 from elman.errors import UsageError
@@ -24,6 +25,7 @@ from elman.recurrent import (
     Recurrent,
     Stack,
     Window,
+    bptt,
     check_cell,
     from_torch,
     get_cell,
@@ -128,6 +130,15 @@ def differentiate_twice():
         native._Engine.backward(None, torch.zeros(1))
 
 
+def differentiate_the_bounded_twice():
+    with torch.enable_grad():
+        bptt._Bounded.backward(None, torch.zeros(1))
+
+
+def pruned():
+    return prune.identity(GRU(3, 4), "U")
+
+
 X = torch.zeros(2, 5, 3)
 ZEROS = torch.zeros(2, 4)
 
@@ -145,6 +156,10 @@ DOORS = {
     "gates a string": (lambda: declares(gates="forget")(3, 4), "expected `gates`, a tuple of names"),
     "gate a keyword": (lambda: declares(gates=("z", "in"))(3, 4), "`gates` has 'in'"),
     "gate twice": (lambda: declares(gates=("z", "z"))(3, 4), "`gates` has 'z'"),
+    "vectors a string": (lambda: declares(vectors="p")(3, 4), "expected `vectors`, a tuple of names .*found 'p'"),
+    "recurrent a list": (lambda: declares(recurrent=["z"])(3, 4), r"expected `recurrent`, a tuple of names"),
+    "vector of a name taken": (lambda: declares(vectors=("b",))(3, 4), "`vectors` has 'b'; expected names that"),
+    "vector a method": (lambda: declares(vectors=("step",))(3, 4), "`vectors` has 'step'"),
     "no step": (lambda: declares(step=Cell.step)(3, 4), "expected a method step"),
     "recurrent of nothing": (lambda: declares(recurrent=("y",))(3, 4), r"`recurrent` names \['y'\], expected some of"),
     "bias of nothing": (lambda: declares(recurrent_bias=("y",))(3, 4), r"`recurrent_bias` names \['y'\]"),
@@ -152,6 +167,16 @@ DOORS = {
     "no h": (lambda: declares(State=namedtuple("State", "m"))(3, 4), "State has no field `h`"),
     "step of an override": (lambda: CELLS["deep-transition"](3, 4).step((), (), ()), "defines neither step"),
     "state of one field": (lambda: unroll(LSTM(3, 4), X, [ZEROS]), r"a state of 2 \('h', 'c'\), found 1"),
+    "state bare": (lambda: unroll(GRU(3, 4), X[:1], ZEROS[:1]), r"a tuple of tensors \('h',\), found a Tensor"),
+    "state a number": (lambda: recurrent()(X, 5), "a tuple of tensors as a call returns it, found int"),
+    "state in float64": (
+        lambda: unroll(GRU(3, 4), X, [ZEROS.double()]),
+        r"state.h in torch.float32 on cpu, found torch.float64 on cpu",
+    ),
+    "state elsewhere": (lambda: unroll(GRU(3, 4), X, [ZEROS.to("meta")]), "found torch.float32 on meta"),
+    "pruned cell": (lambda: unroll(pruned(), X), "hooks on a cell never run"),
+    "gradient of a gradient in a bound": (differentiate_the_bounded_twice, r"memory: .* \(create_graph\)"),
+    "half a length": (lambda: unroll(GRU(3, 4), X, lengths=[2.5, 5]), r"2 lengths, whole numbers, found \[2.5, 5\]"),
     "state of a longer batch": (lambda: unroll(GRU(3, 4), X, [torch.zeros(3, 4)]), r"state.h \(2, 4\), found \(3, 4\)"),
     "state of a wider cell": (lambda: unroll(GRU(3, 4), [X[0]], [torch.zeros(1, 5)]), r"\(1, 4\), found \(1, 5\)"),
     "state of no history": (lambda: unroll(GRU(3, 4, delays=2), X, [ZEROS]), "'past1'"),

@@ -103,7 +103,7 @@ def path_of(cell: Cell) -> tuple[str, str]:
     if whole := _overrides(cell):
         return "reference", whole
     try:
-        native.kernel(cell, torch.float32, False, False, False)
+        native.kernel(cells.evaluated(cell), torch.float32, False, False, False)
     except Untraceable as problem:
         return "reference", str(problem)
     except BuildError as problem:

@@ -196,8 +196,9 @@ class _Bounded(torch.autograd.Function):
         return (ys, *[value.clone() for value in state])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dys: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends unseen
+            raise UsageError("memory: what is recomputed has no gradient of its gradient (create_graph); leave it out")
         way, layout, plan = ctx.call
         data, *rest = ctx.saved_tensors
         fields = len(way.state)

@@ -183,10 +183,27 @@ class Cell(nn.Module):
         """Say what is wrong with a class's declarations before anything is built on them."""
         where = f"cell {cls.__name__}"
         gates: Any = cls.gates
-        if not gates or isinstance(gates, str):
+        if not gates or not isinstance(gates, tuple):
             raise UsageError(f"{where}: expected `gates`, a tuple of names such as ('z',); or override R(s, x)")
+        for kind in ("recurrent", "recurrent_bias", "vectors", "open_gates"):
+            if not isinstance(names := getattr(cls, kind), tuple | type(None)):
+                raise UsageError(f"{where}: expected `{kind}`, a tuple of names such as ('z',), found {names!r}")
+        for name in cls.vectors:
+            if (
+                not isinstance(name, str)
+                or not name.isidentifier()
+                or name in ("W", "U", "b", "c")
+                or hasattr(cls, name)
+            ):
+                raise UsageError(f"{where}: `vectors` has {name!r}; expected names that a cell does not have yet")
         for name in gates:
-            if not name.isidentifier() or iskeyword(name) or name.startswith("_") or gates.count(name) > 1:
+            if (
+                not isinstance(name, str)
+                or not name.isidentifier()
+                or iskeyword(name)
+                or name.startswith("_")
+                or gates.count(name) > 1
+            ):
                 raise UsageError(f"{where}: `gates` has {name!r}; expected different names fit for `x.name`")
         if cls.step is Cell.step:
             raise UsageError(f"{where}: expected a method step(self, s, x, r), or an override of R(s, x)")
@@ -312,10 +329,37 @@ class Cell(nn.Module):
 _name_state(Cell)
 
 
-def kind_of(cell: Cell) -> type[Cell]:
+def kind_of(cell: nn.Module) -> Any:
     """The cell's class; of one with parametrizations, for which torch makes a class of its own, that before it."""
     kind = type(cell)
     return kind.__bases__[0] if "parametrizations" in cell._modules else kind
+
+
+def evaluated(cell: Cell) -> Cell:
+    """The cell as one call reads it. Where torch parametrizes weights, a copy that has each of them computed once: the
+    equation has the same parameters at every step, and spectral_norm moves whenever it is computed.
+
+    Raises UsageError for a cell with hooks, among them those of torch.nn.utils.prune: a cell is never called."""
+    if cell._forward_pre_hooks or cell._forward_hooks:
+        raise UsageError(
+            f"{type(cell).__name__}: hooks on a cell never run, those of prune and the older weight_norm and "
+            "spectral_norm of torch.nn.utils among them; hook into its layer, or use torch.nn.utils.parametrizations"
+        )
+    return _computed(cell)
+
+
+def _computed(module: Any) -> Any:
+    if not module._modules:
+        return module
+    parts = {name: part and _computed(part) for name, part in module._modules.items() if name != "parametrizations"}
+    parametrized = module._modules.get("parametrizations", {})
+    if not parametrized and all(part is module._modules[name] for name, part in parts.items()):
+        return module
+    kind = kind_of(module)
+    copy = kind.__new__(kind)
+    weights = {**module._parameters, **{name: getattr(module, name) for name in parametrized}}
+    vars(copy).update(vars(module), _parameters=weights, _modules=parts)
+    return copy
 
 
 def _zoned(old: Sequence[Tensor], new: Sequence[Tensor], zoneout: Sequence[Tensor | float]) -> list[Tensor]:
@@ -327,6 +371,9 @@ def _zoned(old: Sequence[Tensor], new: Sequence[Tensor], zoneout: Sequence[Tenso
 def as_state(cell: Cell, values: Sequence[Tensor]) -> Any:
     """Give a plain sequence of tensors the cell's field names."""
     fields = cell.Carried._fields
+    if not isinstance(values, tuple | list):
+        found = type(values).__name__
+        raise UsageError(f"{type(cell).__name__}: expected a state, a tuple of tensors {fields}, found a {found}")
     if len(values) != len(fields):
         raise UsageError(f"{type(cell).__name__}: expected a state of {len(fields)} {fields}, found {len(values)}")
     return cell.Carried(*values)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.recurrent.backend import Way
-from elman.recurrent.cell import Cell, as_state
+from elman.recurrent.cell import Cell, as_state, evaluated
 from elman.recurrent.forms import Sequences, open_form
 from elman.recurrent.loop import check_state, map_state, run_together
 from elman.recurrent.noise import Modifiers
@@ -112,7 +112,8 @@ class Recurrent(Layer):
 
     def way(self, xs: Packed, state: Any) -> Way:
         """What is to be run, with the noise of this call."""
-        return Way(self.cell, state, self.reverse, self.modifiers.draw(self.cell, xs, self.training))
+        cell = evaluated(self.cell)
+        return Way(cell, state, self.reverse, self.modifiers.draw(cell, xs, self.training))
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.cell.initial(sequences, like)

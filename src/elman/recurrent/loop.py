@@ -92,6 +92,8 @@ def map_state(function: Any, state: Any) -> Any:
     """Apply a function to every tensor of a state, however layers nest it."""
     if isinstance(state, Tensor):
         return function(state)
+    if not isinstance(state, tuple | list):
+        raise UsageError(f"expected a state, a tuple of tensors as a call returns it, found {type(state).__name__}")
     values = [map_state(function, value) for value in state]
     return type(state)(*values) if hasattr(state, "_fields") else tuple(values)
 
@@ -121,4 +123,9 @@ def check_state(cell: Cell, state: Any, sequences: int) -> Any:
         if tuple(value.shape) != (sequences, *like.shape[1:]):
             expected = (sequences, *like.shape[1:])
             raise UsageError(f"{type(cell).__name__}: expected state.{name} {expected}, found {tuple(value.shape)}")
+        autocast = torch.is_autocast_enabled(like.device.type) and value.is_floating_point()
+        known = next(cell.parameters(), None) is not None  # else nothing says what the state is to be like
+        if known and (value.device != like.device or (value.dtype != like.dtype and not autocast)):
+            wanted, found = (f"{v.dtype} on {v.device}" for v in (like, value))
+            raise UsageError(f"{type(cell).__name__}: expected state.{name} in {wanted}, found {found}")
     return state

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from operator import index
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,15 +111,15 @@ class Packed:
         """`plan`, for a handful of rows, where calls of torch would take longer than the work."""
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
         starts = list(accumulate(lengths, initial=0))
-        index: list[int] = []
+        rows: list[int] = []
         sizes: list[int] = []
         running = len(order)
         for step in range(max(lengths, default=0)):
             while lengths[order[running - 1]] <= step:
                 running -= 1
-            index += [starts[i] + step for i in order[:running]]
+            rows += [starts[i] + step for i in order[:running]]
             sizes.append(running)
-        whole = torch.tensor(index, dtype=torch.long), torch.tensor(order, dtype=torch.long)
+        whole = torch.tensor(rows, dtype=torch.long), torch.tensor(order, dtype=torch.long)
         return cls(whole[0], sizes, [lengths[i] for i in order], whole[1])
 
     @classmethod
@@ -141,7 +143,11 @@ class Packed:
         if lengths is None:  # already in order: step after step, all sequences
             data = padded.transpose(0, 1).reshape(time * batch, *padded.shape[2:])
             return cls(data, [batch] * time if batch else [], [time] * batch, torch.arange(batch))
-        counts = [int(n) for n in lengths]
+        counts: Any = list(lengths) if isinstance(lengths, Iterable) else lengths
+        try:
+            counts = [index(n) for n in counts]
+        except TypeError as problem:
+            raise UsageError(f"expected {batch} lengths, whole numbers, found {counts!r}") from problem
         if len(counts) != batch or any(not 0 <= n <= time for n in counts):
             raise UsageError(f"expected {batch} lengths between 0 and {time}, found {counts}")
         plan = cls.plan(counts)

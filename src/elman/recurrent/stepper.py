@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elman.errors import UsageError
 from elman.recurrent import backend
-from elman.recurrent.cell import Cell
+from elman.recurrent.cell import Cell, evaluated
 from elman.recurrent.kernels import native
 from elman.recurrent.layers import Dropout, Layer, Recurrent, Residual, Stack, Window
 
@@ -56,7 +56,7 @@ class Stepper:
             return _window(layer, self.batch)
         if not isinstance(layer, Recurrent):
             raise UsageError(f"stepper: cannot step a {type(layer).__name__}; expected Recurrent, Window, Stack")
-        cell = layer.cell
+        cell = evaluated(layer.cell)
         path, why = backend.path_of(cell)
         if path == "native" and cell.W.dtype == torch.float32 and cell.W.device.type == "cpu":
             self._paths.add("native")
@@ -111,7 +111,7 @@ def _window(layer: Window, batch: int) -> OneStep:
 
 
 def _reference(layer: Recurrent, batch: int) -> OneStep:
-    cell = layer.cell
+    cell = evaluated(layer.cell)
     noise = layer.modifiers.evaluation(cell)
     zoneout = None if noise is None else noise.zoneout
 
@@ -130,7 +130,7 @@ class _Native:
     returns and else only hands over addresses."""
 
     def __init__(self, layer: Recurrent, batch: int, dtype: torch.dtype) -> None:
-        cell = layer.cell
+        cell = evaluated(layer.cell)
         self._layer, self._batch, self._cell, self._half = layer, batch, cell, dtype == torch.bfloat16
         noise = layer.modifiers.evaluation(cell)
         self._kernel = kernel = native.kernel(cell, torch.float32, self._half, False, noise is not None)

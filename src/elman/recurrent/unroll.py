@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.recurrent.backend import Way, current_backend, use_backend
 from elman.recurrent.bptt import run_bounded
-from elman.recurrent.cell import Cell, as_state
+from elman.recurrent.cell import Cell, as_state, evaluated
 from elman.recurrent.forms import Sequences, open_form
 from elman.recurrent.loop import check_state, map_state, run
 from elman.recurrent.noise import Noise
@@ -41,6 +41,7 @@ def unroll(
     last step of each sequence (its first token, if reverse). A sequence of length 0 returns the state it started with.
     Raises UsageError where shapes, dtypes or devices do not fit.
     """
+    cell = evaluated(cell)
     given = open_form(xs, lengths, cell.input_size, type(cell).__name__, next(cell.parameters(), None))
     packed = given.packed
     if state is None:
