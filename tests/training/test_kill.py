@@ -45,7 +45,7 @@ def test_killed_at_random_moments_many_times(tmp_path: Path, script: Path, whole
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     print(run.stdout, run.stderr)
     assert run.returncode == 0

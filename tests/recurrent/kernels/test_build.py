@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ class Compiler:
     """A script that stands before the real compiler, notes its calls, and then does `body`."""
 
     def __init__(self, place: Path, body: str) -> None:
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         self.path, self.calls = place / "c++ ή άλλος", place / "calls"
         real = f"exec '{REAL}' \"$@\""
         self.path.write_text(f'#!/bin/sh\necho "$*" >> "{self.calls}"\n{body.replace("REAL", real)}\n')
@@ -591,6 +592,39 @@ def test_a_compiler_that_fails(folder: Path, use) -> None:
     before = script.compiled()
     assert build.available() == told.value.reason and script.compiled() == before <= 2
     assert list(folder.iterdir()) == []
+
+
+def test_a_compiler_that_is_killed(folder: Path, use) -> None:
+    """As by a machine that is out of memory: named as that, nothing half-built stays, and another process tries anew."""
+    use('case " $* " in *" -c "*) echo half > code.o; kill -KILL $$;; *) REAL;; esac')
+    with pytest.raises(BuildError, match=r"was ended by signal 9 \(Killed\)"):
+        load()
+    assert list(folder.iterdir()) == []
+    use()
+    build._find.cache_clear()  # as in another process
+    assert load() == RIGHT
+
+
+def test_a_process_that_is_killed_while_it_builds(folder: Path, use, tmp_path: Path) -> None:
+    """What it leaves behind is in nobody's way."""
+    build.openmp_runtime()
+    pids = tmp_path / "pids"
+    use(HANGS.format(pids=pids, then=""))
+    child = multiprocessing.get_context("fork").Process(target=load)
+    child.start()
+    try:
+        while not pids.exists() or len(pids.read_text().split()) < 2:
+            assert child.is_alive()
+            time.sleep(0.01)
+    finally:
+        child.kill()
+        child.join(200)
+        for pid in pids.read_text().split() if pids.exists() else ():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    assert [path.name.startswith(build.WORK) for path in folder.iterdir() if path.is_dir()] == [True]
+    use()
+    assert load() == RIGHT
 
 
 def test_a_source_that_is_wrong_is_tried_once(folder: Path, use) -> None:

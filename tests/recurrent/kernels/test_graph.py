@@ -231,7 +231,7 @@ def test_the_source_is_the_same_in_every_process():
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=280,
     ).stdout
     here = "".join(written(n, False, True).source + "\n" for n in ("lstm", "gru", "lstm-peephole", "hard-memory"))
     assert found == here and len(here) > 1000

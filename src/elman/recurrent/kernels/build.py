@@ -267,6 +267,9 @@ def _call(command: Sequence[str], work: Path, name: str) -> None:
     if process.returncode:
         if any(text in log for text in _FULL):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if process.returncode < 0:  # the driver itself; where only a part of it was killed, it says so
+            number = -process.returncode
+            raise BuildError(f"{program} was ended by signal {number} ({signal.strsignal(number)}) in {name}", log)
         lines = log.splitlines() or [f"exit status {process.returncode}"]
         first = next((line for line in lines if "error:" in line), lines[-1])
         raise BuildError(f"{program} could not build {name}: {first.strip()}", log)

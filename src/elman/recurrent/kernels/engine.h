@@ -72,9 +72,21 @@ INLINE V load_left(const Stored* p, int lanes) {
 #if DOT == INSTRUCTION
 INLINE V dot(V sum, Pairs a, Pairs b) { return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
 #elif DOT == SOFTWARE
-INLINE V dot(V sum, Pairs a, Pairs b) {  // a product of two bfloat16 numbers is exact in float
-  sum += (V)(a & 0xffff0000) * (V)(b & 0xffff0000);
-  return sum + (V)(a << 16) * (V)(b << 16);
+INLINE V flushed(V x) {  // the instruction reads and writes no denormal numbers, whatever the thread is set to
+  Pairs u = (Pairs)x;
+  return (u & 0x7f800000) == 0 ? (V)(u & 0x80000000) : x;
+}
+INLINE V fused(V a, V b, V c) {  // a b + c, rounded once
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return a * b + c;
+#else
+  for (int i = 0; i < LANES; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+#endif
+}
+INLINE V dot(V sum, Pairs a, Pairs b) {
+  V odd = fused(flushed((V)(a & 0xffff0000)), flushed((V)(b & 0xffff0000)), flushed(sum));
+  return flushed(fused(flushed((V)(a << 16)), flushed((V)(b << 16)), flushed(odd)));
 }
 #endif
 #else
