@@ -65,7 +65,7 @@ def test_all_variants_do_the_same_work(name, shape):
     assert {row["variant"] for row in left_out if row["why"]} == (set() if native else compiled)
     wide = shape.directions * shape.width
     plain, exact = works["loop"].forward().detach(), works["loop"].run()[0]
-    for way, work in works.items():
+    for work in works.values():
         rough = 0.1 if work.half else 1e-5
         with torch.autocast("cpu", torch.bfloat16, enabled=work.half):
             ys = work.forward().detach()

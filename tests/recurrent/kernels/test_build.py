@@ -595,7 +595,7 @@ def test_a_compiler_that_fails(folder: Path, use) -> None:
 
 
 def test_a_compiler_that_is_killed(folder: Path, use) -> None:
-    """As by a machine that is out of memory: named as that, nothing half-built stays, and another process tries anew."""
+    """As where memory ran out: the signal is named, nothing half-built stays, and another process tries anew."""
     use('case " $* " in *" -c "*) echo half > code.o; kill -KILL $$;; *) REAL;; esac')
     with pytest.raises(BuildError, match=r"was ended by signal 9 \(Killed\)"):
         load()

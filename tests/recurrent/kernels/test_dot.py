@@ -114,7 +114,7 @@ def any_bits(n, exponents):
 
 
 def fused(a, b, c):
-    """a b + c by exact fractions, rounded once to float32, to nearest and even. Denormal numbers are 0 on both sides."""
+    """a b + c by exact fractions, rounded once to float32, ties to even. Denormal numbers are 0 on both sides."""
     a, b, c = (math.copysign(0.0, v) if abs(v) < TINY else v for v in map(float, (a, b, c)))
     if not all(map(math.isfinite, (a, b, c))) or (a * b == 0 and c == 0):
         return float(np.float64(a) * b + c)
