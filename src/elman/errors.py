@@ -71,6 +71,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"expected one of: {quoted(known)}"
 
 
+def short(value: object) -> str:
+    """A value that came from a file as an error shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
+
+
 def quoted(names: Iterable[str]) -> str:
     """A list of names in an error: each in quotes, so that a space or a comma in one is seen."""
     return ", ".join(repr(name) for name in names) or "none"

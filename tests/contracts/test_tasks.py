@@ -126,6 +126,53 @@ def test_a_broken_folder_is_named(tmp_path: Path, task: str, model: str) -> None
     elman.load(tmp_path / "model")
 
 
+EXTREME = [-1, 10**9, 10**30, 1e300, "x" * 1000, None, [], {"a": [1]}, True]
+
+
+@pytest.mark.parametrize(("task", "model"), ROWS)
+def test_a_mutated_folder_loads_or_names_the_file(tmp_path: Path, task: str, model: str) -> None:
+    """In seconds and without gigabytes: nothing is built by a number that no tensor has."""
+    folder = tmp_path / "model"
+    fit(make(task, model), task, out=folder)
+    source, tried = random.Random(f"{task} {model}"), 0
+
+    def attempt(path: Path, content: bytes) -> None:
+        nonlocal tried
+        whole, tried = path.read_bytes(), tried + 1
+        path.write_bytes(content)
+        try:
+            elman.load(folder)
+        except ModelError as problem:
+            assert str(folder) in str(problem) and len(str(problem)) < 2000, str(problem)[:300]
+        finally:
+            path.write_bytes(whole)
+
+    for path in sorted(folder.iterdir()):
+        if path.name in ("README.md", "metrics.json", "log.jsonl"):
+            continue
+        whole = path.read_bytes()
+        for content in (b"\xff" + whole, b"[" * 100_000, b'{"a":' * 100_000, b"\xef\xbb\xbf" + whole, whole + b"}"):
+            attempt(path, content)
+        for _ in range(10):
+            at = source.randrange(len(whole))
+            attempt(path, whole[:at] + bytes([source.randrange(256)]) + whole[at + 1 :])
+        if path.suffix == ".json":
+            for changed in mutated(json.loads(whole)):
+                attempt(path, json.dumps(changed).encode())
+    assert tried > 100
+    elman.load(folder)
+
+
+def mutated(value: Any, depth: int = 2) -> Any:
+    """The same with one key left out, or one value that is extreme."""
+    if not isinstance(value, dict) or not depth:
+        return
+    for key in value:
+        yield {k: v for k, v in value.items() if k != key}
+        yield from ({**value, key: extreme} for extreme in EXTREME)
+        yield from ({**value, key: inner} for inner in mutated(value[key], depth - 1))
+
+
 @pytest.mark.parametrize(("task", "model"), ROWS)
 def test_wrong_settings_are_refused(task: str, model: str) -> None:
     with pytest.raises(UsageError, match="unknown setting"):

@@ -8,7 +8,8 @@ from typing import Any
 
 from elman.cli.importing import import_torch
 from elman.cli.output import note, shell
-from elman.errors import ModelError, UsageError
+from elman.errors import ModelError, UsageError, nearest, short
+from elman.tasks import TASKS
 
 
 def read_json(path: Path) -> Any:
@@ -17,7 +18,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as problem:
         raise ModelError(f"{path}: cannot be read: {problem.strerror or problem}") from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from None
 
 
@@ -34,6 +35,9 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"{folder / 'config.json'}: expected the key {key!r} of a model, found none; restore the file"
             )
     assert isinstance(config, dict)
+    if config["task"] not in TASKS:
+        task = short(config["task"])
+        raise ModelError(f"{folder / 'config.json'}: unknown task {task}; {nearest(config['task'][:80], TASKS)}")
     return config
 
 

@@ -339,11 +339,11 @@ def evaluated(cell: Cell) -> Cell:
     """The cell as one call reads it. Where torch parametrizes weights, a copy that has each of them computed once: the
     equation has the same parameters at every step, and spectral_norm moves whenever it is computed.
 
-    Raises UsageError for a cell with hooks, among them those of torch.nn.utils.prune: a cell is never called."""
-    if cell._forward_pre_hooks or cell._forward_hooks:
+    Raises UsageError for weights that a hook is to change, as prune does: a cell is never called, so no hook runs."""
+    if any(type(hook).__module__.startswith("torch.nn.utils") for hook in cell._forward_pre_hooks.values()):
         raise UsageError(
-            f"{type(cell).__name__}: hooks on a cell never run, those of prune and the older weight_norm and "
-            "spectral_norm of torch.nn.utils among them; hook into its layer, or use torch.nn.utils.parametrizations"
+            f"{type(cell).__name__}: hooks on a cell never run, so those of prune and the older weight_norm and "
+            "spectral_norm of torch.nn.utils would change nothing; use torch.nn.utils.parametrizations"
         )
     return _computed(cell)
 

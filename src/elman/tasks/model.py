@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.errors import ModelError, UsageError
+from elman.errors import ModelError, UsageError, short
 from elman.recurrent import Cell
 from elman.recurrent.cells import cell_from_source, get_cell
 from elman.recurrent.check import check_cell
@@ -128,7 +128,7 @@ class Model:
         stored = storage.read_config(path)
         if (stored.task, stored.model) != (cls.task, cls.kind):
             expected, found = f"{cls.task} {cls.kind}", f"{stored.task} {stored.model}"
-            raise ModelError(f"{path / 'config.json'}: expected a model of the kind {expected}, found {found}")
+            raise ModelError(f"{path / 'config.json'}: expected a model of the kind {expected}, found {short(found)}")
         if stored.code and not allow_code:
             raise ModelError(
                 f"{path}: this model runs a cell of its author's own, whose source is {path / 'cell.py'}; read it, "
@@ -140,10 +140,15 @@ class Model:
             raise ModelError(f"{path / 'config.json'}: {problem}") from problem
         model.scheme, model.reading = stored.scheme, stored.reading
         model._source = storage.read_source(path) if stored.code else None
+        if cls.resumable:
+            storage.require_sizes(path, model.settings.model)
         try:
             model._restore(path)
         except UsageError as problem:
             raise ModelError(f"{path}: {problem}") from problem
+        except (MemoryError, OverflowError, RuntimeError, RecursionError) as problem:
+            text = " ".join(str(problem).split())[:200]
+            raise ModelError(f"{path}: what its files say cannot be built ({text}); restore them") from problem
         return model
 
     def _write_results(self, path: Path, metrics: dict[str, Any], data: Mapping[str, Any]) -> None:

@@ -12,11 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from elman.errors import DataError, ModelError
+from elman.errors import DataError, ModelError, short
 from elman.text.vocabulary import Vocabulary
 from elman.training import atomic
 
 FORMAT_VERSION = 1
+SIZES = ("layers", "delays", "window_before", "window_after", "context", "affix")  # besides those named ..._size
+LIKELY = 512  # as large as a size may be whatever the tensors say
 
 
 class Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,12 +73,12 @@ def read_config(folder: Path) -> Stored:
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
         raise ModelError(
-            f"{path}: expected format_version {FORMAT_VERSION}, found {version!r}; "
-            f"it was written by elman {value.get('elman', '?') if isinstance(value, dict) else '?'}: load it with that"
+            f"{path}: expected format_version {FORMAT_VERSION}, found {short(version)}; it was written by elman "
+            f"{short(value.get('elman', '?')) if isinstance(value, dict) else '?'}: load it with that"
         )
     try:
         return msgspec.convert(value, Stored)
-    except msgspec.ValidationError as problem:
+    except (msgspec.ValidationError, UnicodeDecodeError) as problem:
         raise ModelError(f"{path}: {problem}") from problem
 
 
@@ -96,6 +98,31 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
     except (safetensors.SafetensorError, ValueError, KeyError) as problem:
         raise ModelError(f"{path}: expected a safetensors file, found a damaged one: {problem}") from problem
+
+
+def require_sizes(folder: Path, config: msgspec.Struct) -> None:
+    """Raise ModelError for a size in the settings that no tensor of the folder has, before anything is built by it.
+
+    A size that nothing is built by may be any that a user would give."""
+    largest = LIKELY
+    try:
+        with safetensors.safe_open(folder / "model.safetensors", "pt") as file:
+            names = list(file.keys())
+            for name in names:
+                largest = max(largest, len(names), *file.get_slice(name).get_shape())
+    except OSError as problem:
+        raise ModelError(f"{folder / 'model.safetensors'}: cannot be read: {problem.strerror or problem}") from problem
+    except (safetensors.SafetensorError, ValueError) as problem:
+        raise ModelError(
+            f"{folder / 'model.safetensors'}: expected a safetensors file, found a damaged one: {problem}"
+        ) from problem
+    for name in config.__struct_fields__:
+        value = getattr(config, name)
+        if (name.endswith("_size") or name in SIZES) and name != "subword_size" and value > largest:
+            raise ModelError(
+                f"{folder / 'config.json'}: {name}: expected at most {largest:,}, as the tensors of the model have it, "
+                f"found {short(value)}; restore the file"
+            )
 
 
 def load_weights(path: Path, network: torch.nn.Module) -> None:
@@ -122,8 +149,10 @@ def read_json(path: Path) -> Any:
         return msgspec.json.decode(path.read_bytes())
     except OSError as problem:
         raise ModelError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from problem
+    except RecursionError:
+        raise ModelError(f"{path}: expected JSON of a model, found lists or objects too deep to be one") from None
 
 
 def write_json(path: Path, value: Any, *, indent: bool = True) -> None:
