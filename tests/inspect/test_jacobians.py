@@ -70,7 +70,7 @@ def test_a_part_of_the_steps():
     subject = of(Recurrent(CELLS["gru"](DIM, HIDDEN)), torch.randn(STEPS, DIM))
     whole, part = (lens.jacobians(subject, "layer 1 forward", steps) for steps in (None, [4, 1]))
     np.testing.assert_array_equal(part.values, whole.values[[4, 1]])
-    with pytest.raises(UsageError, match="no place is named 'layer 2 forward'; there are layer 1 forward"):
+    with pytest.raises(UsageError, match="no place is named 'layer 2 forward'; there are 'layer 1 forward'"):
         lens.jacobians(subject, "layer 2 forward")
     with pytest.raises(UsageError, match="axes"):
         lens.spectral_radius(whole.at(step=0))
