@@ -66,15 +66,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """How an error about an unknown name ends: the known one that was probably meant, or all of them."""
     import difflib  # late: this file is read by every `elman --help`
 
-    known = list(known)
+    name, known = name[:80], list(known)  # which came from anywhere, and whose comparison takes time
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"expected one of: {quoted(known)}"
 
 
-def short(value: object) -> str:
-    """A value that came from a file as an error shows it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
+def shorten(value: object, limit: int = 40) -> str:
+    """What came from a file, quoted for a message and never long."""
+    if not isinstance(value, str):
+        return repr(value) if len(repr(value)) <= limit else repr(value)[: limit - 3] + "..."
+    return repr(value if len(value) <= limit else value[: limit - 3] + "...")
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -171,6 +172,33 @@ def mutated(value: Any, depth: int = 2) -> Any:
         yield {k: v for k, v in value.items() if k != key}
         yield from ({**value, key: extreme} for extreme in EXTREME)
         yield from ({**value, key: inner} for inner in mutated(value[key], depth - 1))
+
+
+@pytest.mark.parametrize(("task", "model"), NETWORKS)
+def test_sizes_are_bounded_by_the_weights(tmp_path: Path, task: str, model: str) -> None:
+    """Every whole number of the settings: a network that would be larger is not built, and one that nothing is built
+    by may have any size."""
+    folder = tmp_path / "model"
+    fit(make(task, model), task, out=folder)
+    config = folder / "config.json"
+    stored = json.loads(config.read_bytes())
+    for key in msgspec.structs.asdict(model_class(task, model)().settings.model):
+        if isinstance(stored["settings"][key], bool) or not isinstance(stored["settings"][key], int):
+            continue
+        config.write_text(json.dumps({**stored, "settings": {**stored["settings"], key: 10**8}}), encoding="utf-8")
+        try:
+            loaded = elman.load(folder)
+        except ModelError as problem:
+            told = str(problem)
+            assert f"config.json: setting {key}: expected" in told or "config.json: its settings are not those" in told
+        else:
+            assert scores(loaded, task) == json.loads((folder / "metrics.json").read_bytes())["dev"], key
+
+
+def test_a_size_that_nothing_is_built_by(tmp_path: Path) -> None:
+    model = model_class("tag", "network")(hidden_size=6, char_size=0, char_hidden_size=1000, **TRAINING)
+    fit(model, "tag", out=tmp_path / "model")
+    assert scores(elman.load(tmp_path / "model"), "tag") == scores(model, "tag")
 
 
 @pytest.mark.parametrize(("task", "model"), ROWS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from elman.cli.importing import import_torch
 from elman.cli.output import note, shell
-from elman.errors import ModelError, UsageError, nearest, short
+from elman.errors import ModelError, UsageError, nearest, shorten
 from elman.tasks import TASKS
 
 
@@ -36,8 +36,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             )
     assert isinstance(config, dict)
     if config["task"] not in TASKS:
-        task = short(config["task"])
-        raise ModelError(f"{folder / 'config.json'}: unknown task {task}; {nearest(config['task'][:80], TASKS)}")
+        task = shorten(config["task"])
+        raise ModelError(f"{folder / 'config.json'}: unknown task {task}; {nearest(config['task'], TASKS)}")
     return config
 
 

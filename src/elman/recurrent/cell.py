@@ -133,7 +133,6 @@ class Cell(nn.Module):
         recurrent = self.gates if self.recurrent is None else self.recurrent
         if delays > 1 and not recurrent:
             raise UsageError(f"{type(self).__name__} has no recurrent products, so delays={delays} would do nothing")
-        self._make_types()
         H = hidden_size
         self.W = nn.Parameter(torch.empty(input_size, len(self.gates) * H))
         self.b = nn.Parameter(torch.empty(len(self.gates) * H))
@@ -143,6 +142,7 @@ class Cell(nn.Module):
             self.c = nn.Parameter(torch.empty(len(self.recurrent_bias) * H))
         for name in self.vectors:
             self.register_parameter(name, nn.Parameter(torch.empty(H)))
+        self._make_types()  # after the parameters, so that delays for which there is no memory end there
         self.reset_parameters()
 
     def __init_subclass__(cls, **more: Any) -> None:

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ModelError, UsageError, nearest, short
+from elman.errors import ModelError, UsageError, nearest, shorten
 from elman.tasks import TASKS, storage
 
 
@@ -14,7 +14,7 @@ def model_class(task: str, model: str = "network") -> Any:
     """The class of a model of a task. Raises UsageError, with the nearest real name, for an unknown one."""
     for what, name, known in (("task", task, TASKS), ("model", model, TASKS.get(task, {}))):
         if name not in known:
-            raise UsageError(f"unknown {what} {short(name)}; {nearest(name[:80], known)}")
+            raise UsageError(f"unknown {what} {shorten(name)}; {nearest(name, known)}")
     module, _, name = TASKS[task][model].partition(":")
     return getattr(importlib.import_module(module), name)
 

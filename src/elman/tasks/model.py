@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.errors import ModelError, UsageError, short
+from elman.errors import ModelError, UsageError, shorten
 from elman.recurrent import Cell
 from elman.recurrent.cells import cell_from_source, get_cell
 from elman.recurrent.check import check_cell
 from elman.tasks import card, storage
+from elman.tasks.bounded import TooLargeError, bounded
 from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
 from elman.tasks.transfer import Rows
@@ -128,7 +129,7 @@ class Model:
         stored = storage.read_config(path)
         if (stored.task, stored.model) != (cls.task, cls.kind):
             expected, found = f"{cls.task} {cls.kind}", f"{stored.task} {stored.model}"
-            raise ModelError(f"{path / 'config.json'}: expected a model of the kind {expected}, found {short(found)}")
+            raise ModelError(f"{path / 'config.json'}: expected a model of the kind {expected}, found {shorten(found)}")
         if stored.code and not allow_code:
             raise ModelError(
                 f"{path}: this model runs a cell of its author's own, whose source is {path / 'cell.py'}; read it, "
@@ -140,8 +141,6 @@ class Model:
             raise ModelError(f"{path / 'config.json'}: {problem}") from problem
         model.scheme, model.reading = stored.scheme, stored.reading
         model._source = storage.read_source(path) if stored.code else None
-        if cls.resumable:
-            storage.require_sizes(path, model.settings.model)
         try:
             model._restore(path)
         except UsageError as problem:
@@ -184,8 +183,22 @@ class NetworkModel(Model):
     def _weights(self) -> Mapping[str, Tensor]:
         return self.network.state_dict()
 
-    def _load_weights(self, path: Path) -> None:
-        storage.load_weights(path / "model.safetensors", self.network)
+    def _load_network(self, path: Path, build: Callable[[], nn.Module]) -> None:
+        """Build the network and load its weights from a model folder. Raises ModelError that names the file.
+
+        A stored cell of the author's own is code that was allowed to run, so nothing is gained by bounding it."""
+        weights = path / "model.safetensors"
+        tensors = storage.read_tensors(weights)
+        try:
+            with nullcontext() if self._source is not None else bounded(tensors.values()):
+                self._network = build()
+        except (TooLargeError, RuntimeError, MemoryError) as problem:  # the last two where one weight is too large
+            text = " ".join(str(problem).split())[:200]
+            raise ModelError(
+                f"{path / 'config.json'}: its settings are not those of the network in {weights.name}: {text}; "
+                "restore the files"
+            ) from problem
+        storage.load_weights(weights, tensors, self.network)
         self.network.eval()
 
     def _seeded(self, build: Callable[[], nn.Module]) -> None:

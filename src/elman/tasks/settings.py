@@ -8,11 +8,12 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, nearest, shorten
 from elman.training.config import TrainingConfig
 
 M = TypeVar("M", bound=msgspec.Struct)
 Rules = Mapping[str, tuple[Any, str]]
+LARGEST = 2**63 - 1  # that torch can be given
 
 
 class NoTraining(msgspec.Struct, frozen=True):
@@ -42,6 +43,9 @@ class Settings(Generic[M]):
 
 def _convert(values: Mapping[str, Any], kind: type[Any]) -> Any:
     chosen = {key: value for key, value in values.items() if key in kind.__struct_fields__}
+    for key, value in chosen.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise UsageError(f"setting {key}: expected a number of at most {LARGEST:,}, found {shorten(value)}")
     try:
         return msgspec.convert(chosen, kind)
     except msgspec.ValidationError as problem:

@@ -12,13 +12,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from elman.errors import DataError, ModelError, short
+from elman.errors import DataError, ModelError, shorten
 from elman.text.vocabulary import Vocabulary
 from elman.training import atomic
 
 FORMAT_VERSION = 1
-SIZES = ("layers", "delays", "window_before", "window_after", "context", "affix")  # besides those named ..._size
-LIKELY = 512  # as large as a size may be whatever the tensors say
 
 
 class Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,8 +71,8 @@ def read_config(folder: Path) -> Stored:
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
         raise ModelError(
-            f"{path}: expected format_version {FORMAT_VERSION}, found {short(version)}; it was written by elman "
-            f"{short(value.get('elman', '?')) if isinstance(value, dict) else '?'}: load it with that"
+            f"{path}: expected format_version {FORMAT_VERSION}, found {shorten(version)}; it was written by elman "
+            f"{shorten(value.get('elman', '?')) if isinstance(value, dict) else '?'}: load it with that"
         )
     try:
         return msgspec.convert(value, Stored)
@@ -100,34 +98,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: expected a safetensors file, found a damaged one: {problem}") from problem
 
 
-def require_sizes(folder: Path, config: msgspec.Struct) -> None:
-    """Raise ModelError for a size in the settings that no tensor of the folder has, before anything is built by it.
-
-    A size that nothing is built by may be any that a user would give."""
-    largest = LIKELY
-    try:
-        with safetensors.safe_open(folder / "model.safetensors", "pt") as file:
-            names = list(file.keys())
-            for name in names:
-                largest = max(largest, len(names), *file.get_slice(name).get_shape())
-    except OSError as problem:
-        raise ModelError(f"{folder / 'model.safetensors'}: cannot be read: {problem.strerror or problem}") from problem
-    except (safetensors.SafetensorError, ValueError) as problem:
-        raise ModelError(
-            f"{folder / 'model.safetensors'}: expected a safetensors file, found a damaged one: {problem}"
-        ) from problem
-    for name in config.__struct_fields__:
-        value = getattr(config, name)
-        if (name.endswith("_size") or name in SIZES) and name != "subword_size" and value > largest:
-            raise ModelError(
-                f"{folder / 'config.json'}: {name}: expected at most {largest:,}, as the tensors of the model have it, "
-                f"found {short(value)}; restore the file"
-            )
-
-
-def load_weights(path: Path, network: torch.nn.Module) -> None:
-    """Put a file's tensors into a network. Raises ModelError that names the file and the first tensor at fault."""
-    tensors, wanted = read_tensors(path), network.state_dict()
+def load_weights(path: Path, tensors: dict[str, Tensor], network: torch.nn.Module) -> None:
+    """Put tensors, read from a file, into a network. Raises ModelError that names it and the first tensor at fault."""
+    wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         have = tuple(tensors[name].shape) if name in tensors else "nothing"
         want = tuple(wanted[name].shape) if name in wanted else "nothing"

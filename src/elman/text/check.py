@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, shorten
 from elman.schemes import detect, get_scheme, violations
 from elman.text.files import Path, name_of, open_text
 from elman.text.formats import Format, get_format, guess_format, sentences, untagged
 from elman.text.report import Duplicates, FileReport, Lengths, Problem, Report, Severity, Unknown, left_out
-from elman.text.sentence import Sentence, shorten
+from elman.text.sentence import Sentence
 from elman.text.skipping import Sieve, Skipped
 
 LONGEST = 1000  # characters of a word that may still be one

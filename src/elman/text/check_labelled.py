@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, UsageError, shorten
 from elman.text.example import Example
 from elman.text.files import Path, name_of
 from elman.text.labelled import iter_examples
 from elman.text.report import Problem, Severity, left_out
-from elman.text.sentence import shorten
 from elman.text.skipping import Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
 

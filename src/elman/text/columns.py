@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from elman.errors import DataError, UsageError
-from elman.text.sentence import Block, Report, Sentence, check_tags, reporter, shorten
+from elman.errors import DataError, UsageError, shorten
+from elman.text.sentence import Block, Report, Sentence, check_tags, reporter
 
 DOCUMENT = "-DOCSTART-"
 FIELD = re.compile(r"[^ \t]+")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from elman.errors import DataError, UsageError
-from elman.text.sentence import Block, Report, Sentence, check_tags, reporter, shorten
+from elman.errors import DataError, UsageError, shorten
+from elman.text.sentence import Block, Report, Sentence, check_tags, reporter
 
 COLUMNS = ["ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC"]
 TAG_COLUMNS = {"upos": 3, "xpos": 4, "feats": 5}

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, nearest, shorten
 from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Fault, Layout, Problem, cut, pick, settle, without_nul
 from elman.text.files import FileFault
-from elman.text.sentence import Block, Report, reporter, shorten
+from elman.text.sentence import Block, Report, reporter
 
 
 class _Record(NamedTuple):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elman.errors import DataError
+from elman.errors import DataError, shorten
 from elman.text.files import FileFault, LineFault
-from elman.text.sentence import Block, Report, shorten
+from elman.text.sentence import Block, Report
 
 # What columns and keys are called when nobody says which ones to read; the earlier name wins.
 TEXT_NAMES = ("text", "sentence", "review", "document", "content", "question")

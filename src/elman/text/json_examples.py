@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, nearest, shorten
 from elman.text.example import (
     LABEL_NAMES,
     TEXT_NAMES,
@@ -22,7 +22,7 @@ from elman.text.example import (
     without_nul,
 )
 from elman.text.jsonl import SPACE, _Fault, _object, _Value, _whole
-from elman.text.sentence import reporter, shorten
+from elman.text.sentence import reporter
 
 
 @dataclass

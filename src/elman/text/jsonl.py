@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from elman.errors import DataError
-from elman.text.sentence import Block, Sentence, check_tags, reporter, shorten
+from elman.errors import DataError, shorten
+from elman.text.sentence import Block, Sentence, check_tags, reporter
 
 SPACE = " \t\r\n"
 DECODER = json.JSONDecoder()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from elman.errors import DataError, UsageError
-from elman.text.sentence import Block, Sentence, check_tags, shorten
+from elman.errors import DataError, UsageError, shorten
+from elman.text.sentence import Block, Sentence, check_tags
 
 
 @dataclass

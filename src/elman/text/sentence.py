@@ -73,8 +73,3 @@ def check_tags(sentence: Sentence, tags: list[str], forbidden: str) -> None:
     for tag in set(tags):
         if not tag or any(character in tag for character in forbidden):
             raise UsageError(f"the tag {tag!r} cannot be written: it is empty or holds white space")
-
-
-def shorten(text: str, limit: int = 40) -> str:
-    """A piece of a file, quoted for a message and never long."""
-    return repr(text if len(text) <= limit else text[: limit - 3] + "...")

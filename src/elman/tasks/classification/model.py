@@ -371,8 +371,7 @@ class TextNetworkModel(TextModel, NetworkModel):
                 "the folder's files do not match"
             )
         self._vocabularies = Vocabularies.loaded(words, self._labels, given)
-        self._network = self._make(vectors, None, stored=True)
-        self._load_weights(path)
+        self._load_network(path, lambda: self._make(vectors, None, stored=True))
 
 
 class TextCountedModel(TextModel, CountedModel):

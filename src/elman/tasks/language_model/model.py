@@ -205,8 +205,7 @@ class LanguageModel(TextModel, NetworkModel):
     def _restore(self, path: Path) -> None:
         super()._restore(path)
         (cell,) = self._cells(self.settings.model.cell, stored=True)
-        self._network = LanguageModelNetwork(self.settings.model, cell, len(self.vocabulary))
-        self._load_weights(path)
+        self._load_network(path, lambda: LanguageModelNetwork(self.settings.model, cell, len(self.vocabulary)))
 
     def describe(self) -> list[str]:
         model = self.settings.model

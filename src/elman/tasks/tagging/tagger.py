@@ -214,8 +214,7 @@ class Tagger(TaggingModel, NetworkModel):
         names = VOCABULARIES if vectors is not None else VOCABULARIES[:-1]
         found = {name: storage.read_vocabulary(path / f"{name}.json") for name in names}
         self._vocabularies = Vocabularies.loaded(**found)
-        self._network = self._build(self._own_cells(stored=True), vectors)
-        self._load_weights(path)
+        self._load_network(path, lambda: self._build(self._own_cells(stored=True), vectors))
 
     def weight_rows(self) -> Mapping[str, Rows]:
         tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
