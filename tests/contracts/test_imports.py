@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import elman
+from elman.tasks import TASKS
 
 ROOT = Path(inspect.getfile(elman)).parent
 LEVELS = {
@@ -236,3 +237,21 @@ def test_right_imports_pass(tmp_path):
 def test_torch_is_not_imported_by(name):
     code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_lenses_know_no_task() -> None:
+    """What they ask of a task stands in `elman.tasks.examine`: no import of a task's folder, no choice by its name, no
+    setting and no part of its network."""
+    folders = {row.partition(":")[0].rpartition(".")[0] for models in TASKS.values() for row in models.values()}
+    assert len(folders) == len(TASKS)
+    for name, file in modules(ROOT / "inspect").items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            where = f"{name}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom):
+                assert not any(f"{node.module}.".startswith(f"{folder}.") for folder in folders), where
+            elif isinstance(node, ast.Attribute):
+                assert node.attr not in ("settings", "crf", "vocabulary"), where
+            elif isinstance(node, ast.Compare):
+                assert not {leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)} & {*TASKS}, where
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "hasattr"):
+                assert getattr(node.args[1], "value", "") not in ("settings", "crf", "vocabulary"), where

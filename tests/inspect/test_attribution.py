@@ -8,6 +8,7 @@ import torch
 
 from elman.errors import UsageError
 from elman.inspect.attribution import attribution, leave_out
+from elman.inspect.sample import own_answers
 from elman.inspect.subject import Subject
 from elman.recurrent import CELLS, Recurrent
 from elman.tasks.classification.classifier import Classifier
@@ -201,6 +202,20 @@ def test_edges():
     own = Subject.of_layer(layer, [torch.randn(3, 2)], lambda ys, state: ys.data.sum(1))
     with pytest.raises(UsageError, match="there are no probabilities"):
         attribution(own)
-    many = Classifier(**ONE, word_size=5, several=True).fit([Example("a b", ["x, y", "z"]), Example("b", ["z"])])
-    with pytest.raises(UsageError, match="labels without ', '"):
-        leave_out(many, ["a"], ["x, y", "z"], "target")
+
+
+def test_labels_with_a_comma_in_them() -> None:
+    """What a text's labels are is never read out of how they are shown."""
+    model = Classifier(**ONE, word_size=5, several=True).fit(
+        [Example("a b", ["x, y", "z"]), Example("b", ["x"]), Example("c", ["y"])]
+    )
+
+    def log_of(text: str) -> float:
+        p = model.predict([text], probabilities=True)[0].probabilities
+        return float(sum(np.log(p[label] if label in ("x, y", "z") else 1 - p[label]) for label in p))
+
+    found = leave_out(model, ["a", "b"], ["x, y", "z"], "target")
+    assert found.values[0].tolist() == pytest.approx([log_of("a b") - log_of(rest) for rest in ("b", "a")], abs=1e-6)
+    subject = Subject.of(model, ["a", "b"], ["x, y", "z"])
+    assert np.isfinite(attribution(subject, "target").values).all()
+    assert own_answers(model, [["a", "b"]]) == [model.predict(["a b"])[0].labels]

@@ -28,8 +28,8 @@ def attribution(subject: Subject, of: str = "prediction") -> Array:
     _check(of)
     if subject.examined is None:
         raise UsageError("expected a subject of a model, found one of a layer and a loss: there are no probabilities")
-    logs = _log_probabilities(subject)
-    chosen = _answers(subject.model, subject.examined, logs.detach(), of)
+    logs = subject.outcome.log_probabilities
+    chosen = _answers(subject.examined, logs.detach(), of)
     numbers = _of(logs, chosen)
     # Where an output's loss is this number but for the sign, its gradient is there already.
     other = subject.outcome.losses.detach() != -numbers.detach()
@@ -52,7 +52,7 @@ def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None =
         raise UsageError("expected a text of at least one token, found none")
     given = own_answers(model, [text])[0] if targets is None else list(targets)
     ((_, examined, outcome),) = passes(model, [text], [given])
-    chosen = _answers(model, examined, outcome.log_probabilities, of)
+    chosen = _answers(examined, outcome.log_probabilities, of)
     whole = _of(outcome.log_probabilities, chosen).double().numpy()
     steps = [step for _, step in examined.outputs]
     found = np.full((len(steps), len(text)), np.nan)
@@ -79,48 +79,17 @@ def _array(values: NDArray[np.float64], outputs: Sequence[str], steps: Sequence[
     return Array(values, ("output", "step"), {"output": list(outputs), "step": list(steps)})
 
 
-def _log_probabilities(subject: Subject) -> Tensor:
-    """(J, labels) with gradients down to the subject's leaves."""
-    logs = subject.outcome.log_probabilities
-    network: Any = subject.module
-    crf = getattr(network, "crf", None)
-    if crf is None:
-        return logs
-    # A CRF's marginals are a gradient of log Z by the scores; so that it has one in turn, it is taken again.
-    layout, leaf = subject.layout, subject.leaves[0]
-    with torch.enable_grad():
-        scores = network.out(leaf)
-        partition = crf.log_partition(scores, layout.batch_sizes, layout.sequences).sum()
-        (marginals,) = torch.autograd.grad(partition, scores, create_graph=True)
-        return marginals.clamp(min=1e-30).log()
-
-
-def _answers(model: Any, examined: Examined, logs: Tensor, of: str) -> Tensor:
+def _answers(examined: Examined, logs: Tensor, of: str) -> Tensor:
     """(J, labels) which answers make up the one that is asked for: 1 for what is so, -1 for what is not, else 0.
 
     Of several labels a text, the likeliest answer is one label; the target says yes or no to each."""
     found = torch.zeros_like(logs)
     if of == "prediction":
         return found.scatter_(1, logs.argmax(1, keepdim=True), 1.0)
-    if model.task == "classify" and model.settings.model.several:
+    if examined.multilabel:
         found -= 1
-        for row, names in zip(found, examined.targets, strict=True):
-            for name in _parted(names, examined.labels):
-                row[list(examined.labels).index(name)] = 1
-        return found
-    if model.task == "lm":
-        ids = model.vocabulary.ids(examined.targets)
-    else:
-        place = {label: i for i, label in enumerate(examined.labels)}
-        ids = [place[target] for target in examined.targets]
-    return found.scatter_(1, torch.tensor(ids).unsqueeze(1), 1.0)
-
-
-def _parted(names: str, labels: Sequence[str]) -> list[str]:
-    """The labels of a text out of their list with ", " between them."""
-    found = names.split(", ") if names else []
-    if not set(found) <= set(labels):
-        raise UsageError(f"expected labels without ', ' in them, found {names!r}")
+    for row, ids in zip(found, examined.answers, strict=True):
+        row[list(ids)] = 1
     return found
 
 

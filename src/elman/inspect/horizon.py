@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
 from elman.inspect.perturbation import Donors, Output, full_losses, losses_by_context, pieces_to_read
-from elman.inspect.sample import Texts, as_texts, layers_of, own_answers, sample_of
+from elman.inspect.sample import Texts, as_texts, layers_of, own_answers, sample_of, training_window
 from elman.inspect.subject import LONGEST, Subject
 from elman.metrics.significance import Score, bootstrap_interval, ratio
 
@@ -130,7 +130,8 @@ class Horizon:
                     "steps were not measured, or the sample has none."
                 )
         if self.stream:
-            window, side = model.settings.training.bptt, self.sides["left"]
+            window, side = training_window(model), self.sides["left"]
+            assert window is not None
             if side.used and side.high > window:
                 found.append(
                     f"the training window of {window} steps (bptt) is shorter than the memory horizon of {side.steps} "
@@ -172,7 +173,7 @@ def horizon(
     if how is not None and how not in WAYS:
         raise UsageError(f"unknown way {how!r} to take context out; {nearest(how, WAYS)}")
     ahead = not layers_of(model).causal
-    stream = bool(getattr(model, "carries", False))
+    stream = training_window(model) is not None
     tokens, given = as_texts(model, texts, targets)
     given = own_answers(model, tokens) if given is None else given
     full = full_losses(model, tokens, given)

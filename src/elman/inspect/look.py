@@ -52,15 +52,14 @@ def look(
         shown["cells"] = {title or "this model": fading(subject)} | {
             name: fading(Subject.of(other, text, targets)) for name, other in beside.items()
         }
-    if (crf := getattr(model.network, "crf", None)) is not None:
-        shown["transitions"] = _transitions(crf, model.labels)
+    shown |= examined.extras
     view = View(
         title=title,
         task=model.task,
-        about=_about(model),
+        about=model.about(),
         tokens=tuple(subject.tokens),
         outputs=tuple(_outputs(subject)),
-        given=targets is not None or model.task == "lm",
+        given=targets is not None or not examined.annotated,
         places=places,
         contributions={name: found.values.astype(np.float64) for name, found in terms.norms.items()},
         at_output={name: found.values for name, found in terms.at_output.items()},
@@ -126,21 +125,3 @@ def _outputs(subject: Subject) -> list[OutputView]:
         )
         for j, (_, step) in enumerate(examined.outputs)
     ]
-
-
-def _transitions(crf: Any, labels: Sequence[str]) -> dict[str, Any]:
-    legal = crf.legal_transitions.numpy() if crf.constrained else None
-    return {"labels": list(labels), "scores": crf.transitions.detach().double().numpy(), "legal": legal}
-
-
-def _about(model: Any) -> dict[str, Any]:
-    settings = model.settings.model
-    parameters = sum(p.numel() for p in model.network.parameters())
-    one_way = getattr(settings, "one_way", model.task == "lm")
-    more = {"pooling": settings.pooling} if hasattr(settings, "pooling") else {}
-    return more | {
-        "cell": settings.cell,
-        "layers": f"{settings.layers}, {'one direction' if one_way else 'both directions'}",
-        "hidden size": settings.hidden_size,
-        "parameters": parameters,
-    }

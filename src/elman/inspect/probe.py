@@ -100,7 +100,7 @@ def probe(
     texts, targets = _drawn(model, data, seed, most_tokens)
     where, states = _states(model, texts, targets, place)
     sequences = {"word": texts}
-    if targets is not None and model.task == "tag":
+    if targets is not None and _each_step(model, texts, targets):
         sequences["tag"] = targets
     names = [name for name in of if name in sequences]
     if not names:
@@ -161,6 +161,12 @@ def _states(model: Any, texts: Texts, targets: Any, place: str | None) -> tuple[
             found[i] = states
     assert place is not None
     return place, found
+
+
+def _each_step(model: Any, texts: Texts, targets: Any) -> bool:
+    """Whether the targets are annotations of every step."""
+    first = model.examine(texts[:1], targets[:1])
+    return bool(first.annotated and all(step is not None for _, step in first.outputs))
 
 
 def _pairs(

@@ -10,7 +10,6 @@ import torch
 
 from elman.errors import UsageError
 from elman.recurrent import Layer
-from elman.tasks.classification.answers import chosen
 from elman.tasks.examine import Examined, Outcome
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
@@ -57,13 +56,14 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
 def sample_of(model: Any, data: Sequence[Any], count: int = 200, seed: int = 1) -> tuple[Texts, Any]:
     """(texts, targets) of at most `count` texts, drawn by the seed, in the order of the data.
 
-    data: what the readers of the model's task give: Sentences, Examples, or the lines of a text. The lines of a
-    language model that reads them as one stream are that stream, and its texts are windows of it that do not overlap,
-    twice as long as those in training (`bptt`), but of 128 tokens at most."""
+    data: what the readers of the model's task give: Sentences, Examples, or the lines of a text. For a model that reads
+    lines as one stream, texts are windows of that stream that do not overlap, twice as long as those in training, but
+    of 128 tokens at most."""
     source = random.Random(seed)
-    if getattr(model, "carries", False) and all(isinstance(line, str) for line in data):
+    window = training_window(model)
+    if window is not None and all(isinstance(line, str) for line in data):
         read, following = model.read_text("\n".join(data))
-        size = min(2 * model.settings.training.bptt, WINDOW, len(read))
+        size = min(2 * window, WINDOW, len(read))
         offset = source.randrange(len(read) % size + 1)
         starts = range(offset, len(read) - size + 1, size)
         picks = [starts[i] for i in sorted(source.sample(range(len(starts)), min(count, len(starts))))]
@@ -80,15 +80,16 @@ def layers_of(model: Any) -> Layer:
     return layers
 
 
+def training_window(model: Any) -> int | None:
+    """Steps of a window in training, where texts are cut out of one stream; else None."""
+    window: int | None = getattr(model, "training_window", None)
+    return window
+
+
 def passes(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], Examined, Outcome]]:
     """(places, examined, outcome) of one batch after another: `places` says which texts it has. Nothing is recorded."""
-    labels = len(model.vocabulary) if model.task == "lm" else len(model.labels)
-    for group in batches_by_tokens([len(text) for text in texts], max(min(TOKENS, NUMBERS // labels), 1)):
-        given = None if targets is None else [targets[i] for i in group]
-        examined = model.examine([texts[i] for i in group], given)
-        # What a CRF says of one word is a gradient.
-        needs = getattr(model.network, "crf", None) is not None
-        with torch.enable_grad() if needs else torch.inference_mode():
+    for group, examined in _examined(model, texts, targets):
+        with torch.no_grad():
             outcome = examined.run()
         yield group, examined, outcome
 
@@ -96,12 +97,14 @@ def passes(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], 
 def own_answers(model: Any, texts: Texts) -> list[list[str]]:
     """The targets that the model takes for its own where none are given; see the `examine` of each task."""
     found: list[list[str]] = [[] for _ in texts]
-    several = model.task == "classify" and model.settings.model.several
-    for group, examined, outcome in passes(model, texts, None):
-        for j, (text, _) in enumerate(examined.outputs):  # of one text they come in the order of its steps
-            if several:
-                row = outcome.log_probabilities[j].exp().tolist()
-                found[group[text]] = [examined.labels[i] for i in chosen(examined.labels, True, row)]
-            else:
-                found[group[text]].append(examined.targets[j])
+    for group, examined in _examined(model, texts, None):
+        for (text, _), ids in zip(examined.outputs, examined.answers, strict=True):  # in the order of a text's steps
+            found[group[text]] += [examined.labels[i] for i in ids]
     return found
+
+
+def _examined(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], Examined]]:
+    budget = max(min(TOKENS, NUMBERS // len(model.labels)), 1)
+    for group in batches_by_tokens([len(text) for text in texts], budget):
+        given = None if targets is None else [targets[i] for i in group]
+        yield group, model.examine([texts[i] for i in group], given)

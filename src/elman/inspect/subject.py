@@ -106,8 +106,6 @@ class Subject:
                 "look into a part of the text"
             )
         targets = own if targets is None else targets
-        if targets is not None and model.task != "classify" and len(targets) != len(tokens):
-            raise UsageError(f"expected {len(tokens)} targets, one a token, found {len(targets)}")
         return cls.of_texts(model, [tokens], None if targets is None else [list(targets)])
 
     @classmethod

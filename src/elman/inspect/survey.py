@@ -37,11 +37,8 @@ def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int =
     far = horizon(model, texts, targets, seed=seed)
     remembers = probe(model, data, seed=seed, most_tokens=tokens)
     extras: dict[str, Any] = {"horizon": far.figure_arguments(), "probe": remembers.figure_arguments()}
-    if (
-        targets is not None
-        and model.task in ("tag", "classify")
-        and not getattr(model.settings.model, "several", False)
-    ):
+    first = model.examine(texts[:1], None if targets is None else targets[:1])
+    if targets is not None and first.annotated and not first.multilabel:
         extras |= _answers(model, texts, targets)
     return Survey(far, remembers, extras, far.warnings(model))
 

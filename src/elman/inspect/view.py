@@ -65,7 +65,7 @@ class OutputView:
 
 @dataclass(frozen=True)
 class View:
-    """title: the model's folder or name; task: "tag", "classify", "lm"; about: what else to say of the model, by name.
+    """title: the model's folder or name; task: its name in `TASKS`; about: what else to say of the model, by name.
 
     tokens:        the T steps as they were read
     outputs:       J of them

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from elman.errors import UsageError
 from elman.recurrent import Packed
 
 
@@ -39,7 +40,7 @@ class Outcome(NamedTuple):
 
     losses: (J,) with gradients. With `rest`, their sum has the gradient of the loss that training uses
     rest:   a scalar: what of the loss reaches its parameters without passing through an output; or None
-    log_probabilities: (J, labels) of every answer
+    log_probabilities: (J, labels) of every answer, with gradients
     shown:  (J,) the negative log-likelihood of each target
     """
 
@@ -56,21 +57,36 @@ class Examined:
     layout:  the texts as packed rows; `order` says which text each sequence is
     tokens:  the steps of each text, as read
     outputs: (text, step) of each output; a step of None is an output for the whole text
-    targets: what each output is scored against
+    answers: the ids, among `labels`, of what each output is scored against: one, or any number with `multilabel`
+    targets: the same in words
     labels:  every answer, in the order of the probabilities
     lookups: see `Lookup`
     spelled: see `Spelled`, where words are read by their characters
     run:     a pass in plain torch, with gradients; the recurrent layers are `network.layers`, called once
+    multilabel: each label is answered yes or no, and has a probability of its own
+    annotated:  targets are what somebody said of the text, not what comes next in it
+    extras:  arguments of the figures that only this model has, by the figure's name
     """
 
     layout: Packed
     tokens: list[list[str]]
     outputs: list[tuple[int, int | None]]
+    answers: Sequence[Sequence[int]]
     targets: list[str]
     labels: Sequence[str]
     lookups: tuple[Lookup, ...]
     run: Callable[[], Outcome]
     spelled: Spelled | None = None
+    multilabel: bool = False
+    annotated: bool = True
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+def require_one_a_token(texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> None:
+    """Raise UsageError unless every token of every text has a target."""
+    for text, wanted in zip(texts, targets, strict=True):
+        if len(wanted) != len(text):
+            raise UsageError(f"expected {len(text)} targets, one a token, found {len(wanted)}")
 
 
 def outputs_of_steps(layout: Packed) -> list[tuple[int, int | None]]:

@@ -176,6 +176,28 @@ class NetworkModel(Model):
             raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
         return self._network
 
+    @property
+    def evaluated(self) -> Any:
+        """The network in evaluation. Setting that on every module takes a tenth of a short sentence's time, so it is
+        done only where it is not so already."""
+        return self.network.eval() if self.network.training else self.network
+
+    @property
+    def training_window(self) -> int | None:
+        """Steps of a window of truncated backpropagation, for a model of one running stream; None for all others."""
+        return None
+
+    def about(self) -> dict[str, Any]:
+        """What to say of a network with recurrent layers, by name."""
+        model = self.settings.model
+        one_way = getattr(model, "one_way", True)
+        return ({"pooling": model.pooling} if hasattr(model, "pooling") else {}) | {
+            "cell": model.cell,
+            "layers": f"{model.layers}, {'one direction' if one_way else 'both directions'}",
+            "hidden size": model.hidden_size,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+        }
+
     def weight_rows(self) -> Mapping[str, Rows]:
         """Beginning of a weight's name -> what its rows stand for, where they belong to a vocabulary."""
         raise NotImplementedError
@@ -255,12 +277,6 @@ class NetworkModel(Model):
         }
         self._write_results(run.path, {"training": training}, data)
         run.finish()
-
-
-def evaluated(network: nn.Module) -> Any:
-    """The network in evaluation; setting that on every module takes a tenth of a short sentence's time, so it is done
-    where it is not so already."""
-    return network.eval() if network.training else network
 
 
 class CountedModel(Model):

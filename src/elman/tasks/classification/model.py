@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.errors import DataError, ModelError, UsageError
+from elman.errors import DataError, ModelError, UsageError, quoted
 from elman.metrics.classification import ClassificationResult, ClassificationScore, accuracy, micro_f1
 from elman.tasks import storage
 from elman.tasks.classification import card
@@ -302,12 +302,12 @@ class TextNetworkModel(TextModel, NetworkModel):
 
     def _probabilities(self, texts: Sequence[Sequence[str]]) -> Tensor:
         with torch.inference_mode():
-            return probabilities(self.network.eval(), self.vocabularies, texts)
+            return probabilities(self.evaluated, self.vocabularies, texts)
 
     def encode(self, texts: Iterable[str | Example]) -> NDArray[np.float32]:
         """(texts, dim) float32: the vectors of texts, from which the labels are told, in the order of the input."""
         tokens = self._tokens(_examples(texts))
-        network = self.network.eval()
+        network = self.evaluated
         with torch.inference_mode():
             found: NDArray[np.float32] = in_batches(
                 network, self.vocabularies, tokens, network.encoded_size, "encode"
@@ -327,12 +327,12 @@ class TextNetworkModel(TextModel, NetworkModel):
             rows = self._probabilities(texts).tolist()
             targets = [[names[i] for i in chosen(names, several, row)] for row in rows]
         for label in sorted({label for labels in targets for label in labels if label not in names}):
-            raise DataError(f"expected the labels {' '.join(names)}, found {label!r}")
+            raise DataError(f"expected the labels {quoted(names)}, found {label!r}")
         examples = [Example("", list(labels)) for labels in targets]
         require_labels(examples, "what is looked into", several)
         assert self._labels is not None
         batch = self.vocabularies.batch(texts, label_ids(self._labels, examples, several))
-        network: TextNetwork = self.network.eval()
+        network: TextNetwork = self.evaluated
         lookups = []
         if network.words is not None:
             width = network.words.embedding.embedding_dim
@@ -342,10 +342,12 @@ class TextNetworkModel(TextModel, NetworkModel):
             layout=batch.layout,
             tokens=[list(text) for text in texts],
             outputs=[(i, None) for i in order],
+            answers=[[names.index(label) for label in targets[i]] for i in order],
             targets=[", ".join(targets[i]) for i in order],
             labels=names,
             lookups=tuple(lookups),
             run=lambda: network.outcome(batch),
+            multilabel=several,
         )
 
     def weight_rows(self) -> Mapping[str, Rows]:

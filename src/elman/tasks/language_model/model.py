@@ -11,7 +11,7 @@ import torch
 
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed, stepper
-from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps
+from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_a_token
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
 from elman.tasks.language_model.corpus import END, END_ID, counts, line_starts
 from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
@@ -89,11 +89,20 @@ class LanguageModel(TextModel, NetworkModel):
     def carries(self) -> bool:
         return not self.settings.model.lines
 
+    @property
+    def labels(self) -> list[str]:
+        """Every token it can give, in the order of its scores."""
+        return list(self.vocabulary.items)
+
+    @property
+    def training_window(self) -> int | None:
+        return self.settings.training.bptt if self.carries else None
+
     def start(self) -> Any:
         return (END_ID, None)
 
     def read(self, ids: np.ndarray[Any, Any], state: Any) -> tuple[Floats, Any]:
-        network: LanguageModelNetwork = self.network.eval()
+        network: LanguageModelNetwork = self.evaluated
         found = np.empty(len(ids))
         with torch.inference_mode():
             if not self.carries:
@@ -150,7 +159,7 @@ class LanguageModel(TextModel, NetworkModel):
 
     def _one_step(self) -> Callable[[int, Any], tuple[np.ndarray[Any, Any], Any]]:
         """one(id, state) -> scores of the next token (vocabulary,), state: nothing is computed twice."""
-        network: LanguageModelNetwork = self.network.eval()
+        network: LanguageModelNetwork = self.evaluated
         step = stepper(network.layers)
         table, weight, bias = (t.detach() for t in (network.embedding, network.output_weight, network.bias))
 
@@ -172,7 +181,7 @@ class LanguageModel(TextModel, NetworkModel):
         one read, and for the last the likeliest. See `Examined`.
 
         What is not in the vocabulary is read and scored as <unk>."""
-        network: LanguageModelNetwork = self.network.eval()
+        network: LanguageModelNetwork = self.evaluated
         number = self.vocabulary.ids
         plan = Packed.plan([len(text) for text in texts])
         read = torch.tensor([i for text in texts for i in number(text)], dtype=torch.long)[plan.data]
@@ -184,6 +193,7 @@ class LanguageModel(TextModel, NetworkModel):
                 [*text[1:], *(self.vocabulary.items[int(i)] for i in guess[-1:])]
                 for text, guess in zip(texts, best, strict=True)
             ]
+        require_one_a_token(texts, targets)
         written = torch.tensor([i for text in targets for i in number(text)], dtype=torch.long)[plan.data]
         size = network.embedding.shape[1]
 
@@ -196,10 +206,12 @@ class LanguageModel(TextModel, NetworkModel):
             layout=plan,
             tokens=[list(text) for text in texts],
             outputs=outputs_of_steps(plan),
+            answers=written.unsqueeze(1).tolist(),
             targets=by_rows(plan, targets),
             labels=self.vocabulary.items,
             lookups=(Lookup("embedding", read, 0, size),),
             run=run,
+            annotated=False,
         )
 
     def _restore(self, path: Path) -> None:

@@ -108,11 +108,18 @@ class TaggerNetwork(nn.Module):
             shown = -logs.gather(1, gold).squeeze(1)
             return Outcome(shown, None, logs, shown.detach())
         sizes, count = batch.layout.batch_sizes, batch.layout.sequences
-        given = scores.detach().requires_grad_()
-        rest = self.crf.loss(given, batch.tags, sizes, count)
-        (at_scores,) = torch.autograd.grad(rest, given, retain_graph=True)
-        logs = self.crf.marginals(given, sizes, count).detach().clamp(min=1e-30).log()
-        return Outcome((at_scores * scores).sum(1), rest, logs, -logs.gather(1, gold).squeeze(1))
+        with torch.enable_grad():  # what a CRF says of one word is a gradient
+            given = scores.detach().requires_grad_()
+            rest = self.crf.loss(given, batch.tags, sizes, count)
+            (at_scores,) = torch.autograd.grad(rest, given, retain_graph=True)
+        if torch.is_grad_enabled():
+            partition = self.crf.log_partition(scores, sizes, count).sum()
+            (marginals,) = torch.autograd.grad(partition, scores, create_graph=True)
+        else:
+            marginals = self.crf.marginals(scores, sizes, count)
+        logs = marginals.clamp(min=1e-30).log()
+        shown = -logs.detach().gather(1, gold).squeeze(1)
+        return Outcome((at_scores * scores).sum(1), rest, logs, shown)
 
     def decode(self, batch: Batch) -> Tensor:
         """(rows,) the ids of the best tag sequences, legal under the scheme where there is one."""

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
+from elman.layers.crf import CRF
 from elman.layers.decoding import constraint
 from elman.recurrent import Cell
 from elman.tasks import storage
-from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps
-from elman.tasks.model import NetworkModel, evaluated, opened
+from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_a_token
+from elman.tasks.model import NetworkModel, opened
 from elman.tasks.tagging import card as tagger_card
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
@@ -133,7 +134,7 @@ class Tagger(TaggingModel, NetworkModel):
 
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[Prediction]:
         """Batched by length."""
-        network, answers = evaluated(self.network), [Prediction([])] * len(texts)
+        network, answers = self.evaluated, [Prediction([])] * len(texts)
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 batch = self.vocabularies.batch([texts[i] for i in group])
@@ -180,8 +181,10 @@ class Tagger(TaggingModel, NetworkModel):
         names = self.vocabularies.tags
         for tag in sorted({tag for sentence in targets for tag in sentence if tag not in names}):
             raise DataError(f"expected the tags {quoted(names.items)}, found {tag!r}")
+        require_one_a_token(texts, targets)
         batch = self.vocabularies.batch(texts, targets)
-        network: TaggerNetwork = self.network.eval()
+        assert batch.tags is not None
+        network: TaggerNetwork = self.evaluated
         lookups, width, spelled = [], 0, None
         if network.words is not None:
             width = network.words.embedding.embedding_dim
@@ -194,11 +197,13 @@ class Tagger(TaggingModel, NetworkModel):
             layout=batch.layout,
             tokens=[list(text) for text in texts],
             outputs=outputs_of_steps(batch.layout),
+            answers=batch.tags.unsqueeze(1).tolist(),
             targets=by_rows(batch.layout, targets),
             labels=names.items,
             lookups=tuple(lookups),
             run=lambda: network.outcome(batch),
             spelled=spelled,
+            extras={} if network.crf is None else {"transitions": _transitions(network.crf, names.items)},
         )
 
     # The model folder -------------------------------------------------------------------------------------------
@@ -227,3 +232,9 @@ class Tagger(TaggingModel, NetworkModel):
 
 
 VOCABULARIES = ("words", "characters", "tags", "vectors")
+
+
+def _transitions(crf: CRF, labels: Sequence[str]) -> dict[str, Any]:
+    """The arguments of the figure of this name."""
+    legal = crf.legal_transitions.numpy() if crf.constrained else None
+    return {"labels": list(labels), "scores": crf.transitions.detach().double().numpy(), "legal": legal}
