@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elman.errors import DataError, UsageError
+from elman.errors import UsageError
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
 
@@ -275,26 +275,6 @@ def test_the_constraint_is_not_saved_with_the_weights() -> None:
     legal = random_constraint(3, torch.Generator().manual_seed(10))
     assert sorted(CRF(3, legal).state_dict()) == ["end", "start", "transitions"]
     CRF(3).load_state_dict(CRF(3, legal).state_dict())
-
-
-LABELS = ["O", "B-X", "I-X", "B-Y", "I-Y"]
-
-
-def test_gold_tags_that_the_constraint_forbids_are_named_with_their_line() -> None:
-    crf = CRF(5, constraint(LABELS, "iob2"))
-    crf.check_tags([0, 1, 2, 3], LABELS)
-    crf.check_tags([], LABELS)
-    with pytest.raises(DataError, match="may follow B-X, found I-Y") as caught:
-        crf.check_tags([0, 1, 4, 4], LABELS, file="train.tsv", lines=[7, 8, 9, 10])
-    assert caught.value.where == "train.tsv:9"
-    with pytest.raises(DataError, match="may begin a sentence, found I-X"):
-        crf.check_tags([2, 0], LABELS)
-    with pytest.raises(DataError, match="found label number 5"):
-        crf.check_tags([0, 5], LABELS)
-    with pytest.raises(DataError, match="found label number -1"):
-        crf.check_tags([0, -1])
-    with pytest.raises(DataError, match="may end a sentence, found B-X"):
-        CRF(2, constraint(["O", "B-X"], "bioes")).check_tags([0, 1], ["O", "B-X"])
 
 
 def test_calls_that_do_not_fit_are_usage_errors() -> None:

@@ -18,7 +18,7 @@ from elman import __version__
 from elman.errors import UsageError
 from elman.metrics import METRICS
 from elman.metrics.accuracy import Accuracy, Matches
-from elman.metrics.tagging import TaggingScore, score
+from elman.metrics.tagging import TaggingScore
 
 TAGS = st.sampled_from(["O", "B-x", "I-x", "B-y", "I-y"])
 SENTENCE = st.lists(st.tuples(TAGS, TAGS, st.sampled_from("abcd")), max_size=6)
@@ -105,15 +105,6 @@ def test_strict_figures_are_seqevals(sentences: list) -> None:
         assert figures == pytest.approx(expected)
 
 
-def test_score_finds_the_scheme_in_the_gold_tags() -> None:
-    gold = [["B-x", "I-x", "O"], ["O", "B-x", "B-x"]]
-    assert "scheme:iob2" in score(gold, gold).signature
-    result = score(gold, [["O", "O", "O"], ["O", "B-x", "B-x"]], [["a", "b", "c"], ["d", "e", "f"]], {"a"})
-    assert result.entities["conlleval"].overall == Matches(2, 2, 3)
-    assert result.seen == Accuracy(0, 1)
-    assert score([["DET", "NOUN"]], [["DET", "NOUN"]]).entities == {}
-
-
 def test_the_signature_names_the_settings() -> None:
     assert TaggingScore("bioes", version="9").signature == "metric:tagging|scheme:bioes|mode:conlleval+strict|elman:9"
     assert TaggingScore().signature == f"metric:tagging|scheme:none|elman:{__version__}"
@@ -124,8 +115,6 @@ def test_what_does_not_line_up_is_a_usage_error() -> None:
         TaggingScore().add(["N", "N"], ["N"])
     with pytest.raises(UsageError, match="2 words"):
         TaggingScore().add(["N"], ["N"], ["a", "b"], {"a"})
-    with pytest.raises(UsageError, match="1 and 2"):
-        score([["N"]], [["N"], ["N"]])
     with pytest.raises(UsageError, match="iob2 and None"):
         TaggingScore("iob2") + TaggingScore()
     with pytest.raises(UsageError, match="bio3"):

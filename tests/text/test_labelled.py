@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from elman.errors import DataError, ElmanError, UsageError
 from elman.text.check_labelled import check_examples
-from elman.text.labelled import EXAMPLE_FORMATS, describe, get_example_format, iter_examples, read_examples
+from elman.text.labelled import EXAMPLE_FORMATS, get_example_format, iter_examples, read_examples
 
 DATA = os.environ.get("ELMAN_DATA")
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -25,6 +25,13 @@ QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 
 def pairs(path: Path, *arguments: Any, **options: Any) -> list[tuple[str, list[str] | None]]:
     return [(one.text, one.labels) for one in read_examples(path, *arguments, **options)]
+
+
+def describe(path: Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+    """How a file is read, by its first example."""
+    with contextlib.closing(iter_examples(path, *arguments, **options)) as examples:
+        next(examples, None)
+        return examples.how
 
 
 def write(folder: Path, name: str, text: str) -> Path:

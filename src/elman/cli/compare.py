@@ -192,9 +192,9 @@ def _options(door: Door, given: Mapping[str, Any]) -> list[str]:
 
 
 def _read(door: Door, given: Mapping[str, Any], systems: Sequence[System]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All the parts and how they were read, so that what is wrong with a file is told before anything is trained.
+    """Every part and how it was read. Reading all of them first reports a broken file before any training.
 
-    What every system is told alike, such as several labels a text, holds for reading too."""
+    Settings that are the same in every system, such as several labels per text, hold for reading too."""
     complete: dict[str, Any] = {setting.key: setting.default for setting in door.table.data}
     first, *others = (system.settings for system in systems)
     complete |= {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}

@@ -105,10 +105,13 @@ class Guesses:
 
 def answer_json(example: Example, answer: Prediction) -> dict[str, Any]:
     """What `--json` says of a text."""
-    told: dict[str, Any] = {"line": example.line, "text": example.text, "labels": answer.labels}
-    told |= {"chances": [round(p, 6) for p in answer.chances], "unknown_share": None}
-    if answer.unknown is not None:
-        told["unknown_share"] = round(answer.unknown, 4)
+    told: dict[str, Any] = {
+        "line": example.line,
+        "text": example.text,
+        "labels": answer.labels,
+        "chances": [round(p, 6) for p in answer.chances],
+        "unknown_share": None if answer.unknown is None else round(answer.unknown, 4),
+    }
     if answer.probabilities is not None:
         told["label_probabilities"] = {label: round(p, 6) for label, p in answer.probabilities.items()}
     return told

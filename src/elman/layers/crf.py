@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from elman.errors import DataError, UsageError
+from elman.errors import UsageError
 from elman.layers import decoding
 from elman.layers.decoding import Constraint
 
@@ -69,7 +69,7 @@ class CRF(nn.Module):
     def loss(self, rows: Tensor, tags: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
         """The negative log-likelihood of tags (N,), summed over the sequences: a scalar.
 
-        Tags that the constraint forbids make it huge: pass each sentence through `check_tags` once, when it is read.
+        Tags that the constraint forbids make it huge.
         """
         partition = self.log_partition(rows, batch_sizes, number_of_sequences)
         return (partition - self.score(rows, tags, batch_sizes, number_of_sequences)).sum()
@@ -134,48 +134,6 @@ class CRF(nn.Module):
         """The k best paths of every sequence; see `decoding.nbest`. exp(score - log_partition) is a probability."""
         return decoding.nbest(
             rows, batch_sizes, number_of_sequences, k, self.transitions, self.start, self.end, self._constraint()
-        )
-
-    def check_tags(
-        self,
-        tags: Sequence[int],
-        labels: Sequence[str] | None = None,
-        *,
-        file: str | None = None,
-        lines: Sequence[int] = (),
-    ) -> None:
-        """Raises DataError at the first of one sentence's gold tags that the constraint forbids, or that is no label.
-
-        `labels` names the tags in the message; `file` and `lines` (one a word) say where they stand. Call it once a
-        sentence, when data is read: the loss does not look again.
-        """
-        if not len(tags):
-            return
-        size = len(self.start)
-        ids = torch.as_tensor(tags, dtype=torch.int64, device=self.start.device)
-        known = (ids >= 0) & (ids < size)
-        inside = ids.clamp(0, size - 1)
-        legal = known.clone()
-        legal[0] &= self.legal_start[inside[0]]
-        legal[1:] &= self.legal_transitions[inside[:-1], inside[1:]]
-        ends = bool(self.legal_end[inside[-1]])
-        if bool(legal.all()) and ends:
-            return
-        at = len(tags) - 1 if bool(legal.all()) else int(legal.logical_not().int().argmax())
-        names = [str(index) for index in range(size)] if labels is None else labels
-        name = names[tags[at]] if known[at] else f"label number {tags[at]}"
-        if not known[at]:
-            problem = f"expected one of {size} labels, found {name}"
-        elif legal[at]:
-            problem = f"expected a tag that may end a sentence, found {name}"
-        elif at == 0:
-            problem = f"expected a tag that may begin a sentence, found {name}"
-        else:
-            problem = f"expected a tag that may follow {names[tags[at - 1]]}, found {name}"
-        raise DataError(
-            f"{problem} (word {at + 1} of the sentence): correct the tag or train without the constraint",
-            file=file,
-            line=lines[at] if at < len(lines) else None,
         )
 
     def _constraint(self) -> Constraint | None:

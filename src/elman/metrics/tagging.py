@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elman import schemes
 from elman.errors import UsageError
 from elman.metrics.accuracy import Accuracy, Matches
 from elman.metrics.entities import MODES, Chunk, reader
@@ -183,24 +182,3 @@ class TaggingScore:
             entities={mode: counts.result() for mode, counts in self._chunks.items()},
             signature=self.signature,
         )
-
-
-def score(
-    gold: Iterable[Sequence[str]],
-    predicted: Iterable[Sequence[str]],
-    words: Iterable[Sequence[str]] | None = None,
-    known: Container[str] | None = None,
-) -> TaggingResult:
-    """Score whole lists of sentences; the tag scheme is the one found in the gold tags.
-
-    Raises UsageError when the number of sentences or the lengths of any two differ.
-    """
-    gold, predicted = list(gold), list(predicted)
-    texts: list[Sequence[str] | None] = list(words) if words is not None else [None] * len(gold)
-    if not len(gold) == len(predicted) == len(texts):
-        found = f"{len(gold)} and {len(predicted)}" + (f", and {len(texts)} of words" if words is not None else "")
-        raise UsageError(f"expected as many gold as predicted sentences; found {found}")
-    total = TaggingScore(schemes.detect(gold))
-    for tags, guesses, text in zip(gold, predicted, texts, strict=True):
-        total.add(tags, guesses, text, known)
-    return total.result()

@@ -108,7 +108,7 @@ def one_function(subject: Subject) -> str | None:
     try:
         trace(cell, False, False, Reads(cell))
     except Impure as problem:
-        raise Wrong(str(problem), "noise belongs into a Dropout layer, what changes into the State") from problem
+        raise Wrong(str(problem), "noise belongs in a Dropout layer, what changes in the State") from problem
     except Untraceable:
         pass  # not compiled; the last line of the report says why
     return None

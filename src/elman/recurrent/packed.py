@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.errors import UsageError
 
 OF_LENGTHS = ("sequence_of_row", "position_of_row", "offsets", "rows_of_sequence", "steps_and_ends")
-FEW = 400  # rows that are sorted sooner in Python than in torch
+FEW = 400  # rows: Python sorts so few faster than torch
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Packed:
     def with_data(self, data: Tensor) -> Packed:
         """The same sequences with other rows: (rows, anything)."""
         other = Packed(data, self.batch_sizes, self.lengths, self.order)
-        if data.device == self.data.device:  # what was worked out of the lengths holds for these rows too
+        if data.device == self.data.device:  # what was computed from the lengths holds for these rows too
             known = self.__dict__
             other.__dict__.update({name: known[name] for name in OF_LENGTHS if name in known})
         return other

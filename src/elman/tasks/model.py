@@ -83,7 +83,7 @@ class Model:
         return {}
 
     def _write_more(self, path: Path) -> None:
-        """Write what else belongs into the folder, before config.json; the weights come with training, or after."""
+        """Write what else belongs in the folder, before config.json; the weights come with training, or after."""
 
     def _weights(self) -> Mapping[str, Tensor]:
         """What model.safetensors holds."""

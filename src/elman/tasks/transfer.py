@@ -33,15 +33,16 @@ def take_over(old: Any, new: Any) -> None:
         raise UsageError(f"the model to start from has another architecture: {quoted(odd[:4])} is in only one")
     before, after = old.weight_rows(), new.weight_rows()
     for name, tensor in wanted.items():
-        rows, given = _of(after, name), weights[name]
+        key, given = _key_of(after, name), weights[name]
+        rows = None if key is None else after[key]
         axes = 0 if rows is None else rows.axes
         if given.shape[axes:] != tensor.shape[axes:]:
             shapes = f"{tuple(given.shape)} there, {tuple(tensor.shape)} here"
             raise UsageError(f"the model to start from has another architecture: {name} is {shapes}")
-        if rows is None:
+        if key is None or rows is None:
             tensor.copy_(given)
             continue
-        known = before[next(key for key in after if after[key] is rows)].items
+        known = before[key].items
         shared = [item for item in known.items if item in rows.items]
         there = torch.tensor([known[item] for item in shared], dtype=torch.long)
         here = torch.tensor([rows.items[item] for item in shared], dtype=torch.long)
@@ -69,10 +70,9 @@ def require_same_settings(old: Any, new: Any, names: Sequence[str]) -> None:
             raise UsageError(f"the model to start from has the setting {name}={was}, found {name}={now}; give the same")
 
 
-def _of(rows: Mapping[str, Rows], name: str) -> Rows | None:
-    """The rows of a weight, by the longest beginning of its name."""
-    keys = [key for key in rows if name.startswith(key)]
-    return rows[max(keys, key=len)] if keys else None
+def _key_of(rows: Mapping[str, Rows], name: str) -> str | None:
+    """The longest key that the name of a weight begins with."""
+    return max((key for key in rows if name.startswith(key)), key=len, default=None)
 
 
 def _said(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> str:

@@ -6,7 +6,6 @@ import importlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import asdict, fields
 from typing import Any, Protocol, cast
 
@@ -20,7 +19,6 @@ __all__ = [
     "Example",
     "ExampleFormat",
     "Examples",
-    "describe",
     "get_example_format",
     "iter_examples",
     "read_examples",
@@ -223,14 +221,6 @@ def read_examples(
             skip_broken=skip_broken,
         )
     )
-
-
-def describe(path: Path, format: str | None = None, **options: Any) -> dict[str, Any]:
-    """How a file is read, by its first example: see `Examples.how`. `options` as for `iter_examples`."""
-    examples = iter_examples(path, format, **options)
-    with closing(examples):
-        next(examples, None)
-    return examples.how
 
 
 def _guess(

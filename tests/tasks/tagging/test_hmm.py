@@ -73,9 +73,6 @@ def check_against_all(model, score, words: Sequence[str], tags: Sequence[str]) -
     assert model.log_probability(words, chosen) == pytest.approx(best, abs=1e-10)
     assert model.log_likelihood(words) == pytest.approx(likelihood, abs=1e-10)
     np.testing.assert_allclose(model.posterior(words), posterior, rtol=0, atol=1e-10)
-    sure = np.sort(posterior, axis=1)[:, -1] - np.sort(posterior, axis=1)[:, -2] > 1e-9
-    for tag, row, clear in zip(model.decode_posterior(words), posterior, sure, strict=True):
-        assert not clear or tag == tags[row.argmax()]
 
 
 # ---- first order
@@ -108,7 +105,7 @@ def test_hmm_is_the_sum_and_the_best_of_all_paths(zeros, tags, seed, data):
         check_against_all(model, score, words, model.tags.items)
     else:
         assert model.log_likelihood(words) == -inf
-        for method in (model.tag, model.posterior, model.decode_posterior):
+        for method in (model.tag, model.posterior):
             with pytest.raises(UsageError, match="found none"):
                 method(words)
 
@@ -441,7 +438,7 @@ def test_empty_sentences(Model):
     model = Model.fit(CORPUS)
     assert model.tag([]) == []
     if Model is not MajorityTagger:
-        assert model.posterior([]).shape == (0, 4) and model.decode_posterior([]) == []
+        assert model.posterior([]).shape == (0, 4)
         # The second order gives the end a probability: here only that of its unigram, 5 of 18.
         expected = log(7 / 21 * 5 / 18) if Model is TrigramTagger else 0.0
         assert model.log_likelihood([]) == model.log_probability([], []) == pytest.approx(expected, abs=1e-12)

@@ -86,7 +86,7 @@ def _require_equal(name: str, got: Tensor, expected: Tensor, where: str) -> None
         )
 
 
-# In the kernel's precision, through the engine: rounding is not a difference, nor is one unit that it tips over ------
+# In the kernel's precision, through the engine: rounding is not a difference, nor is a unit on the other side of a kink because of it ------
 
 STEPS, SEQUENCES = 3, 6
 WIDEST = 1024
@@ -109,7 +109,7 @@ def verify_kernel(cell: Cell, run: Run, dtype: torch.dtype) -> None:
             exact = _gradients(cell, {name: value.double() for name, value in made.items()}, _by_step)
             plain = _gradients(cell, made, _by_step)
             if not all(value.isfinite().all() for value in (*plain, *exact)):
-                # where nothing comes back, autograd has 0 and the engine 0 times a derivative without end, which is NaN
+                # where nothing comes back, autograd has 0 and the engine 0 times an infinite derivative, which is NaN
                 continue
             compiled = _gradients(cell, made, run)
             for name, got, rounded, expected in zip(names, compiled, plain, exact, strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.errors import DataError, ModelError, ResourceError, UsageError
+from elman.errors import DataError, ModelError, UsageError
 from elman.tasks.tagging.counts import tagged
 from elman.tasks.tagging.features import features
 from elman.text.sentence import Sentence
@@ -62,7 +62,7 @@ class CRFTagger:
         with tempfile.TemporaryDirectory() as folder:  # it only writes to files
             file = Path(folder, "model")
             trainer.train(os.fspath(file))
-            return cls(_read(file))
+            return cls(file.read_bytes())
 
     def tag(self, words: Sequence[str]) -> list[str]:
         """The most probable sequence of tags."""
@@ -75,32 +75,10 @@ class CRFTagger:
         self._tagger.set(_seen(words))
         return np.array([[self._tagger.marginal(tag, step) for tag in self.tags] for step in range(len(words))])
 
-    def save_model(self, path: str | os.PathLike[str]) -> None:
-        """Write CRFsuite's file. Raises ResourceError where it cannot be written."""
-        try:
-            Path(path).write_bytes(self.model)
-        except OSError as error:
-            raise ResourceError(f"cannot write {os.fspath(path)}: {error.strerror}") from None
-
-    @classmethod
-    def load_model(cls, path: str | os.PathLike[str]) -> CRFTagger:
-        """Read CRFsuite's file. Raises ModelError for one that is missing or is none, UsageError as `fit` does."""
-        try:
-            return cls(_read(Path(path)))
-        except ModelError as error:
-            raise ModelError(f"{os.fspath(path)}: {error}") from None
-
 
 def _seen(words: Sequence[str]) -> list[list[str]]:
     """The features, all of which can be encoded: CRFsuite has no characters, only bytes of UTF-8."""
     return features([word.encode("utf-8", "replace").decode() for word in words])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model: {error.strerror}") from None
 
 
 def _crfsuite() -> Any:

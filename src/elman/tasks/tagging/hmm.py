@@ -134,11 +134,6 @@ class HMM:
             backward[step] = np.logaddexp.reduce(self._transitions + (rows[step + 1] + backward[step + 1]), axis=1)
         return normalized(forward + backward)
 
-    def decode_posterior(self, words: Sequence[str]) -> list[str]:
-        """The most probable tag at each place by itself: the fewest wrong tags to be expected. As a sequence it may be
-        improbable, or even impossible."""
-        return [self.tags.items[tag] for tag in self.posterior(words).argmax(1).tolist()]
-
     def nbest(self, words: Sequence[str], k: int) -> list[tuple[list[str], float]]:
         """The k most probable sequences of tags and p(tags | words) of each, best first, exactly.
 

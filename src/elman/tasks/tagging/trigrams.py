@@ -161,10 +161,6 @@ class TrigramTagger:
             backward = np.logaddexp.reduce(inner, axis=2)
         return normalized(scores)
 
-    def decode_posterior(self, words: Sequence[str]) -> list[str]:
-        """The most probable tag at each place by itself."""
-        return [self.tags.items[tag] for tag in self.posterior(words).argmax(1).tolist()]
-
     def to_tensors(self) -> tuple[Tensors, Plain]:
         """All there is to keep: arrays, and what goes into JSON."""
         tensors = {"lexicon": self.lexicon.counts, "trigrams": self.trigrams}
