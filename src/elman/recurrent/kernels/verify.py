@@ -86,7 +86,7 @@ def _require_equal(name: str, got: Tensor, expected: Tensor, where: str) -> None
         )
 
 
-# In the kernel's precision, through the engine: rounding is not a difference, nor is a unit on the other side of a kink because of it ------
+# In the kernel's precision, through the engine: rounding is no difference, even where a unit crosses a kink -----
 
 STEPS, SEQUENCES = 3, 6
 WIDEST = 1024
