@@ -37,9 +37,10 @@ def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int =
     far = horizon(model, texts, targets, seed=seed)
     remembers = probe(model, data, seed=seed, most_tokens=tokens)
     extras: dict[str, Any] = {"horizon": far.figure_arguments(), "probe": remembers.figure_arguments()}
-    first = model.examine(texts[:1], None if targets is None else targets[:1])
-    if targets is not None and first.annotated and not first.multilabel:
-        extras |= _answers(model, texts, targets)
+    if targets is not None:
+        first = model.examine(texts[:1], targets[:1])
+        if first.annotated and not first.multilabel:
+            extras |= _answers(model, texts, targets)
     return Survey(far, remembers, extras, far.warnings(model))
 
 

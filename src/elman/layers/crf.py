@@ -102,23 +102,26 @@ class CRF(nn.Module):
         total = total.index_add(0, sequence[: sizes[0]], start.index_select(0, tags[: sizes[0]]))
         return total.index_add(0, sequence[last], end.index_select(0, tags[last]))
 
-    def marginals(self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
-        """p(y_t = label | rows) of every row: (N, K), each row summing to 1. Exact, and without a gradient of its own.
+    def marginals(
+        self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int, *, create_graph: bool = False
+    ) -> Tensor:
+        """p(y_t = label | rows) of every row: (N, K), each row summing to 1. Exact.
 
         They are the gradient of log Z by the rows. Works under `torch.no_grad` and `torch.inference_mode`.
+        create_graph: with gradients of their own; the rows must have some.
         Raises UsageError when the constraint leaves a sequence no path at all.
         """
         with torch.inference_mode(False), torch.enable_grad():
             # clone: autograd does not keep tensors that were born in inference mode
-            fixed = [scores.detach().clone() for scores in self._scores()]
-            emissions = rows.detach().clone().requires_grad_()
+            fixed = [scores if create_graph else scores.detach().clone() for scores in self._scores()]
+            emissions = rows if create_graph else rows.detach().clone().requires_grad_()
             partition = _log_partition(emissions, batch_sizes, number_of_sequences, *fixed)
             if self.constrained and bool((partition < FORBIDDEN / 2).any()):
                 raise UsageError(
                     "expected a legal sequence of labels for every sentence, found one with none: "
                     "the constraint forbids every path with these labels"
                 )
-            return torch.autograd.grad(partition.sum(), emissions)[0].to(fixed[0].dtype)
+            return torch.autograd.grad(partition.sum(), emissions, create_graph=create_graph)[0].to(fixed[0].dtype)
 
     @torch.no_grad()
     def decode(self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:

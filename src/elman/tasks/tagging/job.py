@@ -80,7 +80,7 @@ class TaggerJob(Job):
             spellings=None if batch.spellings is None else batch.spellings.some(rows),
             tags=None if batch.tags is None else batch.tags[rows],
         )
-        return Excerpt(lambda: self.network.outcome(part).losses, outputs_of_steps(layout))
+        return Excerpt(lambda: self.network.losses(self.network(part), part)[0], outputs_of_steps(layout))
 
     def score(self) -> dict[str, float]:
         assert self.dev is not None

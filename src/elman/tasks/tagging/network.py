@@ -102,24 +102,27 @@ class TaggerNetwork(nn.Module):
     def outcome(self, batch: Batch) -> Outcome:
         """The pass that `Tagger.examine` speaks of."""
         assert batch.tags is not None
-        scores, gold = self(batch), batch.tags.unsqueeze(1)
+        scores, layout = self(batch), batch.layout
+        losses, rest = self.losses(scores, batch)
         if self.crf is None:
             logs = scores.log_softmax(-1)
-            shown = -logs.gather(1, gold).squeeze(1)
-            return Outcome(shown, None, logs, shown.detach())
-        sizes, count = batch.layout.batch_sizes, batch.layout.sequences
+        else:
+            graph = torch.is_grad_enabled()
+            found = self.crf.marginals(scores, layout.batch_sizes, layout.sequences, create_graph=graph)
+            logs = found.clamp(min=1e-30).log()
+        shown = -logs.detach().gather(1, batch.tags.unsqueeze(1)).squeeze(1)
+        return Outcome(losses, rest, logs, shown)
+
+    def losses(self, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """(rows,) the loss of each tag and, with a CRF, what is left of the sentences' loss: see `Outcome`."""
+        assert batch.tags is not None
+        if self.crf is None:
+            return nn.functional.cross_entropy(scores, batch.tags, reduction="none"), None
         with torch.enable_grad():  # what a CRF says of one word is a gradient
             given = scores.detach().requires_grad_()
-            rest = self.crf.loss(given, batch.tags, sizes, count)
+            rest = self.crf.loss(given, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
             (at_scores,) = torch.autograd.grad(rest, given, retain_graph=True)
-        if torch.is_grad_enabled():
-            partition = self.crf.log_partition(scores, sizes, count).sum()
-            (marginals,) = torch.autograd.grad(partition, scores, create_graph=True)
-        else:
-            marginals = self.crf.marginals(scores, sizes, count)
-        logs = marginals.clamp(min=1e-30).log()
-        shown = -logs.detach().gather(1, gold).squeeze(1)
-        return Outcome((at_scores * scores).sum(1), rest, logs, shown)
+        return (at_scores * scores).sum(1), rest
 
     def decode(self, batch: Batch) -> Tensor:
         """(rows,) the ids of the best tag sequences, legal under the scheme where there is one."""
