@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from elman.tasks.classification.config import CbowConfig, ClassifierConfig
-from elman.tasks.classification.model import TextNetworkModel
 from elman.tasks.classification.network import CbowNetwork, ClassifierNetwork, TextNetwork
+from elman.tasks.classification.network_model import TextNetworkModel
 
 
 class Classifier(TextNetworkModel):
