@@ -315,13 +315,13 @@ def test_check(elman, reviews: Path, inside: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["predict", "CLASSIFIER", "--nbest", "2"], 2, "taggers"),
-        (["predict", "CLASSIFIER", "--column", "2"], 2, "taggers"),
-        (["predict", "CLASSIFIER", "--format", "conllu"], 2, "unknown format"),
+        (["predict", "CLASSIFIER", "--nbest", "2"], 2, "--nbest is for the task tag"),
+        (["predict", "CLASSIFIER", "--column", "2"], 2, "--column is for the task tag"),
+        (["predict", "CLASSIFIER", "--format", "conllu"], 2, "its formats are csv"),
         (["predict", "CLASSIFIER", "none.csv"], 3, "none.csv"),
         (["predict", "CLASSIFIER", "--format", "csv", "--text-column", "none"], 3, "none"),
         (["predict", "TAGGER", "--text-column", "2"], 2, "this is a model of the task tag"),
-        (["eval", "CLASSIFIER", "-", "--scheme", "bioes"], 2, "taggers"),
+        (["eval", "CLASSIFIER", "-", "--scheme", "bioes"], 2, "--scheme is for the task tag"),
         (["eval", "CLASSIFIER", "-", "--format", "text"], 2, "no labels"),
         (["eval", "CLASSIFIER", "-", "--format", "csv"], 3, "<stdin>:1"),
         (["eval", "TAGGER", "x", "--header"], 2, "task tag"),
@@ -331,7 +331,7 @@ def test_check(elman, reviews: Path, inside: Path) -> None:
         (["encode", "none", "-o", "v.npy"], 4, "none"),
         (["check", "x", "--task", "tag", "--text-column", "2"], 2, "classify"),
         (["check", "x", "--task", "tag", "--several"], 2, "classify"),
-        (["check", "x", "--task", "classify", "--scheme", "bioes"], 2, "files of tags"),
+        (["check", "x", "--task", "classify", "--scheme", "bioes"], 2, "--scheme is for the task tag"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from elman.cli.compare import read_systems, split_systems
-from elman.cli.train_tag import DOOR
+from elman.cli.tasks.tag.task import TASK
 from elman.errors import UsageError
 from elman.tasks.compare.systems import default_systems, make_system, require_distinct
 
@@ -186,12 +186,12 @@ def test_systems_are_split(texts: list[str], expected: list[tuple[str, list[str]
 )
 def test_systems_that_are_none(texts: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        read_systems(DOOR, texts)
+        read_systems(TASK, texts)
 
 
 def test_systems() -> None:
     assert default_systems("tag")[0] == "majority" and default_systems("tag")[-1] == "network"
-    hmm, network, given = read_systems(DOOR, ["hmm,network:layers=2,network:seed=7"])
+    hmm, network, given = read_systems(TASK, ["hmm,network:layers=2,network:seed=7"])
     assert not hmm.random and network.random and not given.random and network.settings == {"layers": 2}
     assert (hmm.seeds(3), network.seeds(3), given.seeds(3)) == ([1], [1, 2, 3], [7])
     assert make_system("tag", "network:cell=a/b.py:C", "hmm").folder(2) == "network-cell=a-b.py-C-2"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 
 import pytest
 
-from elman.cli import options, settings
+from elman.cli import settings
 from elman.cli.main import COMMANDS
-from elman.cli.train import TASKS as TRAINED
+from elman.cli.tasks import TASKS as SHOWN
+from elman.cli.tasks import get_task
+from elman.cli.tasks.classify import settings as classify
+from elman.cli.tasks.tag import settings as tag
 from elman.tasks import TASKS
 
 HEAVY = ("torch", "msgspec", "rich", "numpy", "safetensors", "elman.text.formats", "elman.training")
 TRAIN = [["train", task] for task in TASKS]
 ALL = [[], *([name] for name in COMMANDS), *TRAIN, ["data", "make"], ["data", "make", "grammar"]]
-
-
-def door(task: str):
-    """How the command line knows a task."""
-    return importlib.import_module(TRAINED[task].partition(":")[0]).DOOR
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -50,7 +47,7 @@ def test_no_arguments_is_help_and_version(elman) -> None:
 def test_the_table_of_settings_is_that_of_the_structs(task: str, model: str) -> None:
     from elman.tasks.load import model_class
 
-    table, kind = door(task).table, model_class(task, model)
+    table, kind = get_task(task).table, model_class(task, model)
     defaults: dict[str, object] = {}
     for struct in (kind.config, kind.training):
         defaults |= dict(zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True))
@@ -66,7 +63,7 @@ def test_the_table_of_settings_is_that_of_the_structs(task: str, model: str) -> 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_has_an_option_and_its_default_in_the_help(elman, task: str) -> None:
     words = " ".join(elman("train", task, "--help").out.split())
-    for setting in door(task).table.all.values():
+    for setting in get_task(task).table.all.values():
         if setting.key.startswith("window_"):
             continue
         assert setting.flags.split("/")[0] in words
@@ -78,9 +75,11 @@ def test_names_in_help_are_those_of_the_tables() -> None:
     from elman.recurrent import CELLS
     from elman.schemes import SCHEMES
     from elman.text import FORMATS
+    from elman.text.labelled import EXAMPLE_FORMATS
 
-    assert set(options.FORMATS) == FORMATS.keys() and set(options.SCHEMES) == SCHEMES.keys()
+    assert set(tag.FORMATS) == FORMATS.keys() and set(tag.SCHEMES) == SCHEMES.keys()
+    assert set(classify.FORMATS) == EXAMPLE_FORMATS.keys()
     assert settings.CELL.help == ", ".join([*CELLS, "or file.py:MyCell"])
-    assert TRAINED.keys() == TASKS.keys()
+    assert SHOWN.keys() == TASKS.keys()
     for task, models in TASKS.items():
-        assert list(door(task).table.models) == list(models)
+        assert list(get_task(task).table.models) == list(models)

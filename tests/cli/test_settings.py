@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.cli import settings
-from elman.cli.train_tag import DOOR
+from elman.cli.tasks.tag.task import TASK
 from elman.errors import DataError, UsageError
 
-TABLE = DOOR.table
+TABLE = TASK.table
 
 
 @pytest.mark.parametrize("setting", [*TABLE.models["network"]], ids=lambda s: s.key)

@@ -239,6 +239,15 @@ def test_torch_is_not_imported_by(name):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_only_the_folder_of_a_task_names_it() -> None:
+    """A command asks the task, a lens asks the model; neither says its name, not even in a help text."""
+    names = re.compile(rf"\b({'|'.join(TASKS)})\b")
+    for file in [*(ROOT / "cli").rglob("*.py"), *(ROOT / "inspect").rglob("*.py")]:
+        if ROOT / "cli" / "tasks" not in file.parents:
+            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+                assert not names.search(line), f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+
+
 def test_the_lenses_know_no_task() -> None:
     """What they ask of a task stands in `elman.tasks.examine`: no import of a task's folder, no choice by its name, no
     setting and no part of its network."""

@@ -65,9 +65,9 @@ def test_tags_and_the_other_direction():
     data = [Sentence(text, registers.copied(text, 1)) for text in texts]
     model = registers.tagger(1, places=3, ahead=1)
     found = probe(model, data, distances=range(4))
-    assert found.place == "layer 1 forward" and found.accuracy.names["of"] == ["word", "tag"]
+    assert found.place == "layer 1 forward" and found.accuracy.names["of"] == ["word", "target"]
     assert (found.accuracy.at(of="word").values > 0.99).tolist() == [True, True, True, False]
-    assert (found.accuracy.at(of="tag").values > 0.95).tolist() == [True, True, False, False]
+    assert (found.accuracy.at(of="target").values > 0.95).tolist() == [True, True, False, False]
     back = probe(model, data, distances=range(4), place="layer 1 backward", of=["word"])
     assert (back.accuracy.values[0] > 0.99).tolist() == [True, True, True, False]
 
@@ -144,8 +144,8 @@ def test_refusals():
     model, texts = registers.tagger(1), registers.texts(9, 4)
     with pytest.raises(UsageError, match="did you mean 'word'"):
         probe(model, texts, of=["words"])
-    with pytest.raises(UsageError, match="data with tags"):
-        probe(model, texts, of=["tag"])
+    with pytest.raises(UsageError, match="a target for every word"):
+        probe(model, texts, of=["target"])
     with pytest.raises(UsageError, match="at least 3 texts"):
         probe(model, texts[:2])
     with pytest.raises(UsageError, match="distances of 0 or more"):

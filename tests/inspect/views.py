@@ -189,7 +189,7 @@ def extras() -> dict[str, Any]:
         "transitions": {"labels": labels, "scores": random.normal(size=(4, 4)), "legal": legal},
         "probe": {
             "word": (0.98 * 0.8**distance + 0.02, 0.05 + 0 * distance),
-            "tag": (0.5 + 0.45 * 0.85**distance, 0.3 + 0 * distance),
+            "target": (0.5 + 0.45 * 0.85**distance, 0.3 + 0 * distance),
         },
         "horizon": {
             "curves": {"left": side, "right": {k: v * 0.9 for k, v in side.items()}},

@@ -213,7 +213,7 @@ def test_faults_and_their_places(
     path = write(tmp_path, "f", text)
     with pytest.raises(DataError, match=f"^{path}:{expected}") as raised:
         read_examples(path, format, **options)
-    first = check_examples([path], format, **options)["problems"][0]
+    first = check_examples([path], format, **options).to_json()["problems"][0]
     place = ":".join(str(first[part]) for part in ("line", "column") if first[part] is not None)
     assert str(raised.value) == f"{path}:{place}: {first['message']}"
 
@@ -301,7 +301,7 @@ def test_written_examples_are_read(rows: list[tuple[str, str]], tmp_path: Path) 
 def test_check(tmp_path: Path) -> None:
     train = write(tmp_path, "train", "x good day\ny bad\nx good day\nx bad\nx\n")
     test = write(tmp_path, "test", "z good day é\ny good day\nbroken\n\0\nz bad\n")
-    report = check_examples([train, test])
+    report = check_examples([train, test]).to_json()
     json.dumps(report, allow_nan=False)
     first, second = report["files"]
     assert first["examples"] == 5 and first["empty_texts"] == {"count": 1, "lines": [5]}
@@ -359,7 +359,7 @@ def survives(path: Path, format: str | None, data: bytes) -> None:
                 one.text.encode()
             assert read_examples(path, **describe(path, format, **options)) == examples
         with contextlib.suppress(UsageError):
-            json.dumps(check_examples([path, path], format, **options), allow_nan=False)
+            json.dumps(check_examples([path, path], format, **options).to_json(), allow_nan=False)
 
 
 def test_every_format_is_fuzzed() -> None:

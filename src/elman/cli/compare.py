@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -13,11 +12,11 @@ import click
 
 from elman.cli.groups import LazyGroup, SectionedCommand, SectionOption
 from elman.cli.output import emit_json, note, percent, size, table
-from elman.cli.train import TASKS
+from elman.cli.tasks import TASKS, all_tasks, get_task
+from elman.cli.tasks.base import Task
 from elman.errors import UsageError
 
 if TYPE_CHECKING:
-    from elman.cli.train_task import Door
     from elman.tasks.compare.comparison import Comparison, Row
     from elman.tasks.compare.systems import System
 
@@ -28,25 +27,27 @@ class _Compare(LazyGroup):
     """One command for each task that can be trained, made from the table of its settings."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.table:
-            return None
-        return _command(importlib.import_module(self.table[cmd_name].partition(":")[0]).DOOR)
+        return _command(get_task(cmd_name)) if cmd_name in self.table else None
 
 
-@click.group("compare", cls=_Compare, table=TASKS, invoke_without_command=True, short_help="Compare models on a split.")
+@click.group(
+    "compare",
+    cls=_Compare,
+    table=TASKS,
+    invoke_without_command=True,
+    short_help="Compare models on a split.",
+    help="Train the rivals of a network and the network itself on the same data, and print one table.\n\n\b\n"
+    + "\n".join(line for task in all_tasks() for line in task.examples["compare"]),
+)
 @click.pass_context
 def compare(context: click.Context) -> None:
-    """Train the rivals of a network and the network itself on the same data, and print one table.
-
-    \b
-    elman compare tag train.conllu dev.conllu test.conllu
-    """
+    """Train the rivals of a network and the network itself, and print one table."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-def _command(door: Door) -> click.Command:
-    models = ", ".join(name for name in door.table.models if name != "network")
+def _command(task: Task) -> click.Command:
+    models = ", ".join(name for name in task.table.models if name != "network")
 
     def option(names: list[str], help: str, **more: Any) -> SectionOption:
         return SectionOption(names, help=help, section="Comparison", **more)
@@ -57,7 +58,7 @@ def _command(door: Door) -> click.Command:
             [name], metavar=name.upper() if required else f"[{name.upper()}]", required=required, type=kind
         )
 
-    reading = [made for made in door.table.click_options() if made.name in _reading(door)]
+    reading = [made for made in task.table.click_options() if made.name in _reading(task)]
     params: list[click.Parameter] = [
         argument("train"),
         argument("dev"),
@@ -74,7 +75,7 @@ def _command(door: Door) -> click.Command:
         option(["max_time", "--max-time"], "of every training: 90s, 10m, 1h30m", metavar="TEXT"),
         option(["threads", "--threads"], "processor threads", type=click.IntRange(min=1), metavar="N"),
         option(["out", "--out"], "keep every model there", type=click.Path(path_type=Path), metavar="DIR"),
-        option(["resume", "--resume"], "go on with the comparison in --out", is_flag=True),
+        option(["resume", "--resume"], "resume the comparison in --out", is_flag=True),
         option(["quiet", "--quiet", "-q"], "no progress", is_flag=True),
         option(["as_json", "--json"], "print one JSON object", is_flag=True),
         option(["markdown", "--markdown"], "print a Markdown table", is_flag=True),
@@ -83,20 +84,20 @@ def _command(door: Door) -> click.Command:
     if there is none).
 
     \b
-    elman compare {door.task} TRAIN DEV TEST --out models
-    elman compare {door.task} TRAIN DEV --systems network,network:cell=gru --max-time 10m
+    elman compare {task.name} TRAIN DEV TEST --out models
+    elman compare {task.name} TRAIN DEV --systems network,network:cell=gru --max-time 10m
 
-    A system is a model of `elman train {door.task} --model`, perhaps with settings of its own. Each is trained by that
+    A system is a model of `elman train {task.name} --model`, perhaps with settings of its own. Each is trained by that
     command in a process of its own; one that fails is a row without scores. Ctrl-C keeps in --out what is finished.
     """
-    return SectionedCommand(door.task, callback=lambda **given: _run(door, given), params=params, help=help)
+    return SectionedCommand(task.name, callback=lambda **given: _run(task, given), params=params, help=help)
 
 
-def _reading(door: Door) -> set[str]:
-    return {setting.key for setting in door.table.data} - _NOT_READING
+def _reading(task: Task) -> set[str]:
+    return {setting.key for setting in task.table.data} - _NOT_READING
 
 
-def _run(door: Door, given: dict[str, Any]) -> None:
+def _run(task: Task, given: dict[str, Any]) -> None:
     from elman.tasks.compare.comparison import Split
     from elman.tasks.compare.comparison import compare as work
     from elman.text.files import require_file
@@ -105,7 +106,7 @@ def _run(door: Door, given: dict[str, Any]) -> None:
     if given["as_json"] and given["markdown"]:
         raise UsageError("--json and --markdown: expected one of them, found both")
     if given["resume"] and given["out"] is None:
-        raise UsageError("--resume needs --out, the folder of the comparison to go on with")
+        raise UsageError("--resume needs --out, the folder of the comparison to resume")
     try:
         max_time = None if given["max_time"] is None else parse_duration(given["max_time"])
     except UsageError as problem:
@@ -113,18 +114,18 @@ def _run(door: Door, given: dict[str, Any]) -> None:
     for key in ("train", "dev", "test"):
         if given[key] is not None:
             require_file(given[key])
-    systems = read_systems(door, given["systems"])
+    systems = read_systems(task, given["systems"])
     if given["threads"] is not None:
         import torch
 
         torch.set_num_threads(given["threads"])
-    split = Split(given["train"], given["dev"], given["test"], _options(door, given))
-    parts, reading = _read(door, given, systems)
+    split = Split(given["train"], given["dev"], given["test"], _options(task, given))
+    parts, reading = _read(task, given, systems)
     scored = parts[split.part]
     keeping = nullcontext(given["out"]) if given["out"] is not None else tempfile.TemporaryDirectory(prefix="elman-")
     with keeping as out:
         answer = work(
-            door.task,
+            task.name,
             systems,
             split,
             scored,
@@ -143,18 +144,18 @@ def _run(door: Door, given: dict[str, Any]) -> None:
         raise UsageError("no system could be trained; the reasons stand above")
 
 
-def read_systems(door: Door, texts: Sequence[str]) -> list[System]:
+def read_systems(task: Task, texts: Sequence[str]) -> list[System]:
     """From the texts of --systems; without any, all models of the task. Raises UsageError."""
     from elman.tasks.compare.systems import default_systems, make_system, require_distinct
 
     systems = []
-    for name, pairs in split_systems(texts) or [(name, []) for name in default_systems(door.task)]:
+    for name, pairs in split_systems(texts) or [(name, []) for name in default_systems(task.name)]:
         model, settings = name.partition(":")[0], {}
         try:
-            settings = door.table.from_pairs(pairs)
+            settings = task.table.from_pairs(pairs)
         except UsageError as problem:
             raise UsageError(str(problem).replace("--set", f"--systems {model}", 1)) from None
-        systems.append(make_system(door.task, name, model, settings))
+        systems.append(make_system(task.name, name, model, settings))
     require_distinct(systems)
     return systems
 
@@ -178,11 +179,11 @@ def split_systems(texts: Sequence[str]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _options(door: Door, given: Mapping[str, Any]) -> list[str]:
+def _options(task: Task, given: Mapping[str, Any]) -> list[str]:
     """How to read, as flags of `elman train`."""
-    flags = {setting.key: setting for setting in door.table.data}
+    flags = {setting.key: setting for setting in task.table.data}
     told = []
-    for key in sorted(_reading(door)):
+    for key in sorted(_reading(task)):
         value, flag = given.get(key), flags[key].flags.split("/")[0]
         if isinstance(value, bool):
             told.append(flag if value else flag.replace("--", "--no-", 1))
@@ -191,16 +192,16 @@ def _options(door: Door, given: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _read(door: Door, given: Mapping[str, Any], systems: Sequence[System]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(task: Task, given: Mapping[str, Any], systems: Sequence[System]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Every part and how it was read. Reading all of them first reports a broken file before any training.
 
     Settings that are the same in every system, such as several labels per text, hold for reading too."""
-    complete: dict[str, Any] = {setting.key: setting.default for setting in door.table.data}
+    complete: dict[str, Any] = {setting.key: setting.default for setting in task.table.data}
     first, *others = (system.settings for system in systems)
     complete |= {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
-    complete |= {key: given[key] for key in _reading(door) if given.get(key) is not None}
+    complete |= {key: given[key] for key in _reading(task) if given.get(key) is not None}
     complete |= {key: str(given[key].absolute()) for key in ("train", "dev", "test") if given[key] is not None}
-    return door.read(complete, given["quiet"])
+    return task.read(complete, given["quiet"])
 
 
 def _print(answer: Comparison, *, markdown: bool) -> None:

@@ -9,16 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from elman.cli import run_file
-from elman.cli.output import emit_json, note, percent, shell, table
+from elman.cli.output import emit_json, note, shell, table
+from elman.cli.tasks.base import Task
 from elman.errors import ElmanError, Interrupted, UsageError
 
-# Trains one model: its folder, what was given, and the run to go on with or None.
+# Trains one model: its folder, what was given, and the run to resume or None.
 Train = Callable[[Path, dict[str, Any], dict[str, Any] | None], None]
 NAME = "folds.json"
 
 
+def require(given: Mapping[str, Any]) -> None:
+    """Raise UsageError unless the keys of folds, where there are any, fit together."""
+    folds, fold = given.get("folds"), given.get("fold")
+    if fold is not None and folds is None:
+        raise UsageError("--fold says which of the folds; --folds, how many there are, is missing")
+    if folds is not None and (folds < 2 or not 1 <= (1 if fold is None else fold) <= folds):
+        raise UsageError(f"--folds: expected 2 or more, and --fold one of them from 1, found {folds} and {fold}")
+    if folds is not None and given.get("test") is not None:
+        raise UsageError("--folds tests on a part of the training data; leave out --test")
+
+
 def train(
-    train_one: Train, task: str, out: Path, complete: dict[str, Any], resuming: bool, watch: bool, quiet: bool
+    train_one: Train, task: Task, out: Path, complete: dict[str, Any], resuming: bool, watch: bool, quiet: bool
 ) -> None:
     """Train what is not trained yet, and write DIR/folds.json.
 
@@ -30,12 +42,12 @@ def train(
     waiting = out / "training" / run_file.NAME
     if not resuming:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            go_on = f"; go on with it by --resume {shell(out)}" if waiting.exists() else "; choose another"
-            raise UsageError(f"--out {out}: expected a new folder for the folds, found something there{go_on}")
+            resume = f"; resume it with --resume {shell(out)}" if waiting.exists() else "; choose another"
+            raise UsageError(f"--out {out}: expected a new folder for the folds, found something there{resume}")
         import torch
 
         atomic.make_folder(waiting.parent)
-        described = run_file.describe(task, complete, torch.get_num_threads(), watch)
+        described = run_file.describe(task.name, complete, torch.get_num_threads(), watch)
         atomic.replace_file(waiting, json.dumps(described).encode())
     results = []
     for number in range(1, complete["folds"] + 1):
@@ -58,18 +70,16 @@ def train(
                 raise
         results.append(read_json(folder / "metrics.json"))
     skipped = sum(read_config(out / "fold-1")["reading"].get("skipped_parts", {}).values())
-    written = {"folds": [result["test"] for result in results], "test": summary(results), "skipped": skipped}
+    written = {"folds": [result["test"] for result in results], "test": summary(task, results), "skipped": skipped}
     atomic.replace_file(out / NAME, json.dumps(written, ensure_ascii=False, indent=2).encode() + b"\n")
     atomic.remove(out / "training")
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def summary(task: Task, results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of the main scores that every fold has."""
     from statistics import fmean, stdev
 
-    from elman.cli.scores import class_scores
-
-    found = [dict(class_scores(result["test"])) for result in results]
+    found = [task.scores(result["test"]) for result in results]
 
     def values(name: str) -> Iterator[float]:
         for scores in found:
@@ -84,14 +94,17 @@ def summary(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def report(out: Path, as_json: bool, quiet: bool) -> None:
+def report(task: Task, out: Path, as_json: bool, quiet: bool) -> None:
     """Print what folds.json holds."""
     written: Mapping[str, Any] = json.loads((out / NAME).read_bytes())
     if as_json:
         over_folds = {key: {name: row[key] for name, row in written["test"].items()} for key in ("mean", "deviation")}
         emit_json({"model": str(out), "folds": written["folds"], **over_folds, "skipped": written.get("skipped", 0)})
     else:
-        rows = [[name, percent(row["mean"]), percent(row["deviation"])] for name, row in written["test"].items()]
+        rows = [
+            [name, task.show(name, row["mean"]), task.show(name, row["deviation"])]
+            for name, row in written["test"].items()
+        ]
         table(["score", "mean", "deviation"], rows)
         print(written["folds"][0]["signature"])
     if not quiet:

@@ -9,6 +9,8 @@ import click
 
 from elman.cli.options import json_option
 from elman.cli.output import emit_json, heading, note, percent, shell, size, table
+from elman.cli.tasks import get_task
+from elman.cli.tasks.base import Task, print_summary
 from elman.errors import ModelError
 
 if TYPE_CHECKING:
@@ -28,29 +30,29 @@ def info(model: str, as_json: bool) -> None:
     else:
         _print(answer)
     if answer["resume"]:
-        note(f"training is not finished; go on with it: {answer['resume']}")
+        note(f"training is not finished; resume it: {answer['resume']}")
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """Everything that is printed, as plain data. Raises ModelError that names the file at fault."""
     from elman.cli.models import read_config, read_json, unfinished
-    from elman.cli.train import defaults_of
 
     config = read_config(folder)
-    usual = defaults_of(config["task"], config.get("model", "network"))
+    task, kind = get_task(config["task"]), config.get("model", "network")
+    usual = task.table.defaults(kind) if kind in task.table.models else {}
     weights, metrics = folder / "model.safetensors", folder / "metrics.json"
     stored = config["settings"]
     return {
         "model": str(folder),
         "task": config["task"],
-        "kind": config.get("model", "network"),
+        "kind": kind,
         "elman": config["elman"],
         "changed_settings": {key: value for key, value in stored.items() if value != usual.get(key, object())},
         "settings": stored,
         "reading": config["reading"],
         "scheme": config.get("scheme"),
         "own_cell": bool(config.get("code")),
-        "vocabularies": vocabularies(folder),
+        "vocabularies": vocabularies(folder, task),
         "parameters": parameters(weights) if weights.exists() else None,
         "file_sizes": {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()},
         "metrics": read_json(metrics) if metrics.exists() else {},
@@ -59,7 +61,7 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
-def vocabularies(folder: Path) -> dict[str, list[str]]:
+def vocabularies(folder: Path, task: Task) -> dict[str, list[str]]:
     """The vocabularies of a model, by the name of their file. Raises ModelError for a damaged one."""
     from elman.cli.models import read_json
 
@@ -70,7 +72,7 @@ def vocabularies(folder: Path) -> dict[str, list[str]]:
         value = read_json(path)
         if isinstance(value, dict) and isinstance(value.get("items"), list):
             found[path.stem] = value["items"]
-        elif path.stem in ("tags", "labels", "words"):
+        elif path.stem in (task.labels, "words"):
             raise ModelError(f"{path}: expected a vocabulary, found something else; restore the file")
     return found
 
@@ -104,19 +106,18 @@ def _progress(folder: Path) -> dict[str, Any]:
     return {key: state.get(key) for key in ("epoch", "step", "seconds", "best", "best_epoch")}
 
 
-def _vocabulary(name: str, items: list[str]) -> list[str]:
-    if name in ("tags", "labels"):
+def _vocabulary(name: str, items: list[str], task: Task) -> list[str]:
+    if name == task.labels:
         return [name, f"{len(items)}: {' '.join(items)}"]
     return [name, f"{len(items):,}"]
 
 
 def _print(answer: Mapping[str, Any]) -> None:
-    from elman.cli.scores import print_summary
-
+    task = get_task(answer["task"])
     rows = [
         ["task", answer["task"]],
         ["model", answer["kind"]],
-        *(_vocabulary(name, items) for name, items in answer["vocabularies"].items()),
+        *(_vocabulary(name, items, task) for name, items in answer["vocabularies"].items()),
         *([["scheme", answer["scheme"]]] if answer["scheme"] else []),
         ["reading", ", ".join(f"{key} {value}" for key, value in answer["reading"].items()) or "-"],
         [
@@ -151,4 +152,4 @@ def _print(answer: Mapping[str, Any]) -> None:
     scored = {part: answer["metrics"][part] for part in ("dev", "test") if part in answer["metrics"]}
     if scored:
         print()
-        print_summary(answer["task"], scored)
+        print_summary(task, scored)

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from elman.cli.options import (
-    allow_code_option,
-    column_option,
-    encoding_option,
-    format_option,
-    json_option,
-    threads_option,
-    word_column_option,
-)
+from elman.cli.groups import TaskCommand
+from elman.cli.models import history, load_model, read_config
+from elman.cli.options import allow_code_option, encoding_option, format_option, json_option, threads_option
 from elman.cli.output import emit_json, heading, note, table
-from elman.cli.texts import refuse, texts_options
+from elman.cli.tasks import all_tasks, get_task
 from elman.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from elman.cli.tasks.base import Task
     from elman.inspect.view import View
 
 FAR = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
-@click.command("inspect", short_help="Look inside a model: gradients, gates, memory; one page to share.")
+@click.command(
+    "inspect",
+    cls=TaskCommand,
+    tasks=all_tasks(),
+    short_help="Look inside a model: gradients, gates, memory; one page to share.",
+)
 @click.argument("model", metavar="DIR")
 @click.argument("text", metavar="TEXT|-")
 @click.option("--html", metavar="FILE", help="Write the report: one page that needs nothing else.")
 @click.option("--png", metavar="DIR", help="Write every figure as a PNG file (needs the extra `figures`).")
-@click.option("--gold", metavar="ANSWERS", help="The right tags, one a word, or the label (several: A|B).")
 @click.option("--beside", metavar="DIR", multiple=True, help="Another model, for its gradient by distance; repeatable.")
 @click.option("--data", metavar="FILE", help="Measure memory horizon, probe, calibration on a sample of this file.")
 @click.option(
@@ -42,64 +40,47 @@ FAR = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of that sample.")
 @format_option("Of --data (default: by its suffix, else as trained).")
-@column_option("Of --data: where the tags are, if not as in training.")
-@word_column_option
-@texts_options
 @encoding_option
 @threads_option
 @allow_code_option
 @json_option
+@click.pass_context
 def inspect(
+    context: click.Context,
     model: str,
     text: str,
     html: str | None,
     png: str | None,
-    gold: str | None,
     beside: tuple[str, ...],
     data: str | None,
-    count: int,
-    seed: int,
-    format_name: str | None,
-    column: str | None,
-    word_column: int | None,
-    encoding: str | None,
-    threads: int | None,
-    allow_code: bool,
     as_json: bool,
-    **texts: Any,
+    **given: Any,
 ) -> None:
-    """Look inside a tagger, classifier or language model with recurrent layers, on one text of at most 256 tokens.
+    """Look inside a model with recurrent layers, on one text of at most 256 tokens.
 
     \b
-    elman inspect my-tagger "the boys that the dog saw run" --html report.html
-    elman inspect my-tagger "the boys run" --gold "DT NNS VBP" --data dev.conllu --html report.html
-    elman inspect demo/lstm "the boys run" --beside demo/elman --png figures
-    echo "to be or not" | elman inspect my-lm - --json > arrays.json
+    {examples}
 
     Shown are states and gates, the gradient of every output by every step, what reaches each parameter from where and
     what truncation would lose, and what drove each output; with --data also how far back the model uses what it read
     and what its state remembers. docs/reading-the-report.md explains every panel. Without --html, --png and --json, a
     summary.
     """
-    from pathlib import Path
-
-    from elman.cli.models import load_model, read_config
-
     folder = Path(model)
     config = read_config(folder)
-    task = config["task"]
-    _check(task, gold, html, png)
-    if data is None and any(v is not None for v in (format_name, column, word_column, encoding, *texts.values())):
-        raise UsageError("--format, --column and the like say how --data is read; give --data FILE")
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    loaded = load_model(folder, task, allow_code=allow_code)
+    task = get_task(config["task"])
+    assert isinstance(context.command, TaskCommand)
+    context.command.require_own(context, task, "this is a model of the task")
+    reading = {str(param.name) for param in context.command.given(context)} - {"gold"}
+    if data is None and (reading or given["encoding"] is not None):
+        raise UsageError("--format, --encoding and the like say how --data is read; give --data FILE")
+    targets = None if given.get("gold") is None else task.gold(given["gold"], config)
+    _check(html, png)
+    loaded = load_model(folder, task.name, allow_code=given["allow_code"], threads=given["threads"])
     from elman.inspect.look import look
 
     content = sys.stdin.read().rstrip("\n") if text == "-" else text
-    others = {other: load_model(Path(other), task, allow_code=allow_code) for other in beside}
+    others = {other: load_model(Path(other), task.name, allow_code=given["allow_code"]) for other in beside}
     extras: dict[str, Any] = {}
     warnings: list[str] = []
     measured: dict[str, Any] = {}
@@ -108,18 +89,14 @@ def inspect(
     if data is not None:
         from elman.inspect.survey import survey
 
-        rows = _read(task, data, format_name, column, word_column, encoding, texts, config)
+        rows = task.sample(task.reader(data, given, config).read(data))
         if not rows:
-            raise DataError("expected texts to take a sample of, found none", file=data)
-        note(f"{data}: {len(rows):,} {'lines' if task == 'lm' else 'texts'}; measuring on at most {count} of them")
-        found = survey(loaded, rows, count=count, seed=seed)
+            raise DataError(f"expected a {task.unit} to take a sample of, found none", file=data)
+        note(f"{data}: {len(rows):,} {task.unit}s; measuring on at most {given['count']} of them")
+        found = survey(loaded, rows, count=given["count"], seed=given["seed"])
         extras |= found.extras
         warnings = found.warnings
         measured = {"horizon": found.horizon.to_json(), "probe": found.probe.to_json()}
-    targets = None
-    if gold is not None:
-        several = config["settings"].get("several", False)
-        targets = gold.split() if task == "tag" else gold.split("|") if several else [gold]
     view = look(loaded, content, targets, title=str(folder), extras=extras, warnings=warnings, beside=others)
     if html is not None:
         from elman.inspect.report import write
@@ -131,19 +108,17 @@ def inspect(
     if as_json:
         emit_json({"model": model, **view.to_json(), **measured})
     elif html is None and png is None:
-        _print(view, measured)
+        _print(view, measured, task)
     else:
         for warning in view.warnings:
             note(f"note: {warning}")
 
 
-def _check(task: str, gold: str | None, html: str | None, png: str | None) -> None:
-    """What can be said before torch is there. Raises UsageError."""
+def _check(html: str | None, png: str | None) -> None:
+    """What can be judged of the outputs before torch is there. Raises UsageError."""
     import importlib.util
     import os
 
-    if gold is not None and task == "lm":
-        raise UsageError("--gold: a language model is scored against the text itself; leave it out")
     for name, path in (("--html", html), ("--png", png)):
         parent = os.path.dirname(os.path.abspath(path)) if path is not None else "/"
         if not os.path.isdir(parent):
@@ -152,53 +127,6 @@ def _check(task: str, gold: str | None, html: str | None, png: str | None) -> No
         raise UsageError(f"--html {html}: expected the name of a file, found a folder")
     if png is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--png needs matplotlib: pip install 'elman[figures]'")
-
-
-def _read(
-    task: str,
-    path: str,
-    format_name: str | None,
-    column: str | None,
-    word_column: int | None,
-    encoding: str | None,
-    texts: Mapping[str, Any],
-    config: Mapping[str, Any],
-) -> Any:
-    """The file of --data, read as `elman eval` reads it."""
-    reading = config["reading"]
-    if task == "tag":
-        from elman.cli.reading import Asked, tagged
-        from elman.text import read
-
-        refuse(texts, task)
-        how = tagged(path, Asked(format_name, column, word_column, encoding), reading)
-        return [sentence for sentence in read(path, how.format, encoding=how.encoding) if sentence.words]
-    if column is not None or word_column is not None:
-        raise UsageError("--column and --word-column are for taggers")
-    if task == "classify":
-        from elman.cli.texts import how_to_read
-        from elman.text.labelled import read_examples
-
-        several = bool(config["settings"].get("several"))
-        how_ = how_to_read(path, format_name, encoding, texts, reading, several=several, labelled=True)
-        return read_examples(path, **how_)
-    from elman.text.files import open_text
-
-    refuse(texts, task)
-    if format_name is not None:
-        raise UsageError("--format is for taggers and classifiers; a language model reads plain text")
-    with open_text(path, encoding or reading.get("encoding") or "utf-8") as lines:
-        return [line for _, line in lines]
-
-
-def history(folder: Path) -> list[dict[str, Any]] | None:
-    """The lines of log.jsonl, where there is one that can be read."""
-    import json
-
-    try:
-        return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()] or None
-    except (OSError, ValueError):
-        return None
 
 
 def _pictures(view: View, folder: Path) -> int:
@@ -216,10 +144,10 @@ def _pictures(view: View, folder: Path) -> int:
     return len(found)
 
 
-def _print(view: View, measured: Mapping[str, Any]) -> None:
+def _print(view: View, measured: Mapping[str, Any], task: Task) -> None:
     from elman.inspect.gradients import by_distance
 
-    target = "next" if view.task == "lm" else "gold" if view.given else "answer"
+    target = "gold" if view.given else task.target
     rows = []
     for output in view.outputs:
         token = "(whole text)" if output.step is None else view.tokens[output.step]

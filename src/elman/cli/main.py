@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 import click
 
 from elman import __version__
+from elman.cli import tasks
 from elman.cli.groups import LazyGroup
 from elman.errors import ElmanError, Interrupted, Notice, ResourceError
 
-# Name -> where its command is, imported when it is asked for.
+# Name -> where its command is, imported when it is needed; those of one task stand with it.
 COMMANDS = {
     "check": "elman.cli.check:check",
     "train": "elman.cli.train:train",
@@ -24,11 +25,8 @@ COMMANDS = {
     "compare": "elman.cli.compare:compare",
     "inspect": "elman.cli.inspect:inspect",
     "predict": "elman.cli.predict:predict",
-    "score": "elman.cli.score:score",
-    "sample": "elman.cli.sample:sample",
-    "encode": "elman.cli.encode:encode",
+    **tasks.COMMANDS,
     "info": "elman.cli.info:info",
-    "demo": "elman.cli.demo:demo",
     "data": "elman.cli.data:data",
     "bench": "elman.cli.bench:bench",
     "doctor": "elman.cli.doctor:doctor",

@@ -41,33 +41,39 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-COMMANDS = {
-    "tag": "use elman predict or elman eval",
-    "classify": "use elman predict, elman eval or elman encode",
-    "lm": "use elman score, elman sample or elman eval",
-}
-
-
 def unfinished(folder: Path) -> bool:
     """Whether a training in the folder waits to be resumed."""
     return (folder / "training").is_dir()
 
 
-def load_model(folder: Path, task: str, *, allow_code: bool) -> Any:
-    """The model in a folder, of this task. Raises ModelError; says on standard error when its training is not finished.
+def history(folder: Path) -> list[dict[str, Any]] | None:
+    """The lines of log.jsonl, where there is one that can be read."""
+    try:
+        return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()] or None
+    except (OSError, ValueError):
+        return None
 
-    Raises UsageError, naming the commands that fit, for a model of another task."""
+
+def load_model(folder: Path, task: str, *, allow_code: bool, threads: int | None = None) -> Any:
+    """The model in a folder, of this task. Says on standard error when its training is not finished.
+
+    threads: of the processor; None leaves them to torch.
+    Raises ModelError, and UsageError for a model of another task."""
     found = read_config(folder)["task"]
     if found != task:
         raise UsageError(
-            f"{folder}: expected a model of the task {task}, found one of {found}; {COMMANDS.get(found, '')}"
+            f"{folder}: expected a model of the task {task}, found one of {found}; elman eval takes models of all tasks"
         )
     if unfinished(folder):
-        go_on = f"elman train --resume {shell(folder)}"
+        resume = f"elman train --resume {shell(folder)}"
         if not (folder / "model.safetensors").exists():
-            raise ModelError(f"{folder}: its training has not finished its first epoch; go on with it: {go_on}")
-        note(f"elman: {folder}: training is not finished, the best weights so far are used; go on with it: {go_on}")
+            raise ModelError(f"{folder}: its training has not finished its first epoch; resume it: {resume}")
+        note(f"elman: {folder}: training is not finished, the best weights so far are used; resume it: {resume}")
     import_torch()
     from elman.tasks.load import load
 
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     return load(folder, allow_code=allow_code)

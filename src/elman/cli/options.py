@@ -9,32 +9,14 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The keys of elman.text.FORMATS, which help must not wait for; a test holds the two together.
-FORMATS = ("conllu", "columns", "text", "jsonl")
-TEXT_FORMATS = ("csv", "tsv", "jsonl", "label", "fasttext", "text")  # and those of EXAMPLE_FORMATS
-SCHEMES = ("io", "iob1", "iob2", "bioes")
-
 
 def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")(function)
 
 
 def format_option(help: str) -> Callable[[F], F]:
-    known = list(dict.fromkeys((*FORMATS, *TEXT_FORMATS)))
-    return click.option("--format", "format_name", type=click.Choice(known), help=help)
-
-
-def column_option(
-    help: str = "Where the tags are: upos, xpos, feats, feats:Key or misc:Key of CoNLL-U; a column's number from 1, or "
-    "-1 for the last; a key of JSON lines.",
-) -> Callable[[F], F]:
-    return click.option("--column", metavar="NAME|N", help=help)
-
-
-def word_column_option(function: F) -> F:
-    return click.option("--word-column", type=int, metavar="N", help="The words' column of a column file (default 1).")(
-        function
-    )
+    """Of a `TaskCommand`, which puts in the formats of all tasks."""
+    return click.option("--format", type=click.Choice([]), help=help)
 
 
 def encoding_option(function: F) -> F:

@@ -15,9 +15,14 @@ Cell = str | int | float | None
 
 def emit_json(value: Any) -> None:
     """One JSON object on one line of standard output."""
+    print(json_line(value), end="", flush=True)
+
+
+def json_line(value: Any) -> str:
+    """One JSON object on one line, for an output that may be a file."""
     import json
 
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def note(text: str) -> None:
@@ -75,6 +80,12 @@ def width(text: str) -> int:
     import unicodedata
 
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def short_names(files: Sequence[str]) -> dict[str, str]:
+    """What files are called in tables: their last name where that tells them apart."""
+    last = {file: file.rpartition("/")[2] for file in files}
+    return last if len(set(last.values())) == len(last) else {file: file for file in files}
 
 
 def percent(value: float | None) -> str:

@@ -61,25 +61,20 @@ def hashes(given: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def task_of(folder: Path) -> str:
-    """The task of the run in a folder; "tag" where nothing says. Raises ModelError for a broken file."""
-    return str(_load(folder)["task"]) if (folder / "training" / NAME).exists() else "tag"
-
-
 def read(folder: Path) -> dict[str, Any]:
-    """What `describe` gave when the run in this folder began. Raises UsageError where there is no run to go on with,
+    """What `describe` gave when the run in this folder began. Raises UsageError where there is no run to resume,
     ModelError for a broken file."""
     if not folder.is_dir():
         raise UsageError(f"--resume {folder}: expected the folder of an unfinished training, found nothing there")
     if not (folder / "training").is_dir():
         what = "a finished model" if (folder / "model.safetensors").exists() else "none"
-        mend = (
+        fix = (
             f"train on from it with --init {shell(folder)} --out OTHER" if what != "none" else "train without --resume"
         )
-        raise UsageError(f"--resume {folder}: expected an unfinished training, found {what}; {mend}")
+        raise UsageError(f"--resume {folder}: expected an unfinished training, found {what}; {fix}")
     if not (folder / "training" / NAME).exists():
         raise UsageError(
-            f"--resume {folder}: this training was begun from Python; go on with it there, by fit(..., resume=True)"
+            f"--resume {folder}: this training was begun from Python; resume it there, by fit(..., resume=True)"
         )
     return _load(folder)
 

@@ -1,4 +1,4 @@
-"""What the state remembers: a linear probe of it for the word, and the tag, k steps back, on texts held out.
+"""What the state remembers: a linear probe of it for the word, and the target, k steps back, on texts held out.
 
 Against a control of the same kind trained on shuffled labels (after Hewitt and Liang 2019, Designing and interpreting
 probes with control tasks), and the share of the most frequent class.
@@ -25,7 +25,7 @@ from elman.inspect.subject import Subject
 from elman.metrics.significance import bootstrap_interval, ratio
 from elman.text.batching import batches_by_tokens
 
-OF = ("word", "tag")
+OF = ("word", "target")
 TOKENS = 1000  # in a batch
 PENALTIES = (0.1, 0.01, 0.001)  # of L2, tried from the strongest to the weakest
 STEPS = 1000  # of L-BFGS, at most
@@ -81,11 +81,11 @@ def probe(
     seed: int = 1,
     most_tokens: int = 5000,
 ) -> Probe:
-    """Softmax regression from the output y_t of one cell at every step t to what was read, or tagged, at t - k.
+    """Softmax regression from the output y_t of one cell at every step t to what was read, or to be answered, at t - k.
 
-    data:      as `horizon` takes it; what has no tags, as texts of a language model, has no row for them
+    data:      as `horizon` takes it; texts without targets of their own, as for a language model, have no row for them
     place:     whose states; without it the topmost that reads forward
-    of:        "word", "tag"
+    of:        "word", "target" (the right answer of that step, for a model that answers every step)
     classes:   so many of the most frequent words of the training texts; positions with others are left out
     most_tokens: texts are drawn by the seed until there are so many tokens
     Features are standardised by the training texts, and the penalty is chosen on a part of those.
@@ -101,10 +101,10 @@ def probe(
     where, states = _states(model, texts, targets, place)
     sequences = {"word": texts}
     if targets is not None and _each_step(model, texts, targets):
-        sequences["tag"] = targets
+        sequences["target"] = targets
     names = [name for name in of if name in sequences]
     if not names:
-        raise UsageError(f"expected data with tags to probe for {', '.join(of)}, found none")
+        raise UsageError(f"expected data with a target for every word to probe for {', '.join(of)}, found none")
     held = max(round(len(texts) * HELD_OUT), 1)
     parts = {"test": range(held), "train": range(held, len(texts))}  # they were drawn in random order
     direction = 1 if where.endswith("backward") else -1

@@ -45,7 +45,7 @@ def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int =
 
 
 def _answers(model: Any, texts: Texts, targets: Any) -> dict[str, Any]:
-    """The likeliest answer of each output against its target. (A whole tag sequence may be decoded otherwise.)"""
+    """The likeliest answer of each output against its target. (A whole sequence may be decoded differently.)"""
     total = ClassificationScore(model.labels, several=False)
     for _, examined, outcome in passes(model, texts, targets):
         for target, row in zip(examined.targets, outcome.log_probabilities.exp().tolist(), strict=True):

@@ -12,7 +12,7 @@ from elman.errors import DataError, UsageError, shorten
 from elman.schemes import detect, get_scheme, violations
 from elman.text.files import Path, name_of, open_text
 from elman.text.formats import Format, get_format, guess_format, sentences, untagged
-from elman.text.report import Duplicates, FileReport, Lengths, Problem, Report, Severity, Unknown, left_out
+from elman.text.report import Duplicates, FileReport, Lengths, Problem, Severity, TagReport, Unknown, left_out
 from elman.text.sentence import Sentence
 from elman.text.skipping import Sieve, Skipped
 
@@ -34,7 +34,7 @@ def check(
     encoding: str = "utf-8",
     skip_broken: bool = False,
     **options: Any,
-) -> Report:
+) -> TagReport:
     """Read all the files, whatever is in them, and report.
 
     `format`, `column` and `options` as in `elman.text.read`; `scheme` is the tag scheme to expect, None to find out.
@@ -47,7 +47,7 @@ def check(
         get_scheme(scheme)
     if column is not None:
         options["column"] = column
-    report = Report()
+    report = TagReport()
     skipped = Skipped() if skip_broken else None
     read = [_File(path, _format(format, path, options), encoding, report, skipped) for path in files]
     report.skipped = skipped
@@ -58,9 +58,7 @@ def check(
     _judge_schemes(read, scheme, report)
     _compare(read, report)
     _duplicates(read, report)
-    places = {id(problem): place for place, problem in enumerate(report.problems)}
-    names = {file.name: place for place, file in reversed(list(enumerate(read)))}
-    report.problems.sort(key=lambda p: (names[p.file], p.line or 0, p.column or 0, places[id(p)]))
+    report.sort()
     return report
 
 
@@ -73,7 +71,7 @@ def _format(format: str | Format | None, path: Path, options: dict[str, Any]) ->
 class _File:
     """One file: its sentences, as far as they could be read, and its part of the report."""
 
-    def __init__(self, path: Path, format: Format, encoding: str, report: Report, skipped: Skipped | None) -> None:
+    def __init__(self, path: Path, format: Format, encoding: str, report: TagReport, skipped: Skipped | None) -> None:
         self.name, self.format = name_of(path), format
         self.report = FileReport(self.name, format.name)
         self.sentences: list[Sentence] = []
@@ -97,7 +95,7 @@ class _File:
         if not self.sentences and len(report.problems) == before:
             told(DataError("expected sentences, found no word in the whole file; check the path and the format"))
 
-    def _read_whole(self, path: Path, encoding: str, report: Report, skipped: Skipped) -> None:
+    def _read_whole(self, path: Path, encoding: str, report: TagReport, skipped: Skipped) -> None:
         """Read the sentences that training would, with a warning for each of the others. Raises DataError."""
         sieve, before = Sieve(skipped, "sentence"), skipped.count
         fault = untagged if getattr(self.format, "column", None) is not None else None
@@ -108,7 +106,7 @@ class _File:
         sieve.finish(len(self.sentences))
         report.problems += left_out(skipped.problems[before:])
 
-    def describe(self, report: Report) -> None:
+    def describe(self, report: TagReport) -> None:
         """Count."""
         for sentence in self.sentences:
             self.types.update(sentence.words)
@@ -122,11 +120,11 @@ class _File:
         """The sentences that have tags."""
         return ((sentence, sentence.tags) for sentence in self.sentences if sentence.tags is not None)
 
-    def add(self, report: Report, severity: Severity, message: str, line: int, column: int | None = None) -> None:
+    def add(self, report: TagReport, severity: Severity, message: str, line: int, column: int | None = None) -> None:
         """One more problem of this file."""
         report.problems.append(Problem(severity, message, self.name, line, column))
 
-    def judge_words(self, report: Report) -> None:
+    def judge_words(self, report: TagReport) -> None:
         """Words and tags that are no words or tags. Distinct ones are judged once, then found."""
         words = {word: fault for word in self.types if (fault := _fault(word, "word")) is not None}
         tags = {tag: fault for tag in self.tags if (fault := _fault(tag, "tag")) is not None}
@@ -141,7 +139,7 @@ class _File:
                             severity, at, message = faults[item]
                             self.add(report, severity, message, line, None if start is None else start + at)
 
-    def judge_untagged(self, report: Report) -> None:
+    def judge_untagged(self, report: TagReport) -> None:
         """Words without a tag where others have one. A file where no word has one is one problem."""
         column = str(getattr(self.format, "column", "")).lower()
         if self.format.name == "conllu" and column in ("upos", "xpos"):
@@ -161,7 +159,7 @@ class _File:
                 message = "expected tags, as other sentences of this file have, found none; add them"
                 self.add(report, "error", message, sentence.line)
 
-    def judge_scheme(self, scheme: str, report: Report) -> None:
+    def judge_scheme(self, scheme: str, report: TagReport) -> None:
         """Tags that break the scheme."""
         for sentence, tags in self.tagged():
             if wrong := violations(tags, scheme):
@@ -214,7 +212,7 @@ def _lengths(sentences: list[Sentence]) -> Lengths:
     )
 
 
-def _judge_schemes(files: list[_File], scheme: str | None, report: Report) -> None:
+def _judge_schemes(files: list[_File], scheme: str | None, report: TagReport) -> None:
     """Find the scheme, and what breaks it.
 
     A file that is wholly in another scheme is one problem; then its tags are judged by its own scheme, since by the
@@ -242,7 +240,7 @@ def _judge_schemes(files: list[_File], scheme: str | None, report: Report) -> No
             file.judge_scheme(file.report.scheme, report)
 
 
-def _compare(files: list[_File], report: Report) -> None:
+def _compare(files: list[_File], report: TagReport) -> None:
     """Words and tags of the later files that the first does not have."""
     if not files or not files[0].sentences:
         return
@@ -270,7 +268,7 @@ def _compare(files: list[_File], report: Report) -> None:
                     file.add(report, "warning", message, sentence.lines[index], column)
 
 
-def _duplicates(files: list[_File], report: Report) -> None:
+def _duplicates(files: list[_File], report: TagReport) -> None:
     seen: list[dict[tuple[str, ...], int]] = []
     for place, file in enumerate(files):
         counts: Counter[int] = Counter()

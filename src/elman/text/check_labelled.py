@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from elman.errors import DataError, UsageError, shorten
 from elman.text.example import Example
 from elman.text.files import Path, name_of
 from elman.text.labelled import iter_examples
-from elman.text.report import Problem, Severity, left_out
+from elman.text.report import ExamplesReport, Problem, Severity, left_out
 from elman.text.skipping import Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
 
@@ -31,30 +30,23 @@ def check_examples(
     separator: str | None = None,
     labelled: bool = True,
     tokenizer: Tokenizer | None = None,
-    skip_broken: bool | Skipped = False,
-) -> dict[str, Any]:
-    """Read all the files, whatever is in them, and report in plain dicts, lists, strings and numbers.
+    skip_broken: bool = False,
+) -> ExamplesReport:
+    """Read all the files, whatever is in them, and report.
 
     Options as for `elman.text.labelled.iter_examples`; lengths are in tokens of `tokenizer`, by default `words`. The
     first file, the training one, is what the others are compared with.
 
-        files        for each: file, how (see Examples.how), examples, labels {label: {count, share}} (the share of the
-                     examples that have it), unlabelled, lengths {median, p95, maximum, longest_line}, empty_texts
-                     {count, lines}, new_labels {label: count} and new_characters {character: count} (against the first)
-        duplicates   texts that stand already in an earlier file, or earlier in the same one: file, earlier, count,
-                     places [[line, line of the earlier one]], contradictory (how many have other labels there)
-        problems     severity, message, file, line, column; with `skip_broken` a broken example is a warning
-        skipped      how many examples were left out for that
-        errors, warnings, ok
-
+        skip_broken: a broken example is a warning, and counts nowhere.
     Quantiles are lengths that occur (nearest rank); lists of lines hold the first few. Empty texts are counted, not
     compared. Raises UsageError for a wrong call, and for a file that does not say which columns to read.
     """
     if isinstance(paths, str):
         raise UsageError(f"expected a list of files, found the one name {paths!r}; put it in a list")
     tokenizer = tokenizer or get_tokenizer("words")
-    problems: list[Problem] = []
-    skipped = Skipped() if skip_broken is True else skip_broken or None
+    skipped = Skipped() if skip_broken else None
+    report = ExamplesReport(skipped=skipped)
+    problems = report.problems
     files = []
     for path in paths:
         file = _File(name_of(path), problems)
@@ -82,19 +74,10 @@ def check_examples(
         files.append(file)
     for file in files[1:]:
         file.compare(files[0])
-    duplicates = _duplicates(files)
-    names = {file.name: place for place, file in reversed(list(enumerate(files)))}
-    problems.sort(key=lambda one: (names[one.file], one.line or 0, one.column or 0))
-    errors = sum(problem.severity == "error" for problem in problems)
-    return {
-        "files": [file.report for file in files],
-        "duplicates": duplicates,
-        "problems": [asdict(problem) for problem in problems],
-        "skipped": 0 if skipped is None else skipped.count,
-        "errors": errors,
-        "warnings": len(problems) - errors,
-        "ok": not errors,
-    }
+    report.duplicates = _duplicates(files)
+    report.files = [file.report for file in files]
+    report.sort()
+    return report
 
 
 class _File:
@@ -189,7 +172,7 @@ def _duplicates(files: list[_File]) -> list[dict[str, Any]]:
             against = [(one, other) for one, other in pairs if _contradict(one, other)]
             for one, other in against:
                 where = f"{files[earlier].name}:{other.line}"
-                message = f"expected the labels that the same text has at {where}, found others; mend one of them"
+                message = f"expected the labels that the same text has at {where}, found others; fix one of them"
                 file.add("warning", message, one.line)
             rows.append(
                 {

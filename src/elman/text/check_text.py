@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from elman.errors import DataError
 from elman.text.files import FileFault, Path, name_of, open_text
+from elman.text.report import Problem, TextReport
 from elman.text.skipping import Sieve, Skipped
 from elman.text.tokenizing import Tokenizer
 
@@ -16,20 +16,21 @@ END = "</s>"  # what language models put behind each line
 
 
 def check_text(
-    paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "utf-8", skipped: Skipped | None = None
-) -> dict[str, Any]:
-    """Counts of each file, what of it the first does not have, and every problem as {where, message}.
+    paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "utf-8", skip_broken: bool = False
+) -> TextReport:
+    """Counts of each file, what of it the first does not have, and every problem.
 
     Files are read once, line by line; what is kept is the first file's tokens and a hash of each line.
-    `skipped` counts the lines that training could not read; they are no problems then, and are left out of the counts.
+    skip_broken: lines that training could not read are no problems, and are left out of the counts.
     Raises DataError for a file that cannot be read at all, UsageError for an unknown encoding."""
     first: Counter[str] | None = None
     lines_of_first: set[int] = set()
-    files, problems = [], []
+    skipped = Skipped() if skip_broken else None
+    report = TextReport(tokenizer=tokenizer.name, skipped=skipped)
     broken: list[DataError] = []
 
     def tell(problem: DataError) -> None:
-        problems.append({"where": problem.where, "message": problem.problem})
+        report.problems.append(Problem("error", problem.problem, problem.file or name, problem.line, problem.column))
 
     def break_line(problem: DataError) -> None:
         if skipped is None or isinstance(problem, FileFault):
@@ -75,7 +76,7 @@ def check_text(
             tell(DataError("expected text, found none", file=name))
         tokens_read = sum(lengths)
         unknown = {} if first is None else {token: n for token, n in counts.items() if token not in first}
-        files.append(
+        report.files.append(
             {
                 "file": name,
                 "lines": len(lengths),
@@ -93,11 +94,4 @@ def check_text(
         )
         if first is None:
             first, lines_of_first = counts, seen
-    counted = {"errors": len(problems), "warnings": 0, "ok": not problems}
-    return {
-        "tokenizer": tokenizer.name,
-        "files": files,
-        "problems": problems,
-        "skipped": skipped.count if skipped else 0,
-        **counted,
-    }
+    return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `str` gives `file:line:column: what was expected, what was found, how to mend it`."""
+    """One thing that is wrong. `str` gives `file:line:column: what was expected, what was found, how to fix it`, with
+    "warning: " before the message of one that is no error."""
 
     severity: Severity
     message: str
@@ -25,7 +26,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        return f"{where}: {self.message}"
+        return f"{where}: {'warning: ' if self.severity == 'warning' else ''}{self.message}"
 
 
 def left_out(problems: Sequence[DataError]) -> list[Problem]:
@@ -104,13 +105,14 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What `check` found. `scheme` is the tag scheme of all the files: the one given, or that of the first file.
+    """What a look through some files found, whatever is in them.
 
-    `skipped` is what was left out of all the files, None where nothing was to be left out."""
+    files:    of each, what is in it; the first is the one that the others are compared with
+    problems: all of them, in the order of the files
+    skipped:  what was left out of all the files, None where nothing was to be left out
+    """
 
-    files: list[FileReport] = field(default_factory=list)
-    scheme: str | None = None
-    duplicates: list[Duplicates] = field(default_factory=list)
+    files: list[Any] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     skipped: Skipped | None = None
 
@@ -129,16 +131,75 @@ class Report:
         """No errors."""
         return not self.errors
 
+    def sort(self) -> None:
+        """Put the problems in the order of their places."""
+        names = {name: place for place, name in reversed(list(enumerate(self._names())))}
+        self.problems.sort(key=lambda one: (names[one.file], one.line or 0, one.column or 0))
+
+    def _names(self) -> list[str]:
+        return [file["file"] for file in self.files]
+
     def to_json(self) -> dict[str, Any]:
         """The report in plain dicts, lists, strings and numbers."""
-        skipped = 0 if self.skipped is None else self.skipped.count
-        answer = asdict(replace(self, skipped=None)) | {"skipped": skipped}
-        answer |= {"errors": self.errors, "warnings": self.warnings, "ok": self.ok}
+        return {
+            "files": self.files,
+            "problems": [asdict(problem) for problem in self.problems],
+            "skipped": 0 if self.skipped is None else self.skipped.count,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "ok": self.ok,
+        }
+
+
+@dataclass(slots=True)
+class TagReport(Report):
+    """Of files of words with tags. `scheme` is that of all the files: the one given, or that of the first file."""
+
+    files: list[FileReport] = field(default_factory=list)
+    scheme: str | None = None
+    duplicates: list[Duplicates] = field(default_factory=list)
+
+    def _names(self) -> list[str]:
+        return [file.file for file in self.files]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report in plain dicts, lists, strings and numbers."""
+        answer = Report.to_json(self) | {"scheme": self.scheme, "files": [asdict(file) for file in self.files]}
         for report, plain in zip(self.files, answer["files"], strict=True):
             plain["unknown_words"], plain["tag_counts"] = plain.pop("unknown"), plain.pop("tags")
             plain["word_count"] = plain.pop("words")
             if report.unknown is not None:
                 plain["unknown_words"] |= {"word_rate": report.unknown.word_rate, "type_rate": report.unknown.type_rate}
+        answer["duplicates"] = [asdict(twice) for twice in self.duplicates]
         for plain in answer["duplicates"]:
             plain["places"] = [list(place) for place in plain["places"]]
         return answer
+
+
+@dataclass(slots=True)
+class ExamplesReport(Report):
+    """Of files of labelled texts.
+
+    files:      of each: file, reading (see Examples.how), examples, label_counts {label: {count, share}} (the share of
+                the examples that have it), unlabelled, lengths {median, p95, maximum, longest_line}, empty_texts
+                {count, lines}, new_labels {label: count} and new_characters {character: count} (against the first)
+    duplicates: texts that stand already in an earlier file, or earlier in the same one: file, earlier, count,
+                places [[line, line of the earlier one]], contradictory (how many have other labels there)
+    """
+
+    duplicates: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report in plain dicts, lists, strings and numbers."""
+        return Report.to_json(self) | {"duplicates": self.duplicates}
+
+
+@dataclass(slots=True)
+class TextReport(Report):
+    """Of plain texts, cut into tokens by a tokenizer of this name."""
+
+    tokenizer: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The report in plain dicts, lists, strings and numbers."""
+        return {"tokenizer": self.tokenizer} | Report.to_json(self)

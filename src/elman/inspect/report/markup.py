@@ -1,4 +1,4 @@
-"""HTML from Python: what is not Markup already is escaped, so that no text can become a tag."""
+"""HTML from Python: what is not Markup already is escaped, so that no text can become markup."""
 
 from __future__ import annotations
 

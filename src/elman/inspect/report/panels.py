@@ -271,11 +271,11 @@ EXTRAS: dict[str, tuple[str, Markup]] = {
         ),
     ),
     "transitions": (
-        "Which tag follows which",
+        "Which answer follows which",
         join(
             "The scores A of the conditional random field, which gives a path ",
             equation("Σ_t o_{t, y(t)} + A_{y(t−1), y(t)}"),
-            "; what the tag scheme forbids is crossed out.",
+            "; what its scheme forbids is crossed out.",
         ),
     ),
 }

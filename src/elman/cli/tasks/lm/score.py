@@ -51,11 +51,7 @@ def score(
     from elman.metrics.perplexity import PerplexityScore
     from elman.text.files import open_output
 
-    loaded = load_model(Path(model), "lm", allow_code=allow_code)
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    loaded = load_model(Path(model), "lm", allow_code=allow_code, threads=threads)
     total = PerplexityScore(loaded.settings.model.tokenizer, "stream" if loaded.carries else "lines")
     state = loaded.start()
     with open_output(output) as out:

@@ -166,7 +166,7 @@ def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any
 
 def _report(folder: Path, taggers: Mapping[str, Tagger]) -> Path:
     """Write the report on one sentence, the models side by side where they can be."""
-    from elman.cli.inspect import history
+    from elman.cli.models import history
     from elman.inspect.look import look
     from elman.inspect.report import write
     from elman.inspect.survey import survey

@@ -21,6 +21,12 @@ class Asked:
     word: int | None = None
     encoding: str | None = None
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Asked:
+        """From the options of a command, or the keys of a training's data."""
+        column = None if given.get("column") is None else str(given["column"])
+        return cls(given.get("format"), column, given.get("word_column"), given.get("encoding"))
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -1,13 +1,8 @@
-"""`elman train lm`: train a language model, or go on with a training that was stopped."""
+"""The settings of language models."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from elman.cli.output import note, note_skipped
 from elman.cli.settings import CELL, ENCODING, INIT, OUT, SKIP_BROKEN, TRAINING, Setting, Table, with_defaults
-from elman.cli.train_task import PERCENT, command, left_out
 
 TOKENIZERS = ("space", "words", "characters", "subwords")
 TEXT = (
@@ -59,56 +54,4 @@ DATA = (
     INIT,
 )
 RIVALS = {"ngram": (*TEXT, Setting("order", "--order", "int", 5, "of the n-gram model, up to 7"))}
-
-
-class LanguageModelling:
-    """How the command reads a language model's texts."""
-
-    task = "lm"
-    table = Table(DATA, NETWORK, (*with_defaults(TRAINING, **CHANGED), *STREAM), RIVALS)
-    help = """Train a language model on text.
-
-    \b
-    elman train lm --train train.txt --dev valid.txt --out my-model
-    elman train lm --train book.txt --dev 10% --tokenizer characters --bptt 100 --max-time 10m --out my-model
-    elman train lm --model ngram --train train.txt --out my-ngram
-
-    Flags are stronger than --set, and that than --config. Ctrl-C saves a checkpoint: --resume goes on from there and
-    ends with the very weights that the uninterrupted training would have given.
-    """
-
-    def read(self, given: Mapping[str, Any], quiet: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The texts of every file by its key, to be read while training."""
-        from pathlib import Path
-
-        from elman.tasks.language_model.corpus import Text
-        from elman.text.skipping import Skipped
-
-        encoding = given.get("encoding") or "utf-8"
-        found: dict[str, Text] = {}
-        skip, skipped = bool(given.get("skip_broken")), {}
-        tokenizer = str(given.get("tokenizer") or self.table.all["tokenizer"].default)
-        for key in ("train", "dev", "test"):
-            path = given.get(key)
-            if path is None or (key == "dev" and PERCENT.fullmatch(str(path))):
-                continue
-            found[key] = Text(Path(path), encoding)
-            found[key].require_file()
-            skipped[key] = Skipped()
-            if skip:
-                found[key] = found[key].without_broken(tokenizer, skipped[key])
-                note_skipped(skipped[key], key, "line")
-            size = characters = 0
-            for _, line in found[key].lines():
-                size, characters = size + 1, characters + len(line) + 1
-            if not quiet:
-                note(f"{key}: {size:,} lines, {characters:,} characters")
-        return found, {"encoding": encoding} | left_out(skipped, skip)
-
-    def hints(self, folder: str) -> list[str]:
-        """Commands to try."""
-        return [f"elman sample {folder}", f"elman score {folder} FILE"]
-
-
-DOOR = LanguageModelling()
-lm = command(DOOR)
+TABLE = Table(DATA, NETWORK, (*with_defaults(TRAINING, **CHANGED), *STREAM), RIVALS)

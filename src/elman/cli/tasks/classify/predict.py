@@ -2,81 +2,55 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from elman.cli.output import note
-from elman.errors import UsageError
+from elman.cli.output import json_line, note
+from elman.cli.tasks.base import Answers
+from elman.cli.tasks.classify.reading import how_to_read
+from elman.text.labelled import Examples, iter_examples
 
 if TYPE_CHECKING:
     from elman.tasks.classification.answers import Prediction
     from elman.text.example import Example
-    from elman.text.labelled import Examples
-
-# Enough for several batches of texts of like lengths, little enough that the first answers come soon.
-BATCH_CHARACTERS = 20_000
 
 
-def predict_classify(
-    folder: Path,
-    file: str,
-    format_name: str | None,
-    encoding: str | None,
-    texts: dict[str, Any],
-    output: str,
-    probabilities: bool,
-    as_json: bool,
-    threads: int | None,
-    allow_code: bool,
-) -> None:
-    """The work of `elman predict`; the answers come as soon as their texts are there."""
-    from elman.cli.answers import as_line
-    from elman.cli.models import load_model
-    from elman.cli.stream import batches
-    from elman.text.files import open_output
+class Labels(Answers):
+    """Texts get labels."""
 
-    examples = unlabelled(folder, file, format_name, encoding, texts)
-    if output != "-" and file != "-" and os.path.exists(output) and os.path.samefile(file, output):
-        raise UsageError(f"--output {output}: expected another file than the input, which it would destroy")
-    model = load_model(folder, "classify", allow_code=allow_code)
-    if threads is not None:
-        import torch
+    budget = 20_000  # characters
 
-        torch.set_num_threads(threads)
-    first, guesses = True, Guesses(file)
-    with open_output(output) as out:
-        writer = None
-        for batch in batches(examples, BATCH_CHARACTERS, lambda example: len(example.text) + 1):
-            answers = model.predict(batch, probabilities=probabilities)
-            if writer is None:
-                writer = Writer(examples, model.labels, probabilities, texts.get("separator") or "|")
-            for example, answer in zip(batch, answers, strict=True):
-                if first and examples.header_lines and not as_json:
-                    out.write(writer.header(examples.header_lines))
-                first = False
-                out.write(as_line(answer_json(example, answer)) if as_json else writer.line(example, answer))
-                guesses.look_at(example, answer)
-            out.flush()
-    guesses.tell()
+    def __init__(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        how = how_to_read(file, given, config, labelled=False)
+        self.format = str(how["format"])
+        self.examples = iter_examples(file, allow_empty=True, **how)
+        self.as_json, self.probabilities = given["as_json"], given["probabilities"]
+        self.separator = given["separator"] or "|"
+        self.guesses = Guesses(file)
+        self.writer: Writer | None = None
 
+    def items(self) -> Iterator[Example]:
+        """The texts."""
+        return iter(self.examples)
 
-def unlabelled(
-    folder: Path, file: str, format_name: str | None, encoding: str | None, texts: dict[str, Any]
-) -> Examples:
-    """The texts of a file that need no labels. Says so where a terminal is waited for."""
-    from elman.cli.models import read_config
-    from elman.cli.texts import how_to_read
-    from elman.text.labelled import iter_examples
+    def size(self, item: Example) -> int:
+        """Its characters."""
+        return len(item.text) + 1
 
-    config = read_config(folder)
-    several = bool(config["settings"].get("several"))
-    how = how_to_read(file, format_name, encoding, texts, config["reading"], several=several, labelled=False)
-    if file == "-" and sys.stdin is not None and sys.stdin.isatty():
-        note(f"elman: reading {how['format']} from the terminal; Ctrl-D ends it")
-    return iter_examples(file, allow_empty=True, **how)
+    def answer(self, model: Any, batch: list[Example]) -> Iterator[str]:
+        """The texts with their labels, below the row of names of a table."""
+        answers = model.predict(batch, probabilities=self.probabilities)
+        if self.writer is None:
+            self.writer = Writer(self.examples, model.labels, self.probabilities, self.separator)
+            if self.examples.header_lines and not self.as_json:
+                yield self.writer.header(self.examples.header_lines)
+        for example, answer in zip(batch, answers, strict=True):
+            yield json_line(answer_json(example, answer)) if self.as_json else self.writer.line(example, answer)
+            self.guesses.look_at(example, answer)
+
+    def finish(self) -> None:
+        """Report the texts whose labels are guesses."""
+        self.guesses.report()
 
 
 class Guesses:
@@ -92,7 +66,7 @@ class Guesses:
         if answer.unknown is not None and answer.unknown >= self.MOST:
             self.lines.append(example.line)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         if not self.lines:
             return
         shown = ", ".join(map(str, self.lines[: self.SHOWN])) + (", ..." if len(self.lines) > self.SHOWN else "")
@@ -166,36 +140,3 @@ class Writer:
             rounded = {label: round(p, 6) for label, p in answer.probabilities.items()}
             line = set_key(line, "probabilities", rounded)
         return line + "\n"
-
-
-def encode_file(
-    folder: Path,
-    file: str,
-    format_name: str | None,
-    encoding: str | None,
-    texts: dict[str, Any],
-    output: str,
-    threads: int | None,
-    allow_code: bool,
-) -> tuple[int, int]:
-    """The work of `elman encode`: how many texts, and the size of their vectors."""
-    import io
-
-    import numpy as np
-
-    from elman.cli.models import load_model
-    from elman.training import atomic
-
-    examples = unlabelled(folder, file, format_name, encoding, texts)
-    model = load_model(folder, "classify", allow_code=allow_code)
-    if not hasattr(model, "encode"):
-        raise UsageError(f"{folder}: expected a network, which makes vectors of texts; found the model {model.kind}")
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    vectors = model.encode(list(examples))
-    written = io.BytesIO()
-    np.save(written, vectors, allow_pickle=False)
-    atomic.replace_file(Path(output), written.getvalue())
-    return vectors.shape

@@ -1,19 +1,12 @@
-"""`elman train tag`: train a tagger, or go on with a training that was stopped."""
+"""The settings of taggers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from elman.cli.options import FORMATS
-from elman.cli.output import note, note_skipped
 from elman.cli.settings import CELL, ENCODING, INIT, OUT, SKIP_BROKEN, TRAINING, Setting, Table
-from elman.cli.train_task import PERCENT, command, left_out
 
-if TYPE_CHECKING:
-    from elman.cli.reading import Reading
-    from elman.text import Sentence
-
+# The keys of elman.text.FORMATS and of elman.schemes, which help must not wait for; a test holds them together.
+FORMATS = ("conllu", "columns", "text", "jsonl")
+SCHEMES = ("io", "iob1", "iob2", "bioes")
 NETWORK = (
     CELL,
     Setting("hidden_size", "--hidden/--hidden-size", "int", 200, "units of each direction"),
@@ -26,7 +19,7 @@ NETWORK = (
     Setting(
         "scheme",
         "--scheme",
-        ("auto", "none", "io", "iob1", "iob2", "bioes"),
+        ("auto", "none", *SCHEMES),
         "auto",
         "how tags mark spans; auto looks at the training tags",
     ),
@@ -91,49 +84,4 @@ RIVALS: dict[str, tuple[Setting, ...]] = {
         Setting("max_iterations", "--max-iterations", "int", 100, "of crf: steps of L-BFGS at most"),
     ),
 }
-
-
-class Tagging:
-    """How the command reads a tagger's data."""
-
-    task = "tag"
-    table = Table(DATA, NETWORK, TRAINING, RIVALS)
-    help = """Train a tagger on files with a tag for every word.
-
-    \b
-    elman train tag --train train.conllu --dev dev.conllu --out my-tagger
-    elman train tag --train ner.tsv --column 4 --dev 10% --crf --max-time 10m --out my-tagger
-
-    Flags are stronger than --set, and that than --config. Ctrl-C saves a checkpoint: --resume goes on from there and
-    ends with the very weights that the uninterrupted training would have given.
-    """
-
-    def read(self, given: Mapping[str, Any], quiet: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The sentences of every file by its key, and how they were read."""
-        from elman.cli.reading import Asked, describe, tagged
-        from elman.text import Skipped, read
-
-        column = None if given.get("column") is None else str(given["column"])
-        asked = Asked(given.get("format"), column, given.get("word_column"), given.get("encoding"))
-        how: Reading = tagged(given["train"], asked)
-        found: dict[str, list[Sentence]] = {}
-        skip, skipped = bool(given.get("skip_broken")), {}
-        for key in ("train", "dev", "test"):
-            path = given.get(key)
-            if path is None or (key == "dev" and PERCENT.fullmatch(str(path))):
-                continue
-            skipped[key] = Skipped()
-            found[key] = read(path, how.format, encoding=how.encoding, tagged=skip, skip_broken=skip and skipped[key])
-            note_skipped(skipped[key], key, "sentence")
-            if not quiet:
-                words = sum(len(sentence) for sentence in found[key])
-                note(f"{key}: {len(found[key]):,} sentences, {words:,} words")
-        return found, describe(how, found["train"]) | left_out(skipped, skip)
-
-    def hints(self, folder: str) -> list[str]:
-        """Commands to try."""
-        return [f"echo 'Ada lives in London' | elman predict {folder}", f"elman eval {folder} FILE"]
-
-
-DOOR = Tagging()
-tag = command(DOOR)
+TABLE = Table(DATA, NETWORK, TRAINING, RIVALS)

@@ -45,10 +45,8 @@ def sample(
 
     if seed is not None and seed < 0:
         raise UsageError(f"--seed: expected 0 or more, found {seed}")
-    loaded = load_model(Path(model), "lm", allow_code=allow_code)
-    import torch
-
-    torch.set_num_threads(threads or 1)  # one row a step: more threads would wait for each other
+    # One row a step: more threads would wait for each other.
+    loaded = load_model(Path(model), "lm", allow_code=allow_code, threads=threads or 1)
     if prompt == "-":
         prompt = sys.stdin.read().removesuffix("\n")
     unknown = [token for line in prompt.split("\n") for token in loaded.tokenizer.split(line)]

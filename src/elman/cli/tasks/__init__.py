@@ -1,0 +1,34 @@
+"""The tasks of the command line, one row each. A command asks its questions of a `Task` and knows none by name."""
+
+from __future__ import annotations
+
+import importlib
+
+from elman.cli.tasks.base import Task
+
+# Name, the same as in elman.tasks.TASKS -> where the object is that answers for it.
+TASKS = {
+    "tag": "elman.cli.tasks.tag.task:TASK",
+    "classify": "elman.cli.tasks.classify.task:TASK",
+    "lm": "elman.cli.tasks.lm.task:TASK",
+}
+# Commands for models of one task only, and corpora that are made for one; rows as in `elman.cli.main`.
+COMMANDS = {
+    "score": "elman.cli.tasks.lm.score:score",
+    "sample": "elman.cli.tasks.lm.sample:sample",
+    "encode": "elman.cli.tasks.classify.encode:encode",
+    "demo": "elman.cli.tasks.tag.demo:demo",
+}
+CORPORA = {"grammar": "elman.cli.tasks.tag.grammar:grammar"}
+
+
+def get_task(name: str) -> Task:
+    """The task of this name, which must be one of TASKS."""
+    module, _, attribute = TASKS[name].partition(":")
+    task: Task = getattr(importlib.import_module(module), attribute)
+    return task
+
+
+def all_tasks() -> list[Task]:
+    """Every task, in the order of the table."""
+    return [get_task(name) for name in TASKS]

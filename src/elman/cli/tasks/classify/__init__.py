@@ -1,0 +1,1 @@
+"""Classification on the command line: texts with labels."""

@@ -1,0 +1,1 @@
+"""Tagging on the command line: words with tags."""

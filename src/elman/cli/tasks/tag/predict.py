@@ -1,0 +1,145 @@
+"""`elman predict` with a tagger: every sentence with its tags, and what else was asked for, as it came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from elman.cli.output import json_line, note
+from elman.cli.tasks.base import Answers
+from elman.cli.tasks.tag.reading import Asked, untagged
+from elman.errors import UsageError
+from elman.text import Sentence, iter_read
+from elman.text.conllu import set_key as set_conllu_key
+from elman.text.formats import Format
+from elman.text.jsonl import set_key as set_json_key
+
+_COMMENT = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b")
+
+
+class Tags(Answers):
+    """Sentences get tags, in the format in which they come."""
+
+    budget = 4000  # words
+
+    def __init__(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        self.file, self.how = file, untagged(file, Asked.of(given), config["reading"])
+        self.format = self.how.format.name
+        self.guessed = given["format"] is None
+        self.as_json, self.probabilities, self.nbest = given["as_json"], given["probabilities"], given["nbest"]
+        if self.nbest is not None and self.format != "jsonl" and not self.as_json:
+            raise UsageError(f"--nbest goes with --json or JSON lines; the format here is {self.format}")
+        self.told_long_word = False
+
+    def items(self) -> Iterator[Sentence]:
+        """The sentences. Raises UsageError if what was taken for plain text begins like something else."""
+        first = self.guessed and self.format == "text"
+        for sentence in iter_read(
+            self.file, self.how.format, encoding=self.how.encoding, allow_empty=True, wordless=True
+        ):
+            if first and sentence.words:
+                _require_text(sentence)
+                first = False
+            yield sentence
+
+    def size(self, item: Sentence) -> int:
+        """Its words."""
+        return len(item)
+
+    def answer(self, model: Any, batch: list[Sentence]) -> Iterator[str]:
+        """The sentences with their tags."""
+        self._tell_long_word(batch, model.longest_word)
+        answers = model.predict(batch, probabilities=self.probabilities, nbest=self.nbest or 0)
+        for sentence, answer in zip(batch, answers, strict=True):
+            if not self.as_json:
+                yield write(self.how.format, sentence, answer)
+            elif sentence.words:
+                yield json_line(answer_json(sentence, answer))
+
+    def _tell_long_word(self, batch: list[Sentence], most: int | None) -> None:
+        """Say once that a word is longer than the model reads; most: None where it reads all of them."""
+        if most is None or self.told_long_word:
+            return
+        for sentence in batch:
+            for word, line in zip(sentence.words, sentence.lines, strict=True):
+                if len(word) > most:
+                    note(
+                        f"elman: {sentence.file}:{line}: a word of {len(word)} characters; of words longer than "
+                        f"{most} the first and last {most // 2} are read (said once)"
+                    )
+                    self.told_long_word = True
+                    return
+
+
+def _require_text(sentence: Sentence) -> None:
+    line = sentence.source.lines[-1]
+    like = None
+    if line.count("\t") == 9 or _COMMENT.match(line):
+        like = "conllu"
+    elif "\t" in line:
+        like = "columns"
+    elif line.startswith("{") and ('"words"' in line or '"text"' in line):
+        like = "jsonl"
+    if like is not None:
+        raise UsageError(
+            f"{sentence.file}:{sentence.line}: expected plain text, found what looks like {like}; give "
+            f"--format {like}, or --format text if it is text"
+        )
+
+
+class Answer(Protocol):
+    """What a tagger says of a sentence; see `elman.tasks.tagging.tagger.Prediction`."""
+
+    @property
+    def tags(self) -> list[str]: ...
+    @property
+    def probabilities(self) -> list[float] | None: ...
+    @property
+    def nbest(self) -> list[tuple[list[str], float]] | None: ...
+
+
+def write(format: Format, sentence: Sentence, answer: Answer) -> str:
+    """The sentence's text with the tags in their column, and with the probabilities: a key of JSON lines, `Prob=` in
+    CoNLL-U's MISC, one more column elsewhere."""
+    text = format.write(sentence, answer.tags)
+    if format.name == "jsonl":
+        return _json(text, answer) if sentence.source.lines[-1].strip() else text
+    if answer.probabilities is None or not sentence.words:
+        return text
+    lines = text.split("\n")
+    for at, probability in zip(_places(format, sentence, lines), answer.probabilities, strict=True):
+        if format.name == "conllu":
+            fields = lines[at].split("\t")
+            fields[9] = set_conllu_key(fields[9], "Prob", f"{probability:.4f}", False)
+            lines[at] = "\t".join(fields)
+        else:
+            lines[at] += ("\t" if "\t" in lines[at] else " ") + f"{probability:.4f}"
+    return "\n".join(lines)
+
+
+def answer_json(sentence: Sentence, answer: Answer) -> dict[str, Any]:
+    """What `--json` says of a sentence."""
+    told: dict[str, Any] = {"line": sentence.line, "words": sentence.words, "tags": answer.tags}
+    if answer.probabilities is not None:
+        told["probabilities"] = [round(p, 6) for p in answer.probabilities]
+    if answer.nbest is not None:
+        told["nbest"] = [{"tags": tags, "probability": round(p, 6)} for tags, p in answer.nbest]
+    return told
+
+
+def _places(format: Format, sentence: Sentence, lines: list[str]) -> list[int]:
+    """At which index of the written lines each word stands."""
+    if format.name == "text":  # written afresh, one word a line
+        return [at for at, line in enumerate(lines) if line]
+    return [number - sentence.source.first for number in sentence.lines]
+
+
+def _json(text: str, answer: Answer) -> str:
+    before, end, line = text.rstrip("\n").rpartition("\n")
+    if answer.probabilities is not None:
+        line = set_json_key(line, "probabilities", [round(p, 6) for p in answer.probabilities])
+    if answer.nbest is not None:
+        ways = [{"tags": tags, "probability": round(p, 6)} for tags, p in answer.nbest]
+        line = set_json_key(line, "nbest", ways)
+    return before + end + line + "\n"
