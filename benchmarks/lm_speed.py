@@ -19,9 +19,9 @@ from torch import nn
 import elman
 from elman.recurrent import CELLS, detach
 from elman.tasks.language_model.config import LanguageModelConfig, TextConfig
-from elman.tasks.language_model.corpus import Corpus, Text, make_tokenizer, make_vocabulary
+from elman.tasks.language_model.data import Corpus, Text, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.job import Lanes
-from elman.tasks.language_model.network import LanguageModelNetwork
+from elman.tasks.language_model.modules import LanguageModelNetwork
 from machine import machine
 
 BATCH, BPTT, CLIP, RATE = 20, 35, 0.25, 20.0

@@ -21,7 +21,7 @@ from elman.tasks.settings import Settings
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import TaggerJob
-from elman.tasks.tagging.network import TaggerNetwork
+from elman.tasks.tagging.modules import TaggerNetwork
 from elman.training.config import TrainingConfig
 from elman.training.optimizer import clip_gradients, make_optimizer
 from machine import machine

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from elman.recurrent.stepper import stepper
     from elman.recurrent.torch_modules import from_torch, to_torch
     from elman.recurrent.unroll import unroll
-    from elman.tasks.classification.classifier import Classifier
-    from elman.tasks.language_model.model import LanguageModel
+    from elman.tasks.classification.network_model import Classifier
+    from elman.tasks.language_model.network_model import LanguageModel
     from elman.tasks.load import load
-    from elman.tasks.tagging.tagger import Tagger
+    from elman.tasks.tagging.network_model import Tagger
     from elman.text import Sentence, read
     from elman.text.example import Example
     from elman.text.labelled import read_examples
@@ -35,16 +35,16 @@ __version__ = "0.1.0"
 # Name -> module, imported when the name is first used: `import elman` and `elman --help` must not wait for torch.
 _EXPORTS = {
     "Cell": "elman.recurrent.cell",
-    "Classifier": "elman.tasks.classification.classifier",
+    "Classifier": "elman.tasks.classification.network_model",
     "DataError": "elman.errors",
     "ElmanError": "elman.errors",
     "Example": "elman.text.example",
     "Interrupted": "elman.errors",
-    "LanguageModel": "elman.tasks.language_model.model",
+    "LanguageModel": "elman.tasks.language_model.network_model",
     "ModelError": "elman.errors",
     "ResourceError": "elman.errors",
     "Sentence": "elman.text",
-    "Tagger": "elman.tasks.tagging.tagger",
+    "Tagger": "elman.tasks.tagging.network_model",
     "UsageError": "elman.errors",
     "check_cell": "elman.recurrent.check",
     "from_torch": "elman.recurrent.torch_modules",

@@ -201,9 +201,9 @@ def test_systems() -> None:
 
 def test_models_without_statistics_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from elman.tasks.model import Model
-    from elman.tasks.tagging.rivals import Majority
+    from elman.tasks.tagging.rivals.majority import MajorityTagger
 
-    monkeypatch.setattr(Majority, "statistics", Model.statistics)
+    monkeypatch.setattr(MajorityTagger, "statistics", Model.statistics)
     with pytest.raises(UsageError, match="tag majority has no statistics"):
         make_system("tag", "majority", "majority")
 

@@ -251,7 +251,7 @@ def test_only_the_folder_of_a_task_names_it() -> None:
 def test_the_lenses_know_no_task() -> None:
     """What they ask of a task stands in `elman.tasks.examine`: no import of a task's folder, no choice by its name, no
     setting and no part of its network."""
-    folders = {row.partition(":")[0].rpartition(".")[0] for models in TASKS.values() for row in models.values()}
+    folders = {".".join(row.split(".")[:3]) for models in TASKS.values() for row in models.values()}
     assert len(folders) == len(TASKS)
     for name, file in modules(ROOT / "inspect").items():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -12,7 +12,7 @@ import elman
 from elman.errors import UsageError
 from elman.recurrent import CELLS, Bidirectional, Dropout, Layer, Recurrent, Stack, Window
 from elman.recurrent.layers import Residual
-from elman.tasks.tagging.window import Hidden
+from elman.tasks.tagging.rivals.window import Hidden
 
 DIM = 3
 LENGTHS = [4, 0, 6, 1, 6]

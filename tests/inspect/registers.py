@@ -6,11 +6,11 @@ import random
 
 import torch
 
-from elman.tasks.language_model.corpus import END, UNKNOWN
-from elman.tasks.language_model.model import LanguageModel
-from elman.tasks.language_model.network import LanguageModelNetwork
+from elman.tasks.language_model.data import END, UNKNOWN
+from elman.tasks.language_model.modules import LanguageModelNetwork
+from elman.tasks.language_model.network_model import LanguageModel
 from elman.tasks.tagging.data import Vocabularies
-from elman.tasks.tagging.tagger import Tagger
+from elman.tasks.tagging.network_model import Tagger
 from elman.text import Sentence
 from elman.text.tokenizing import get_tokenizer
 from elman.text.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ def tagger(k: int, *, places: int | None = None, ahead: int | None = None) -> Ta
         cell="elman", hidden_size=places * size, word_size=size, char_size=0, one_way=ahead is None, scheme="none"
     )
     model._vocabularies = Vocabularies.of([Sentence(WORDS, WORDS)], None, None)
-    model._network = model._build(model._own_cells(), None).eval()
+    model._network = model._make(None, None, stored=False).eval()
     network = model._network
     with torch.no_grad():
         network.words.embedding.weight.zero_()

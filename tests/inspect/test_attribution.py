@@ -11,9 +11,9 @@ from elman.inspect.attribution import attribution, leave_out
 from elman.inspect.sample import own_answers
 from elman.inspect.subject import Subject
 from elman.recurrent import CELLS, Recurrent
-from elman.tasks.classification.classifier import Classifier
-from elman.tasks.language_model.model import LanguageModel
-from elman.tasks.tagging.tagger import Tagger
+from elman.tasks.classification.network_model import Classifier
+from elman.tasks.language_model.network_model import LanguageModel
+from elman.tasks.tagging.network_model import Tagger
 from elman.text import Sentence
 from elman.text.example import Example
 

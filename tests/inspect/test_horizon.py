@@ -12,9 +12,10 @@ import torch
 
 from elman.errors import UsageError
 from elman.inspect.horizon import horizon, sample_of
-from elman.tasks.classification.classifier import Cbow, Classifier
-from elman.tasks.language_model.model import LanguageModel
-from elman.tasks.tagging.tagger import Tagger
+from elman.tasks.classification.network_model import Classifier
+from elman.tasks.classification.rivals.cbow import Cbow
+from elman.tasks.language_model.network_model import LanguageModel
+from elman.tasks.tagging.network_model import Tagger
 from elman.text import Sentence, read
 from elman.text.example import Example
 from elman.text.grammar import write_corpus

@@ -21,8 +21,8 @@ from elman.inspect.subject import Subject
 from elman.inspect.trace import gates
 from elman.inspect.watch import BRIEF, SEQUENCES, STEPS, Watcher, summary
 from elman.recurrent import Packed, get_cell, recurrent_stack
-from elman.tasks.classification.classifier import Cbow
-from elman.tasks.tagging.window import WindowTagger
+from elman.tasks.classification.rivals.cbow import Cbow
+from elman.tasks.tagging.rivals.window import WindowTagger
 from elman.training import Excerpt, Job, TrainingConfig, fit, make_progress, prepare
 
 ALL = list(small_models.MAKERS)

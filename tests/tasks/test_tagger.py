@@ -15,7 +15,7 @@ from elman.layers.characters import LONGEST, spelling
 from elman.recurrent import CELLS
 from elman.tasks.tagging.data import Vocabularies, split
 from elman.tasks.tagging.job import TaggerJob
-from elman.tasks.tagging.network import TaggerNetwork
+from elman.tasks.tagging.modules import TaggerNetwork
 from elman.text.vocabulary import Vocabulary
 
 TINY = {"hidden_size": 8, "word_size": 6, "char_size": 4, "char_hidden_size": 5, "batch_tokens": 30, "threads": 1}
@@ -102,9 +102,7 @@ def network(cell: str, crf: bool, dtype: torch.dtype, **more: object) -> tuple[T
     tagger.scheme = "iob2"
     tagger._vocabularies = Vocabularies.of(sentences, None, None)
     torch.manual_seed(3)
-    tagger._network = tagger._build(
-        tagger._cells("lstm", "lstm") if cell is None else tagger._cells(cell, "lstm"), None
-    )
+    tagger._network = tagger._make(None, tagger._legal(), stored=False)
     return tagger.network.to(dtype).eval(), tagger.vocabularies
 
 

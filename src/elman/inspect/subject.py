@@ -89,7 +89,7 @@ class Subject:
         """A trained model and one text.
 
         text:    as a string, cut as the model cuts texts; or a list of tokens
-        targets: what the outputs are scored against: answers per word, labels, the next tokens; without, the model's own
+        targets: what the outputs are scored against: right answers (else the model's own), as its `examine` says
         Raises UsageError for a model without recurrent layers and a text of more than 256 steps or none."""
         if not hasattr(model, "examine"):
             raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")

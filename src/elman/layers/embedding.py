@@ -11,12 +11,13 @@ class RareEmbedding(nn.Module):
 
     In training an item seen c times stands as the unknown one with probability unknown / (unknown + c)
     (Kiperwasser and Goldberg 2016). Initialised normal with a standard deviation of size ** -0.5.
-    counts: how often each id was seen in training; unknown: 0 switches dropping off."""
+    counts: how often each id was seen in training; unknown: 0 switches dropping off; size 0: there is no embedding."""
 
     def __init__(self, counts: list[int], size: int, unknown: float) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(len(counts), size)
-        nn.init.normal_(self.embedding.weight, std=size**-0.5)
+        self.embedding = nn.Embedding(len(counts), size) if size else None
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=size**-0.5)
         seen = torch.tensor(counts, dtype=torch.float32)
         self.drop: Tensor
         self.register_buffer("drop", unknown / (unknown + seen) if unknown else seen * 0, persistent=False)
@@ -24,4 +25,6 @@ class RareEmbedding(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         if self.training:
             ids = ids.masked_fill(torch.rand(len(ids), device=ids.device) < self.drop[ids], 0)
-        return self.embedding(ids)
+        assert self.embedding is not None
+        found: Tensor = self.embedding(ids)
+        return found

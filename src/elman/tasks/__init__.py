@@ -6,21 +6,21 @@ from __future__ import annotations
 # used. The first model of a task is its recurrent network, the others are the rivals it has to beat.
 TASKS: dict[str, dict[str, str]] = {
     "tag": {
-        "network": "elman.tasks.tagging.tagger:Tagger",
-        "majority": "elman.tasks.tagging.rivals:Majority",
-        "hmm": "elman.tasks.tagging.rivals:HiddenMarkov",
-        "trigram": "elman.tasks.tagging.rivals:Trigrams",
-        "window": "elman.tasks.tagging.window:WindowTagger",
-        "crf": "elman.tasks.tagging.rivals:FeatureCRF",
+        "network": "elman.tasks.tagging.network_model:Tagger",
+        "majority": "elman.tasks.tagging.rivals.majority:MajorityTagger",
+        "hmm": "elman.tasks.tagging.rivals.hmm:HiddenMarkov",
+        "trigram": "elman.tasks.tagging.rivals.trigrams:TrigramTagger",
+        "window": "elman.tasks.tagging.rivals.window:WindowTagger",
+        "crf": "elman.tasks.tagging.rivals.crf:FeatureCRF",
     },
     "classify": {
-        "network": "elman.tasks.classification.classifier:Classifier",
-        "majority": "elman.tasks.classification.majority:MajorityClassifier",
-        "cbow": "elman.tasks.classification.classifier:Cbow",
-        "ngrams": "elman.tasks.classification.ngrams:NgramClassifier",
+        "network": "elman.tasks.classification.network_model:Classifier",
+        "majority": "elman.tasks.classification.rivals.majority:MajorityClassifier",
+        "cbow": "elman.tasks.classification.rivals.cbow:Cbow",
+        "ngrams": "elman.tasks.classification.rivals.ngrams:NgramClassifier",
     },
     "lm": {
-        "network": "elman.tasks.language_model.model:LanguageModel",
-        "ngram": "elman.tasks.language_model.rival:NGramModel",
+        "network": "elman.tasks.language_model.network_model:LanguageModel",
+        "ngram": "elman.tasks.language_model.rivals.ngram_model:NGramModel",
     },
 }

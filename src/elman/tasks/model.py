@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 import torch
@@ -22,12 +22,14 @@ from elman.tasks import card, storage
 from elman.tasks.bounded import TooLargeError, bounded
 from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
-from elman.tasks.transfer import Rows
+from elman.tasks.transfer import Rows, take_over
 from elman.text.vocabulary import Vocabulary
 from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, Watch, fit, make_progress, prepare
 
+D = TypeVar("D")  # the data that a task trains on and is scored on
 
-class Model:
+
+class Model(Generic[D]):
     """A model of a task. Subclasses say which, and what its settings are.
 
     task, kind:       its place in `TASKS`
@@ -52,7 +54,11 @@ class Model:
 
     # What a subclass defines
 
-    def evaluate(self, data: Any) -> Any:
+    def fit(self, train: D, dev: D | float | None = None, *, test: D | None = None) -> Self:
+        """Train; returns self. Networks and their rivals take more arguments, by name."""
+        raise NotImplementedError
+
+    def evaluate(self, data: D) -> Any:
         """The scores on data with answers: an object with `to_json()`, whose "signature" says how it was scored."""
         raise NotImplementedError
 
@@ -61,7 +67,7 @@ class Model:
         """The score by which models of the task are compared."""
         raise UsageError(f"a model of the kind {self.task} {self.kind} has no statistics, so it cannot be compared")
 
-    def statistics(self, data: Any) -> NDArray[Any]:
+    def statistics(self, data: D) -> NDArray[Any]:
         """(examples, k) numbers whose sums `measure` scores: one row an example of the data, right or wrong alike."""
         raise UsageError(f"a model of the kind {self.task} {self.kind} has no statistics, so it cannot be compared")
 
@@ -157,7 +163,7 @@ class Model:
         card.write(path, self, metrics)
 
 
-class NetworkModel(Model):
+class NetworkModel(Model[D]):
     """A model that the loop trains."""
 
     kind = "network"
@@ -168,6 +174,62 @@ class NetworkModel(Model):
         super().__init__(**settings)
         self.result: Result | None = None
         self._network: Any = None
+
+    # What a subclass defines
+
+    def _begin(
+        self, train: D, dev: D | float | None, test: D | None, old: Self | None, run: RunFolder
+    ) -> tuple[Job, dict[str, Any]]:
+        """Check the data, make what numbers it, and the network by `_seeded`: the job of the loop, and what is scored
+        at the end by the name of the part. old: the model to start from, whose entries come first; its weights are
+        taken over afterwards. Raises DataError, and UsageError where `old` does not fit."""
+        raise NotImplementedError
+
+    def weight_rows(self) -> Mapping[str, Rows]:
+        """Beginning of a weight's name -> what its rows stand for, where they belong to a vocabulary."""
+        raise NotImplementedError
+
+    # The same for all
+
+    def fit(
+        self,
+        train: D,
+        dev: D | float | None = None,
+        *,
+        test: D | None = None,
+        out: str | Path | None = None,
+        init: str | Path | None = None,
+        resume: bool = False,
+        allow_code: bool = False,
+        progress: Progress | None = None,
+        reading: Mapping[str, Any] | None = None,
+        invocation: dict[str, Any] | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Train on data with right answers; returns self, with the best weights by the dev score.
+
+        dev:        data of the same kind; or a fraction of train, chosen by the seed, that is set aside; or None: the
+                    last weights count
+        test:       scored once at the end, into metrics.json; chooses nothing
+        out:        the model folder; None keeps the model in memory only
+        init:       the folder of another model of the same kind and architecture to start from; what it knows stays
+        resume:     resume an unfinished training in `out`; everything must be as it was
+        allow_code: run the source of the cell that is stored with `init`
+        progress:   what shows the progress; None is silent
+        reading:    how the data was read (format, column, ...), kept for later commands
+        invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
+        watch:      what looks on while it trains, such as elman.inspect.watch.Watcher(); it changes no weight
+
+        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
+        Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written."""
+        old = None if init is None else type(self).load(init, allow_code=allow_code)
+        self.reading = dict(reading or {})
+        with opened(out, resume=resume) as run:
+            job, scored = self._begin(train, dev, test, old, run)
+            if old is not None:
+                take_over(old, self)
+            self._train(run, job, scored, progress, invocation, watch)
+        return self
 
     @property
     def network(self) -> Any:
@@ -197,10 +259,6 @@ class NetworkModel(Model):
             "hidden size": model.hidden_size,
             "parameters": sum(p.numel() for p in self.network.parameters()),
         }
-
-    def weight_rows(self) -> Mapping[str, Rows]:
-        """Beginning of a weight's name -> what its rows stand for, where they belong to a vocabulary."""
-        raise NotImplementedError
 
     def _weights(self) -> Mapping[str, Tensor]:
         return self.network.state_dict()
@@ -279,30 +337,55 @@ class NetworkModel(Model):
         run.finish()
 
 
-class CountedModel(Model):
+class CountedModel(Model[D]):
     """A rival that is estimated in one go: there is nothing to interrupt, and nothing to resume."""
 
-    def _count(
+    # What a subclass defines
+
+    def _prepare(self, train: D, dev: D | float | None, test: D | None) -> tuple[Any, dict[str, Any]]:
+        """Check the data: what `_estimate` takes, and what is scored at the end by the name of the part."""
+        raise NotImplementedError
+
+    def _estimate(self, data: Any) -> None:
+        """Estimate the model."""
+        raise NotImplementedError
+
+    # The same for all
+
+    def fit(
         self,
-        out: str | Path | None,
-        data: Mapping[str, Any],
-        reading: Mapping[str, Any] | None,
-        estimate: Callable[[], None],
-    ) -> None:
-        """Estimate and, with `out`, write the model folder. Raises UsageError where there is a model already."""
+        train: D,
+        dev: D | float | None = None,
+        *,
+        test: D | None = None,
+        out: str | Path | None = None,
+        progress: Progress | None = None,
+        reading: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Estimate from data with right answers; returns self.
+
+        dev:      data of the same kind, or a fraction of train that is set aside, as for a network of the same seed;
+                  scored, and where the model says so, it chooses a setting
+        test:     scored; chooses nothing
+        out:      the model folder; None keeps the model in memory only
+        progress: taken as by every model; there is none to show
+        reading:  how the data was read, kept for later commands
+        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit."""
         self.reading = dict(reading or {})
         if out is None:
-            estimate()
-            return
+            self._estimate(self._prepare(train, dev, test)[0])
+            return self
         with prepare(out) as run:
+            data, scored = self._prepare(train, dev, test)
             began = time.monotonic()
-            estimate()
+            self._estimate(data)
             training = {"seconds": round(time.monotonic() - began, 3)}
             run.clear()
             self._write_folder(run.path)
             storage.write_tensors(run.model, self._weights())
-            self._write_results(run.path, {"training": training}, data)
+            self._write_results(run.path, {"training": training}, scored)
             run.finish()
+        return self
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 import msgspec
 
 from elman.errors import UsageError, nearest, shorten
+from elman.schemes import SCHEMES
 from elman.training.config import TrainingConfig
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -70,4 +72,5 @@ def one_of(*names: str) -> tuple[Any, str]:
 COUNT = (lambda v: v >= 1, "a whole number of 1 or more")
 SIZE = (lambda v: v >= 0, "a whole number of 0 or more")
 SHARE = (lambda v: 0 <= v < 1, "a number from 0 to below 1")
-NUMBER = (lambda v: v >= 0, "a number of 0 or more")
+NUMBER = (lambda v: 0 <= v < math.inf, "a number of 0 or more")
+SCHEME = one_of("auto", "none", *SCHEMES)

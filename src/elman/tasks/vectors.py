@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,13 @@ def read_given(path: str | None) -> tuple[Vocabulary | None, Tensor | None]:
         raise DataError(f"the word {UNUSED!r} is kept for words without a vector; take it out", file=str(path))
     vectors = torch.cat([torch.zeros(1, table.shape[1]), torch.from_numpy(table)])
     return Vocabulary(words, unknown=UNUSED), vectors
+
+
+def given_or_old(path: str | None, old: Any) -> tuple[Vocabulary | None, Tensor | None]:
+    """The words and vectors of a file; without one those of the model to start from, or None where there is none."""
+    if path is None and old is not None:
+        return old.vocabularies.vectors, old.network.words.vectors
+    return read_given(path)
 
 
 def write_given(folder: Path, vectors: Tensor | None) -> None:

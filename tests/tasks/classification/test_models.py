@@ -127,7 +127,7 @@ def test_the_majority_gives_the_shares() -> None:
 
 
 def test_the_best_penalty_on_dev_is_chosen() -> None:
-    from elman.tasks.classification.ngrams import STRENGTHS, USUAL
+    from elman.tasks.classification.rivals.ngrams import STRENGTHS, USUAL
 
     noisy = [Example(e.text, DEV[i % 40].labels if i % 3 else e.labels) for i, e in enumerate(TRAIN)]
     scores = {l2: made("ngrams", l2=l2).fit(noisy).evaluate(DEV).accuracy or 0 for l2 in STRENGTHS}

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from elman.errors import DataError, UsageError
-from elman.tasks.classification import ngrams
 from elman.tasks.classification.answers import chosen
 from elman.tasks.classification.data import fold, label_ids, label_vocabulary, require_labels, split
-from elman.tasks.classification.network import balanced, loss
+from elman.tasks.classification.modules import balanced, loss
+from elman.tasks.classification.rivals import ngrams
 from elman.text.example import Example
 from elman.text.vocabulary import Vocabulary
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import DataError, UsageError
-from elman.tasks.language_model.ngram import NGram
+from elman.tasks.language_model.rivals.ngram import NGram
 
 SMALL = r"""\data\
 ngram 1=4

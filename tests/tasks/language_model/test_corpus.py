@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import DataError, ElmanError, UsageError
-from elman.tasks.language_model.config import TextConfig
-from elman.tasks.language_model.corpus import END, END_ID, Corpus, Text, line_starts, make_tokenizer, make_vocabulary
+from elman.tasks.language_model.config import CorpusConfig
+from elman.tasks.language_model.data import END, END_ID, Corpus, Text, line_starts, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.job import Lanes, line_batch, window_lengths
 
 LINES = st.lists(st.text("ab c", max_size=9), min_size=1, max_size=12)
 
 
 def numbered(text: Text, **given: object) -> tuple[Corpus, list[str]]:
-    config = TextConfig(**given)  # type: ignore[arg-type]
+    config = CorpusConfig(**given)  # type: ignore[arg-type]
     tokenizer = make_tokenizer(config, text)
     vocabulary = make_vocabulary(config, text, tokenizer)
     return Corpus.read(text, tokenizer, vocabulary), vocabulary.items
@@ -51,7 +51,7 @@ def test_a_file_gives_what_lines_in_memory_give(tmp_path: Path) -> None:
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     here, items = numbered(Text.of(lines))
     text = Text.of(path)
-    config = TextConfig()
+    config = CorpusConfig()
     tokenizer = make_tokenizer(config, text)
     vocabulary = make_vocabulary(config, text, tokenizer)
     there = Corpus.read(text, tokenizer, vocabulary, tmp_path / "ids")
@@ -70,7 +70,7 @@ def test_what_is_unknown(words: str, minimum: int, unknown: int) -> None:
 @given(LINES, st.floats(0.01, 0.99))
 def test_the_parts_of_a_split_are_the_text(lines: list[str], fraction: float) -> None:
     for name in ("characters", "space"):
-        tokenizer = make_tokenizer(TextConfig(tokenizer=name), Text.of(lines))
+        tokenizer = make_tokenizer(CorpusConfig(tokenizer=name), Text.of(lines))
         whole = [token for tokens, _ in Text.of(lines).pieces(tokenizer) for token in tokens]
         try:
             parts = Text.of(lines).split(fraction, name)

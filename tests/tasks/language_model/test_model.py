@@ -12,12 +12,12 @@ from torch.nn.functional import linear
 
 from elman.errors import UsageError
 from elman.recurrent import Packed
+from elman.tasks.language_model.base import mixed
 from elman.tasks.language_model.config import LanguageModelConfig
-from elman.tasks.language_model.corpus import END, END_ID
-from elman.tasks.language_model.model import LanguageModel
-from elman.tasks.language_model.network import LanguageModelNetwork
-from elman.tasks.language_model.rival import NGramModel
-from elman.tasks.language_model.texts import mixed
+from elman.tasks.language_model.data import END, END_ID
+from elman.tasks.language_model.modules import LanguageModelNetwork
+from elman.tasks.language_model.network_model import LanguageModel
+from elman.tasks.language_model.rivals.ngram_model import NGramModel
 
 TINY = {"hidden_size": 12, "embedding_size": 0, "epochs": 1, "batch_size": 3, "bptt": 7, "minimum": 1}
 source = random.Random(1)

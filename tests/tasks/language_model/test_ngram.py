@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import DataError, ModelError, UsageError
-from elman.tasks.language_model.kneser_ney import FALLBACK
-from elman.tasks.language_model.ngram import NGram, Perplexity
+from elman.tasks.language_model.rivals.kneser_ney import FALLBACK
+from elman.tasks.language_model.rivals.ngram import NGram, Perplexity
 
 DATA = os.environ.get("ELMAN_DATA")
 CORPUS = """\
@@ -148,7 +148,7 @@ def test_perplexity_counts_what_it_says():
 def test_a_long_text_is_scored_in_blocks(monkeypatch):
     model = fit(CORPUS, 3)
     whole = model.perplexity(CORPUS)
-    monkeypatch.setattr("elman.tasks.language_model.ngram.BLOCK", 2)
+    monkeypatch.setattr("elman.tasks.language_model.rivals.ngram.BLOCK", 2)
     parts = model.perplexity(CORPUS)
     assert parts.log_likelihood == pytest.approx(whole.log_likelihood)
     assert (parts.tokens, parts.sentences, parts.unknown) == (whole.tokens, whole.sentences, whole.unknown)

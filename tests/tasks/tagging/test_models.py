@@ -23,9 +23,9 @@ from elman import DataError, ModelError, Sentence, UsageError
 from elman.metrics.significance import ratio
 from elman.tasks import TASKS
 from elman.tasks.load import model_class
-from elman.tasks.tagging.counts import Lexicon
 from elman.tasks.tagging.data import split
-from elman.tasks.tagging.window import WindowTagger
+from elman.tasks.tagging.rivals.counted import Lexicon
+from elman.tasks.tagging.rivals.window import WindowTagger
 
 KINDS = list(TASKS["tag"])
 COUNTED = ["majority", "hmm", "trigram", "crf"]
@@ -216,8 +216,8 @@ def test_a_dev_that_is_a_fraction_is_not_trained_on(kind: str) -> None:
     train, _ = split(corpus(), 0.25, 1)
     one, other = make(kind).fit(corpus(), 0.25), make(kind).fit(train)
     assert one.labels == other.labels
-    for name, array in one.tables.to_tensors()[0].items():
-        assert np.array_equal(array, other.tables.to_tensors()[0][name])
+    for name, array in one._arrays().items():
+        assert np.array_equal(array, other._arrays()[name])
 
 
 # ---- one by one
@@ -277,7 +277,7 @@ def test_n_best_only_where_it_is_exact(folders) -> None:
 
 
 def test_tables_are_open(folders) -> None:
-    hmm = elman.load(folders["hmm"]).tables
+    hmm = elman.load(folders["hmm"])
     names = hmm.tags.items
     n, v = names.index("N"), names.index("V")
     # N is followed by V 24 times, by N 24, by P 24, by X 24; the smoothing is a thousandth each.

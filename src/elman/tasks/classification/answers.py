@@ -14,7 +14,7 @@ THRESHOLD = 0.5  # of several labels, those above it are given
 
 
 @dataclass(frozen=True)
-class Prediction:
+class LabelPrediction:
     """What a model says of one text.
 
     labels:        the one label; of several, those with a probability above one half, the most probable first

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.tasks.classification.model import TextModel
+    from elman.tasks.classification.base import ClassificationModel
 
 
-def describe(model: TextModel) -> list[str]:
+def describe(model: ClassificationModel) -> list[str]:
     """What it is, and its labels."""
     settings, labels = model.settings.model, model.labels
     how = {
@@ -30,7 +30,7 @@ def describe(model: TextModel) -> list[str]:
     ]
 
 
-def usage(model: TextModel, name: str) -> list[str]:
+def usage(model: ClassificationModel, name: str) -> list[str]:
     """How to call it."""
     own = ".py:" in getattr(model.settings.model, "cell", "")
     return [

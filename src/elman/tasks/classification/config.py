@@ -11,7 +11,7 @@ from elman.text.tokenizing import TOKENIZERS
 from elman.training import TrainingConfig
 
 
-class TextConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TokensConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every model of labelled texts is told. Raises UsageError that says what was expected."""
 
     tokenizer: str = "words"  # words, characters, subwords, space
@@ -24,7 +24,7 @@ class TextConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         check_rules(self, {name: rule for name, rule in _RULES.items() if name in self.__struct_fields__})
 
 
-class WordsConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WordsConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the networks are told, whatever makes one vector of the words."""
 
     word_size: int = 128
@@ -59,7 +59,7 @@ class CbowConfig(WordsConfig, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The mean of the words' vectors in the place of a recurrent layer."""
 
 
-class NgramConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NgramClassifierConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Logistic regression on the n-grams that a text has."""
 
     ngram_order: int = 2  # n-grams of 1 to so many tokens
@@ -67,7 +67,7 @@ class NgramConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int = 1  # of the part of the training data that is set aside
 
 
-class MajorityConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MajorityClassifierConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing but how texts are read."""
 
     seed: int = 1

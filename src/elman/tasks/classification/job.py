@@ -12,7 +12,7 @@ from torch import Tensor
 from elman.metrics.classification import ClassificationResult
 from elman.tasks.classification.answers import scored
 from elman.tasks.classification.data import Batch, Vocabularies, fingerprint, label_ids
-from elman.tasks.classification.network import TextNetwork
+from elman.tasks.classification.modules import TextClassifierNetwork
 from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.settings import Settings
 from elman.text.batching import batches_by_tokens
@@ -29,11 +29,11 @@ class ClassifierJob(Job):
     inputs: what else the run depends on, name -> content; None where there is none
     """
 
-    network: TextNetwork
+    network: TextClassifierNetwork
 
     def __init__(
         self,
-        network: TextNetwork,
+        network: TextClassifierNetwork,
         vocabularies: Vocabularies,
         settings: Settings[Any],
         train: Sequence[Example],
@@ -88,7 +88,7 @@ class ClassifierJob(Job):
 
 
 def in_batches(
-    network: TextNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]], size: int, name: str
+    network: TextClassifierNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]], size: int, name: str
 ) -> Tensor:
     """(texts, size) in the caller's order: what the network's method of this name gives for each text."""
     found = torch.zeros(len(texts), size)
@@ -98,7 +98,7 @@ def in_batches(
     return found
 
 
-def probabilities(network: TextNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]]) -> Tensor:
+def probabilities(network: TextClassifierNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]]) -> Tensor:
     """(texts, labels) in the caller's order."""
     return in_batches(network, vocabularies, texts, len(vocabularies.labels), "probabilities")
 

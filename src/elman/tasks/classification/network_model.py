@@ -1,4 +1,4 @@
-"""What the classifiers that the loop trains have in common: training, answers, vectors, looking inside, storing."""
+"""`Classifier`, and what the classifiers that the loop trains have in common: answers, vectors, looking inside."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from torch import Tensor
 from elman.errors import DataError, ModelError, UsageError, quoted
 from elman.tasks import storage
 from elman.tasks.classification.answers import chosen
-from elman.tasks.classification.config import ClassifierTraining
+from elman.tasks.classification.base import ClassificationModel, as_examples
+from elman.tasks.classification.config import ClassifierConfig, ClassifierTraining
 from elman.tasks.classification.data import Vocabularies, label_ids, require_labels
 from elman.tasks.classification.job import ClassifierJob, in_batches, probabilities
-from elman.tasks.classification.model import TextModel, as_examples
-from elman.tasks.classification.network import TextNetwork, balanced
+from elman.tasks.classification.modules import ClassifierNetwork, TextClassifierNetwork, balanced
 from elman.tasks.examine import Examined, Lookup
-from elman.tasks.model import NetworkModel, opened
-from elman.tasks.transfer import Rows, take_over
-from elman.tasks.vectors import read_given, stored_given, write_given
+from elman.tasks.model import NetworkModel
+from elman.tasks.transfer import Rows
+from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text.example import Example
 from elman.text.vocabulary import Vocabulary
-from elman.training import Progress, Watch
+from elman.training import Job, RunFolder
 
 
-class TextNetworkModel(TextModel, NetworkModel):
-    """A model of labelled texts that the loop trains."""
+class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
+    """A classifier that the loop trains."""
 
     training = ClassifierTraining
 
@@ -37,48 +37,20 @@ class TextNetworkModel(TextModel, NetworkModel):
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
 
-    def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextNetwork:
+    def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
         """The network, its weights drawn at random. stored: own cells are those of the model folder."""
         raise NotImplementedError
 
-    def fit(
+    def _begin(
         self,
         train: Iterable[Example],
-        dev: Iterable[Example] | float | None = None,
-        *,
-        test: Iterable[Example] | None = None,
-        out: str | Path | None = None,
-        init: str | Path | None = None,
-        resume: bool = False,
-        allow_code: bool = False,
-        progress: Progress | None = None,
-        reading: dict[str, Any] | None = None,
-        invocation: dict[str, Any] | None = None,
-        watch: Watch | None = None,
-    ) -> Self:
-        """Train on examples; returns self, with the best weights by the dev score.
-
-        dev:     examples; or a fraction of train, chosen by the seed, that is set aside, of each label the same share;
-                 or None: the last weights count
-        test:    scored once at the end, into metrics.json; chooses nothing
-        out:     the model folder; None keeps the model in memory only
-        init:    the folder of another model of the same kind and architecture to start from; its words and labels stay
-        resume:  resume an unfinished training in `out`; everything must be as it was
-        allow_code: run the source of the cell that is stored with `init`
-        progress: what shows the progress; None is silent
-        reading: how the examples were read, kept for later commands
-        invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
-        watch:   what looks on while it trains, such as elman.inspect.watch.Watcher(); it changes no weight
-
-        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
-        Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written.
-        """
-        old = None if init is None else type(self).load(init, allow_code=allow_code)
-        data = self._prepare(train, dev, test, self.settings.training.seed, old)
-        self.reading = dict(reading or {})
-        words, vectors = read_given(self.settings.model.vectors)
-        if vectors is None and old is not None:
-            words, vectors = old.vocabularies.vectors, old.network.vectors
+        dev: Iterable[Example] | float | None,
+        test: Iterable[Example] | None,
+        old: Self | None,
+        run: RunFolder,
+    ) -> tuple[Job, dict[str, Any]]:
+        data = self._parts(train, dev, test, self.settings.training.seed, old)
+        words, vectors = given_or_old(self.settings.model.vectors, old)
         assert self._labels is not None
         known = None if old is None else old.vocabularies
         self._vocabularies = Vocabularies.of(data.tokens, self._labels, words, known)
@@ -87,15 +59,11 @@ class TextNetworkModel(TextModel, NetworkModel):
             ids = label_ids(self._labels, data.train, self.settings.model.several)
             weights = balanced(ids, len(self._labels))
         self._seeded(lambda: self._make(vectors, weights, stored=False))
-        if old is not None:
-            take_over(old, self)
         inputs = {"cell file": self._source, "word vectors": None if vectors is None else vectors.numpy().tobytes()}
         job = ClassifierJob(
             self.network, self.vocabularies, self.settings, data.train, data.tokens, data.dev, data.dev_tokens, inputs
         )
-        with opened(out, resume=resume) as run:
-            self._train(run, job, {"dev": data.dev, "test": data.test}, progress, invocation, watch)
-        return self
+        return job, {"dev": data.dev, "test": data.test}
 
     @property
     def vocabularies(self) -> Vocabularies:
@@ -140,11 +108,10 @@ class TextNetworkModel(TextModel, NetworkModel):
         require_labels(examples, "what is looked into", several)
         assert self._labels is not None
         batch = self.vocabularies.batch(texts, label_ids(self._labels, examples, several))
-        network: TextNetwork = self.evaluated
+        network: TextClassifierNetwork = self.evaluated
         lookups = []
-        if network.words is not None:
-            width = network.words.embedding.embedding_dim
-            lookups.append(Lookup("words.embedding.weight", batch.words, 0, width))
+        if network.words.size:
+            lookups.append(Lookup("words.embedding.weight", batch.words, 0, network.words.size))
         order = batch.layout.order.tolist()
         return Examined(
             layout=batch.layout,
@@ -167,7 +134,7 @@ class TextNetworkModel(TextModel, NetworkModel):
 
     def _write_more(self, path: Path) -> None:
         super()._write_more(path)
-        write_given(path, self.network.vectors)
+        write_given(path, self.network.words.vectors)
 
     def _restore(self, path: Path) -> None:
         super()._restore(path)
@@ -182,3 +149,20 @@ class TextNetworkModel(TextModel, NetworkModel):
             )
         self._vocabularies = Vocabularies.loaded(words, self._labels, given)
         self._load_network(path, lambda: self._make(vectors, None, stored=True))
+
+
+class Classifier(NetworkClassifier):
+    """A label for every text, or several, by a recurrent network over its words, characters or subwords.
+
+        classifier = Classifier(cell="lstm").fit(train, dev, out="my-classifier")
+        classifier("a wonderful film")
+
+    Settings are those of `ClassifierConfig` (the network) and `ClassifierTraining` (how it is trained), with the same
+    names and defaults as on the command line. Raises UsageError for an unknown one, naming the nearest real one.
+    """
+
+    config = ClassifierConfig
+
+    def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
+        (cell,) = self._cells(self.settings.model.cell, stored=stored)
+        return ClassifierNetwork(self.settings.model, cell, self.vocabularies, vectors, weights)

@@ -10,7 +10,7 @@ from elman.text.tokenizing import TOKENIZERS
 from elman.training.config import TrainingConfig
 
 
-class TextConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CorpusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a text is cut into tokens, the same for every language model. Raises UsageError saying what was expected."""
 
     tokenizer: str = "space"  # space, words, characters, subwords
@@ -21,7 +21,7 @@ class TextConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         check_rules(self, TEXT_RULES)
 
 
-class LanguageModelConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LanguageModelConfig(CorpusConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The architecture of a language model. The same defaults hold in Python and on the command line."""
 
     cell: str = "lstm"  # a registered cell, or file.py:MyCell

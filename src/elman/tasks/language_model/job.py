@@ -16,8 +16,8 @@ from elman.recurrent import Packed, detach
 from elman.recurrent.loop import map_state
 from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.language_model.config import LanguageModelConfig
-from elman.tasks.language_model.corpus import END_ID, Corpus, line_starts
-from elman.tasks.language_model.network import LanguageModelNetwork
+from elman.tasks.language_model.data import END_ID, Corpus, line_starts
+from elman.tasks.language_model.modules import LanguageModelNetwork
 from elman.tasks.settings import Settings
 from elman.text.batching import batches_by_tokens
 from elman.training import Excerpt, Job

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.tasks.tagging.model import TaggingModel
-    from elman.tasks.tagging.tagger import Tagger
+    from elman.tasks.tagging.base import TaggingModel
+    from elman.tasks.tagging.network_model import NetworkTagger
 
 
 def tags(model: TaggingModel) -> str:
@@ -16,16 +16,17 @@ def tags(model: TaggingModel) -> str:
     return f"Tags: {', '.join(f'`{tag}`' for tag in model.labels)}.{scheme}"
 
 
-def describe(tagger: Tagger) -> list[str]:
+def head(model: TaggingModel) -> str:
+    """What gives the tags."""
+    return "a linear-chain CRF" if model.settings.model.crf else "a softmax at each word"
+
+
+def network(model: NetworkTagger, what: str) -> list[str]:
     """What a network is, and its tags."""
-    model = tagger.settings.model
-    parameters = sum(p.numel() for p in tagger.network.parameters())
-    direction = "one direction" if model.one_way else "both directions"
-    head = "a linear-chain CRF" if model.crf else "a softmax at each word"
+    parameters = sum(p.numel() for p in model.network.parameters())
     return [
-        f"A tagger with {len(tagger.labels)} tags, made with [elman]: {model.layers} layer(s) of `{model.cell}`, "
-        f"{model.hidden_size} wide, {direction}, {head}; {parameters:,} parameters.",
-        tags(tagger),
+        f"A tagger with {len(model.labels)} tags, made with [elman]: {what}; {parameters:,} parameters.",
+        tags(model),
     ]
 
 

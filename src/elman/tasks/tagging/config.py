@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from elman.errors import UsageError
-from elman.tasks.settings import COUNT, NUMBER, SHARE, SIZE, Rules, check_rules, one_of
+from elman.tasks.settings import COUNT, NUMBER, SCHEME, SHARE, SIZE, Rules, check_rules
 
 
 class TaggerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,5 +52,5 @@ _RULES: Rules = {
     "dropout": SHARE,
     "word_dropout": SHARE,
     "unknown": NUMBER,
-    "scheme": one_of("auto", "none", "io", "iob1", "iob2", "bioes"),
+    "scheme": SCHEME,
 }

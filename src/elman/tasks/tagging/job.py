@@ -15,7 +15,7 @@ from elman.tasks.examine import outputs_of_steps
 from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.settings import Settings
 from elman.tasks.tagging.data import Batch, Vocabularies, fingerprint
-from elman.tasks.tagging.network import TaggerNetwork
+from elman.tasks.tagging.modules import TaggerNetwork
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
 from elman.training import Excerpt, Job

@@ -11,7 +11,7 @@ from elman.cli.tasks.classify.reading import how_to_read
 from elman.text.labelled import Examples, iter_examples
 
 if TYPE_CHECKING:
-    from elman.tasks.classification.answers import Prediction
+    from elman.tasks.classification.answers import LabelPrediction
     from elman.text.example import Example
 
 
@@ -62,7 +62,7 @@ class Guesses:
         self.file = "standard input" if file == "-" else file
         self.lines: list[int] = []
 
-    def look_at(self, example: Example, answer: Prediction) -> None:
+    def look_at(self, example: Example, answer: LabelPrediction) -> None:
         if answer.unknown is not None and answer.unknown >= self.MOST:
             self.lines.append(example.line)
 
@@ -77,7 +77,7 @@ class Guesses:
         )
 
 
-def answer_json(example: Example, answer: Prediction) -> dict[str, Any]:
+def answer_json(example: Example, answer: LabelPrediction) -> dict[str, Any]:
     """What `--json` says of a text."""
     told: dict[str, Any] = {
         "line": example.line,
@@ -108,7 +108,7 @@ class Writer:
         names = ["predicted", "probability", *(f"p({label})" for label in self.labels if self.every)]
         return "\n".join(lines) + "".join(self._cells(names)) + "\n"
 
-    def line(self, example: Example, answer: Prediction) -> str:
+    def line(self, example: Example, answer: LabelPrediction) -> str:
         """The example's lines with the answer."""
         if self.format == "jsonl":
             return self._json(example, answer)
@@ -128,7 +128,7 @@ class Writer:
             else:
                 yield "," + cell
 
-    def _json(self, example: Example, answer: Prediction) -> str:
+    def _json(self, example: Example, answer: LabelPrediction) -> str:
         from elman.text.jsonl import set_key
 
         chances = [round(p, 6) for p in answer.chances]

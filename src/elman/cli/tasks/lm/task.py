@@ -16,7 +16,7 @@ from elman.cli.tasks.lm.settings import TABLE
 from elman.errors import UsageError
 
 if TYPE_CHECKING:
-    from elman.tasks.language_model.corpus import Text
+    from elman.tasks.language_model.data import Text
     from elman.text.report import Report
     from elman.text.skipping import Skipped
 
@@ -149,7 +149,7 @@ class _Texts(Reader):
         self.encoding, self.tokenizer, self.again = encoding, tokenizer, again
 
     def read(self, path: str, skipped: Skipped | None = None) -> Text:
-        from elman.tasks.language_model.corpus import Text
+        from elman.tasks.language_model.data import Text
 
         text = Text.of(path, self.encoding)
         if self.again:

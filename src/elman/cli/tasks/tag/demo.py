@@ -14,7 +14,7 @@ from elman.errors import Interrupted, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from elman.tasks.tagging.tagger import Tagger
+    from elman.tasks.tagging.network_model import Tagger
     from elman.text import Sentence
 
 # Small, so that the whole demo takes a minute or two on two cores; and trained so briefly that the two kinds of memory
@@ -117,7 +117,7 @@ def _prepare(folder: Path, arguments: dict[str, Any]) -> None:
 def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
     """The model of this name: trained, gone on with, or, where an earlier run finished it, loaded."""
     from elman.tasks.load import load
-    from elman.tasks.tagging.tagger import Tagger
+    from elman.tasks.tagging.network_model import Tagger
     from elman.text import read
     from elman.training import make_progress
 

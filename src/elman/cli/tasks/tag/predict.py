@@ -89,7 +89,7 @@ def _require_text(sentence: Sentence) -> None:
 
 
 class Answer(Protocol):
-    """What a tagger says of a sentence; see `elman.tasks.tagging.tagger.Prediction`."""
+    """What a tagger says of a sentence; see `elman.tasks.tagging.network_model.Prediction`."""
 
     @property
     def tags(self) -> list[str]: ...

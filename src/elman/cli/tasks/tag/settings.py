@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from elman.cli.settings import CELL, ENCODING, INIT, OUT, SKIP_BROKEN, TRAINING, Setting, Table
+from elman.schemes import SCHEMES
 
-# The keys of elman.text.FORMATS and of elman.schemes, which help must not wait for; a test holds them together.
+# The keys of elman.text.FORMATS, which help must not wait for; a test holds the two together.
 FORMATS = ("conllu", "columns", "text", "jsonl")
-SCHEMES = ("io", "iob1", "iob2", "bioes")
 NETWORK = (
     CELL,
     Setting("hidden_size", "--hidden/--hidden-size", "int", 200, "units of each direction"),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elman.cli.tasks.base import Answers, Reader, Task
-from elman.cli.tasks.tag.settings import FORMATS, SCHEMES, TABLE
+from elman.cli.tasks.tag.settings import FORMATS, TABLE
 from elman.errors import UsageError
+from elman.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,9 @@ class Tagging(Task):
         more: dict[str, list[click.Option]] = {
             "check": [
                 click.Option(
-                    ["--scheme"], type=click.Choice(SCHEMES), help="The tag scheme to expect (default: found out)."
+                    ["--scheme"],
+                    type=click.Choice(list(SCHEMES)),
+                    help="The tag scheme to expect (default: found out).",
                 )
             ],
             "eval": [

@@ -12,40 +12,109 @@ space and float64, exactly: no beam, no underflow.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 
 from elman.errors import ModelError, UsageError
 from elman.layers.decoding import nbest
-from elman.tasks.tagging.counts import Lexicon, Plain, Tensors, stored, tagged, vocabulary
+from elman.tasks.settings import NUMBER, SCHEME, check_rules, one_of
+from elman.tasks.tagging.base import TagPrediction
 from elman.tasks.tagging.data import UNKNOWN
+from elman.tasks.tagging.rivals.counted import (
+    Arrays,
+    CountedConfig,
+    CountedTagger,
+    Lexicon,
+    probabilities_of,
+    stored,
+)
 from elman.text.sentence import Sentence
 from elman.text.vocabulary import Vocabulary
 
 NO_PATH = "expected a sequence of tags that these words can have, found none: every one has probability 0"
 
 
-class HMM:
-    """For K tags and V words, of which word 0 stands for all that are not listed; the tables are read-only float64.
+class DecodingConfig(CountedConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the hidden Markov models are told. Raises UsageError that says what was expected."""
+
+    decoding: str = "viterbi"  # the best sequence; or posterior: the best tag at each place
+
+    def __post_init__(self) -> None:
+        check_rules(self, {"scheme": SCHEME, "decoding": one_of("viterbi", "posterior")})
+
+
+class HMMConfig(DecodingConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Raises UsageError that says what was expected."""
+
+    smoothing: float = 0.001  # added to every count
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rules(self, {"smoothing": NUMBER})
+
+
+class MarkovTagger(CountedTagger):
+    """What hidden Markov models of every order answer. A tag's probability is its posterior."""
+
+    order: ClassVar[str]
+
+    def tag(self, words: Sequence[str]) -> list[str]:
+        """The most probable sequence of tags (Viterbi)."""
+        raise NotImplementedError
+
+    def posterior(self, words: Sequence[str]) -> np.ndarray:
+        """p(tag at a place | words) by forward and backward: (steps, K), each row summing to 1."""
+        raise NotImplementedError
+
+    def nbest(self, words: Sequence[str], k: int) -> list[tuple[list[str], float]]:
+        """The k most probable sequences of tags and p(tags | words) of each, best first; where it `has_nbest`."""
+        raise NotImplementedError
+
+    def _answer(self, words: list[str], probabilities: bool, nbest: int) -> TagPrediction:
+        by_place = self.settings.model.decoding == "posterior"
+        chances = self.posterior(words) if by_place or probabilities else np.empty(0)
+        tags = [self.tags.items[tag] for tag in chances.argmax(1).tolist()] if by_place else self.tag(words)
+        given = probabilities_of(chances, self.tags.ids(tags)) if probabilities else None
+        return TagPrediction(tags, given, self.nbest(words, nbest) if nbest else None)
+
+    def describe(self) -> list[str]:
+        way = "the best sequence" if self.settings.model.decoding == "viterbi" else "the best tag at each place"
+        return self._describe(f"a hidden Markov model of {self.order} order, which gives {way}")
+
+
+class HiddenMarkov(MarkovTagger):
+    """The hidden Markov model of first order. Its tables, for K tags and V words, of which word 0 stands for all that
+    are not listed, are read-only float64:
 
     start:       (K,)    p(first tag)
     transitions: (K, K)  p(next tag | tag) [tag, next]
     emissions:   (K, V)  p(word | tag)
+
+    `fit` takes relative frequencies, the setting `smoothing` being added to every count (Lidstone). A word that was not
+    seen is emitted as the words that were seen once: the unknown word counts, for every tag, as often as all of those
+    together. A row without any count (a tag that nothing ever follows) is uniform.
     """
 
-    def __init__(
+    kind = "hmm"
+    config = HMMConfig
+    order = "first"
+    has_nbest = True
+
+    def set_tables(
         self, tags: Vocabulary, words: Vocabulary, start: np.ndarray, transitions: np.ndarray, emissions: np.ndarray
-    ) -> None:
-        """Raises UsageError unless the tables fit the vocabularies and every row of them sums to 1."""
+    ) -> Self:
+        """Take these tables in place of training; returns self.
+
+        Raises UsageError unless they fit the vocabularies and every row of them sums to 1."""
         size = len(tags)
         if words.unknown is None or not size:
             raise UsageError("expected at least one tag, and words with an entry for the unknown ones")
-        shapes = {"start": (size,), "transitions": (size, size), "emissions": (size, len(words))}
         tables = []
+        shapes = _shapes(tags, words)
         for (name, shape), given in zip(shapes.items(), (start, transitions, emissions), strict=True):
             table = np.array(given, dtype=np.float64)
             if table.shape != shape:
@@ -54,27 +123,19 @@ class HMM:
                 raise UsageError(f"expected probabilities in {name}, each row summing to 1, found others")
             table.setflags(write=False)
             tables.append(table)
-        self.tags, self.words = tags, words
+        self._tags, self._words = tags, words
         self.start, self.transitions, self.emissions = tables
         with np.errstate(divide="ignore"):  # log 0 = -inf: impossible
             self._start, self._transitions = np.log(self.start), np.log(self.transitions)
             self._emissions = np.log(np.ascontiguousarray(self.emissions.T))  # (V, K)
+        return self
 
-    @classmethod
-    def fit(cls, sentences: Sequence[Sentence], smoothing: float = 0.001) -> HMM:
-        """Relative frequencies of the tagged sentences, `smoothing` being added to every count (Lidstone).
-
-        A word that was not seen is emitted as the words that were seen once: the unknown word counts, for every tag, as
-        often as all of those together. A row without any count (a tag that nothing ever follows) is uniform.
-        Raises DataError for sentences without tags or when there is no word, UsageError for a negative smoothing.
-        """
-        if not 0 <= smoothing < np.inf:
-            raise UsageError(f"expected a smoothing of 0 or more, found {smoothing}")
-        lexicon = Lexicon.of(sentences)
-        size = len(lexicon.tags)
+    def _estimate(self, data: list[Sentence]) -> None:
+        lexicon = Lexicon.of(data)
+        size, smoothing = len(lexicon.tags), self.settings.model.smoothing
         start, transitions = np.zeros(size), np.zeros((size, size))
-        for _, tags in tagged(sentences):
-            ids = lexicon.tags.ids(tags)
+        for sentence in data:
+            ids = lexicon.tags.ids(sentence.tags or [])
             start[ids[0]] += 1
             for before, after in pairwise(ids):
                 transitions[before, after] += 1
@@ -83,7 +144,8 @@ class HMM:
         emissions = np.zeros((size, len(words)))
         emissions[:, words.ids(lexicon.words)] = lexicon.counts.T
         emissions[:, 0] += unknown  # on top of a word that is spelled like the unknown one
-        return cls(lexicon.tags, words, *(_rates(table + smoothing) for table in (start, transitions, emissions)))
+        tables = (_rates(table + smoothing) for table in (start, transitions, emissions))
+        self.set_tables(lexicon.tags, words, *tables)
 
     def log_probability(self, words: Sequence[str], tags: Sequence[str]) -> float:
         """log p(words, tags); minus infinity where it is impossible, 0 for an empty sentence.
@@ -147,25 +209,23 @@ class HMM:
         total = self.log_likelihood(words)
         return [([self.tags.items[tag] for tag in path], math.exp(score - total)) for path, score in paths]
 
-    def to_tensors(self) -> tuple[Tensors, Plain]:
-        """All there is to keep: arrays, and what goes into JSON."""
-        tensors = {"start": self.start, "transitions": self.transitions, "emissions": self.emissions}
-        return tensors, {"tags": self.tags.to_json(), "words": self.words.to_json()}
+    def _arrays(self) -> Arrays:
+        return {"start": self.start, "transitions": self.transitions, "emissions": self.emissions}
 
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> HMM:
-        """What `to_tensors` gave. Raises ModelError for anything else."""
-        tags, words = vocabulary(plain, "tags"), vocabulary(plain, "words")
-        size = len(tags)
-        shapes = {"start": (size,), "transitions": (size, size), "emissions": (size, len(words))}
+    def _take(self, arrays: Arrays) -> None:
+        shapes = _shapes(self.tags, self.words)
         try:
-            return cls(tags, words, *(stored(tensors, name, shape, "f") for name, shape in shapes.items()))
+            self.set_tables(
+                self.tags, self.words, *(stored(arrays, name, shape, "f") for name, shape in shapes.items())
+            )
         except UsageError as error:
             raise ModelError(f"{error}: restore the model or train again") from None
 
     def _rows(self, words: Sequence[str]) -> np.ndarray:
         """(steps, K): log p(word | tag)."""
-        return self._emissions[self.words.ids(words)]
+        ids = self.words.ids(words)
+        rows: np.ndarray = self._emissions[ids]
+        return rows
 
     def _forward(self, rows: np.ndarray) -> np.ndarray:
         """(steps, K): log p(words so far, tag here)."""
@@ -174,6 +234,11 @@ class HMM:
         for step in range(1, len(rows)):
             forward[step] = np.logaddexp.reduce(forward[step - 1][:, None] + self._transitions, axis=0) + rows[step]
         return forward
+
+
+def _shapes(tags: Vocabulary, words: Vocabulary) -> dict[str, tuple[int, ...]]:
+    size = len(tags)
+    return {"start": (size,), "transitions": (size, size), "emissions": (size, len(words))}
 
 
 def check_lengths(words: Sequence[str], tags: Sequence[str]) -> None:

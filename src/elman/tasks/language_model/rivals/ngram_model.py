@@ -12,17 +12,16 @@ from torch import Tensor
 
 from elman.errors import ModelError
 from elman.tasks import storage
-from elman.tasks.language_model.config import TEXT_RULES, TextConfig
-from elman.tasks.language_model.corpus import END, END_ID, UNKNOWN
-from elman.tasks.language_model.ngram import HIGHEST, NGram
+from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
+from elman.tasks.language_model.config import TEXT_RULES, CorpusConfig
+from elman.tasks.language_model.data import END, END_ID, UNKNOWN, Text
+from elman.tasks.language_model.rivals.ngram import HIGHEST, NGram
 from elman.tasks.language_model.sampling import Choice
-from elman.tasks.language_model.texts import Data, Floats, TextModel
 from elman.tasks.model import CountedModel
 from elman.tasks.settings import check_rules
-from elman.training import Progress
 
 
-class NGramConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NGramConfig(CorpusConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An n-gram model. Raises UsageError that says what was expected."""
 
     order: int = 5  # the last word and how many before it
@@ -31,7 +30,7 @@ class NGramConfig(TextConfig, frozen=True, kw_only=True, forbid_unknown_fields=T
         check_rules(self, {**TEXT_RULES, "order": (lambda v: 1 <= v <= HIGHEST, f"a whole number from 1 to {HIGHEST}")})
 
 
-class NGramModel(TextModel, CountedModel):
+class NGramModel(BaseLanguageModel, CountedModel[Data]):
     """The next token by the last few, modified interpolated Kneser-Ney (Chen and Goodman 1998); lines one by one.
 
     `ngram` is the model itself, with ARPA in and out. Sentences begin anew, as `lmplz` has it."""
@@ -43,28 +42,15 @@ class NGramModel(TextModel, CountedModel):
         super().__init__(**settings)
         self._ngram: NGram | None = None
 
-    def fit(
-        self,
-        train: Data,
-        dev: Data | float | None = None,
-        *,
-        test: Data | None = None,
-        out: str | Path | None = None,
-        progress: Progress | None = None,
-        reading: dict[str, Any] | None = None,
-    ) -> NGramModel:
-        """Count and estimate; dev and test are only scored. Arguments as for `LanguageModel.fit`."""
-        texts: dict[str, Any] = {}
+    def _prepare(self, train: Data, dev: Data | float | None, test: Data | None) -> tuple[Text, dict[str, Any]]:
+        texts: dict[str, Any] = self._texts(train, dev, test)
+        return texts.pop("train"), texts
 
-        def estimate() -> None:
-            texts.update(self._prepare(train, dev, test))
-            text, items = texts.pop("train"), self.vocabulary
-            lines = (tokens[:-1] if tokens[-1] == END else tokens for tokens, _ in text.pieces(self.tokenizer))
-            known = ([token if token in items else UNKNOWN for token in line] for line in lines)
-            self._ngram = NGram.fit(known, self.settings.model.order)
-
-        self._count(out, texts, reading, estimate)
-        return self
+    def _estimate(self, data: Text) -> None:
+        items = self.vocabulary
+        lines = (tokens[:-1] if tokens[-1] == END else tokens for tokens, _ in data.pieces(self.tokenizer))
+        known = ([token if token in items else UNKNOWN for token in line] for line in lines)
+        self._ngram = NGram.fit(known, self.settings.model.order)
 
     @property
     def ngram(self) -> NGram:

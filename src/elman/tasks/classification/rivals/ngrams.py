@@ -11,9 +11,10 @@ from torch import Tensor
 
 from elman.tasks import storage
 from elman.tasks.classification.answers import scored
-from elman.tasks.classification.config import NgramConfig
+from elman.tasks.classification.base import Prepared
+from elman.tasks.classification.config import NgramClassifierConfig
 from elman.tasks.classification.data import label_ids
-from elman.tasks.classification.model import Prepared, TextCountedModel
+from elman.tasks.classification.rivals.counted import CountedClassifier
 from elman.text.vocabulary import Vocabulary
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the L2 penalty, to choose from on dev data
@@ -21,7 +22,7 @@ USUAL = 1.0  # without dev data
 STEPS = 500
 
 
-class NgramClassifier(TextCountedModel):
+class NgramClassifier(CountedClassifier):
     """Softmax of W x + b, where x_f is 1 for every n-gram f of 1 to `ngram_order` tokens in the text, else 0.
 
     The minimum of sum_i -log p(y_i | x_i) + l2 / 2 |W|^2, by L-BFGS in double precision (Wang and Manning 2012 for the
@@ -30,7 +31,7 @@ class NgramClassifier(TextCountedModel):
     """
 
     kind = "ngrams"
-    config = NgramConfig
+    config = NgramClassifierConfig
 
     def _estimate(self, data: Prepared) -> None:
         model = self.settings.model

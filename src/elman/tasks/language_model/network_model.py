@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,21 +12,22 @@ import torch
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed, stepper
 from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_a_token
+from elman.tasks.language_model import card
+from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
-from elman.tasks.language_model.corpus import END, END_ID, counts, line_starts
+from elman.tasks.language_model.data import END, END_ID, counts, line_starts
 from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
-from elman.tasks.language_model.network import LanguageModelNetwork
+from elman.tasks.language_model.modules import LanguageModelNetwork
 from elman.tasks.language_model.sampling import Choice
-from elman.tasks.language_model.texts import Data, Floats, TextModel
-from elman.tasks.model import NetworkModel, opened
-from elman.tasks.transfer import Rows, take_over
+from elman.tasks.model import NetworkModel
+from elman.tasks.transfer import Rows
 from elman.text.batching import batches_by_tokens
-from elman.training import Progress, Watch
+from elman.training import Job, RunFolder
 
 STEPS = 1000  # of a stream that are read at once
 
 
-class LanguageModel(TextModel, NetworkModel):
+class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
     """The next token, by a recurrent network over all tokens before it.
 
         model = LanguageModel(tokenizer="characters", epochs=5).fit("train.txt", "dev.txt", out="my-model")
@@ -40,46 +41,22 @@ class LanguageModel(TextModel, NetworkModel):
     config = LanguageModelConfig
     training = LanguageModelTraining
 
-    def fit(
-        self,
-        train: Data,
-        dev: Data | float | None = None,
-        *,
-        test: Data | None = None,
-        out: str | Path | None = None,
-        init: str | Path | None = None,
-        resume: bool = False,
-        allow_code: bool = False,
-        progress: Progress | None = None,
-        reading: dict[str, Any] | None = None,
-        invocation: dict[str, Any] | None = None,
-        watch: Watch | None = None,
-    ) -> LanguageModel:
-        """Train; returns self, with the best weights by the dev text's likelihood.
-
-        dev: a text; or the last part of train, as a fraction; or None: the last weights count
-        init: the folder of another language model of the same architecture to start from; its tokens stay
-        The other arguments are those of `Tagger.fit`. While it trains, the numbered texts lie in DIR/training, so that
-        a text may be longer than memory. Raises as `Tagger.fit` does."""
-        self.reading = dict(reading or {})
-        old = None if init is None else type(self).load(init, allow_code=allow_code)
-        with opened(out, resume=resume) as run:
-            texts = self._prepare(train, dev, test, old)
-            corpora = {
-                part: None if text is None else self.corpus(text, run.training / f"{part}.ids")
-                for part, text in texts.items()
-            }
-            train_ids = corpora.pop("train")
-            assert train_ids is not None
-            cells = self._cells(self.settings.model.cell)
-            self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
-            self.network.begin_with(torch.from_numpy(counts(train_ids.ids, len(self.vocabulary))))
-            if old is not None:
-                take_over(old, self)
-            inputs = {"cell file": self._source, "vocabulary": "\n".join(self.vocabulary.items)}
-            job = LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], inputs)
-            self._train(run, job, corpora, progress, invocation, watch)
-        return self
+    def _begin(
+        self, train: Data, dev: Data | float | None, test: Data | None, old: Self | None, run: RunFolder
+    ) -> tuple[Job, dict[str, Any]]:
+        """While it trains, the numbered texts lie in DIR/training, so that a text may be longer than memory."""
+        texts = self._texts(train, dev, test, old)
+        corpora = {
+            part: None if text is None else self.corpus(text, run.training / f"{part}.ids")
+            for part, text in texts.items()
+        }
+        train_ids = corpora.pop("train")
+        assert train_ids is not None
+        cells = self._cells(self.settings.model.cell)
+        self._seeded(lambda: LanguageModelNetwork(self.settings.model, cells[0], len(self.vocabulary)))
+        self.network.begin_with(torch.from_numpy(counts(train_ids.ids, len(self.vocabulary))))
+        inputs = {"cell file": self._source, "vocabulary": "\n".join(self.vocabulary.items)}
+        return LanguageModelJob(self.network, self.settings, train_ids, corpora["dev"], inputs), corpora
 
     def weight_rows(self) -> Mapping[str, Rows]:
         tokens = Rows("tokens", self.vocabulary)
@@ -220,15 +197,4 @@ class LanguageModel(TextModel, NetworkModel):
         self._load_network(path, lambda: LanguageModelNetwork(self.settings.model, cell, len(self.vocabulary)))
 
     def describe(self) -> list[str]:
-        model = self.settings.model
-        parameters = sum(p.numel() for p in self.network.parameters())
-        size = model.embedding_size or model.hidden_size
-        projected = 0 if self.network.projection is None else self.network.projection.weight.numel()
-        saved = len(self.vocabulary) * model.hidden_size - projected
-        tied = f", {saved:,} fewer because one matrix reads and writes tokens" if model.tied else ""
-        context = "Each line is read for itself." if model.lines else "Lines are one running stream."
-        return [
-            f"A language model of {len(self.vocabulary):,} tokens ({model.tokenizer}), made with [elman]: "
-            f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, over vectors of {size}; "
-            f"{parameters:,} parameters{tied}. {context}"
-        ]
+        return card.describe(self)

@@ -8,16 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from elman.tasks.classification.config import MajorityConfig
+from elman.tasks.classification.base import Prepared
+from elman.tasks.classification.config import MajorityClassifierConfig
 from elman.tasks.classification.data import label_ids
-from elman.tasks.classification.model import Prepared, TextCountedModel
+from elman.tasks.classification.rivals.counted import CountedClassifier
 
 
-class MajorityClassifier(TextCountedModel):
+class MajorityClassifier(CountedClassifier):
     """The probability of a label is its share of the training texts. Of equally frequent labels the first is given."""
 
     kind = "majority"
-    config = MajorityConfig
+    config = MajorityClassifierConfig
 
     def _estimate(self, data: Prepared) -> None:
         assert self._labels is not None

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from elman.errors import DataError, UsageError
-from elman.tasks.language_model.kneser_ney import Floats, Grams, Ints, find
+from elman.tasks.language_model.rivals.kneser_ney import Floats, Grams, Ints, find
 from elman.text.files import Path, name_of, open_output, open_text
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"

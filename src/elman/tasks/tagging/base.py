@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from elman.errors import ModelError, UsageError
+from elman.errors import UsageError
 from elman.metrics.entities import reader
 from elman.metrics.significance import ratio
 from elman.metrics.tagging import TaggingResult, TaggingScore
-from elman.tasks import storage
 from elman.tasks.measure import Measure
-from elman.tasks.model import CountedModel, Model
-from elman.tasks.tagging import card as tagger_card
-from elman.tasks.tagging.counts import Plain, Tensors
+from elman.tasks.model import Model
+from elman.tasks.tagging import card
 from elman.tasks.tagging.data import require_tags, split
-from elman.tasks.tagging.job import scheme_of
 from elman.tasks.unseen import notice_unseen
 from elman.text import Sentence
-from elman.text.vocabulary import Vocabulary
-from elman.training import Progress
 
 
 @dataclass(frozen=True)
-class Prediction:
+class TagPrediction:
     """What a tagger says of one sentence.
 
     tags:          one a word
@@ -50,8 +42,8 @@ def _placed_tags(sentences: Sequence[Sentence]) -> Iterator[tuple[str, str, int]
             yield tag, sentence.file, sentence.lines[i] if sentence.lines else sentence.line
 
 
-class TaggingModel(Model):
-    """A tag for every word."""
+class TaggingModel(Model[Sequence[Sentence]]):
+    """A tag for every word. It is trained on sentences with tags."""
 
     task = "tag"
 
@@ -72,7 +64,7 @@ class TaggingModel(Model):
         """Of words with more characters than this only both ends are read; None where that is never so."""
         return None
 
-    def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[Prediction]:
+    def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
         """The answers to sentences that have words. Raises UsageError for n best that it does not have."""
         raise NotImplementedError
 
@@ -114,7 +106,7 @@ class TaggingModel(Model):
         *,
         probabilities: bool = False,
         nbest: int = 0,
-    ) -> list[Prediction]:
+    ) -> list[TagPrediction]:
         """Tag many sentences (lists of words, or Sentences); the order is that of the input.
 
         nbest: how many whole tag sequences to give for each. An empty sentence has no tags.
@@ -126,7 +118,7 @@ class TaggingModel(Model):
             if not all(isinstance(word, str) and word for word in text):
                 raise UsageError(f"expected sentences as lists of words that are not empty, found {text[:8]!r}")
         answers = iter(self._answers([text for text in texts if text], probabilities, nbest))
-        empty = Prediction([], [] if probabilities else None, [([], 1.0)] if nbest else None)
+        empty = TagPrediction([], [] if probabilities else None, [([], 1.0)] if nbest else None)
         return [next(answers) if text else empty for text in texts]
 
     def evaluate(self, sentences: Sequence[Sentence]) -> TaggingResult:
@@ -165,105 +157,12 @@ class TaggingModel(Model):
     # The card
 
     def usage(self, name: str) -> list[str]:
-        return tagger_card.usage(name, code=self._source is not None)
+        return card.usage(name, code=self._source is not None)
 
-    score_rows = staticmethod(tagger_card.score_rows)
+    score_rows = staticmethod(card.score_rows)
 
 
 def _f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of right, predicted and gold entities; 0 where there are none, as when training chooses by it."""
     found = sums[:, 1] + sums[:, 2]
     return np.divide(2 * sums[:, 0], found, out=np.zeros(len(sums)), where=found > 0)
-
-
-class CountedTagger(TaggingModel, CountedModel):
-    """A tagger that is estimated in one go. What it keeps are arrays, and its words and tags."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._tables: Any = None
-        self._words: Vocabulary | None = None
-        self._tags: Vocabulary | None = None
-
-    # What a subclass defines
-
-    def _estimate(self, train: list[Sentence]) -> tuple[Any, Tensors, Plain]:
-        """What was estimated, and the same as arrays and as the vocabularies `words` and `tags` in JSON."""
-        raise NotImplementedError
-
-    def _tables_of(self, tensors: Mapping[str, np.ndarray], plain: Plain) -> Any:
-        """What was estimated, from the rest of what `_estimate` gave. Raises ModelError for anything else."""
-        raise NotImplementedError
-
-    def _arrays(self) -> Tensors:
-        """What goes into model.safetensors."""
-        arrays: Tensors = self.tables.to_tensors()[0]
-        return arrays
-
-    # The same for all
-
-    def fit(
-        self,
-        train: Sequence[Sentence],
-        dev: Sequence[Sentence] | float | None = None,
-        *,
-        test: Sequence[Sentence] | None = None,
-        out: str | Path | None = None,
-        progress: Progress | None = None,
-        reading: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Estimate from sentences with tags; returns self. dev and test are scored, and choose nothing.
-
-        dev:      sentences, or a fraction of train that is set aside, the same as a network of seed 1 would
-        out:      the model folder; None keeps the model in memory only
-        progress: taken as by every model; there is none to show
-        reading:  how the sentences were read, kept for later commands
-        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit."""
-        chosen, dev, test = self._parts(train, dev, test, seed=1)
-        self.scheme = scheme_of(self.settings.model.scheme, chosen)
-
-        def estimate() -> None:
-            tables, _, plain = self._estimate(chosen)
-            self._words, self._tags = (Vocabulary.from_json(plain[name]) for name in ("words", "tags"))
-            self._tables = tables
-
-        self._count(out, {"dev": dev, "test": test}, reading, estimate)
-        return self
-
-    @property
-    def tables(self) -> Any:
-        """What was estimated, open to inspection."""
-        if self._tables is None:
-            raise UsageError("this tagger is not trained yet; call fit(train), or elman.load(folder)")
-        return self._tables
-
-    @property
-    def labels(self) -> list[str]:
-        assert self.tables is not None and self._tags is not None
-        return list(self._tags.items)
-
-    @property
-    def known_words(self) -> Container[str]:
-        assert self.tables is not None and self._words is not None
-        return set(self._words.items[self._words.unknown is not None :])
-
-    def vocabulary_files(self) -> Mapping[str, Vocabulary | None]:
-        return {"words": self._words, "tags": self._tags}
-
-    def _weights(self) -> Mapping[str, Tensor]:
-        return {name: torch.tensor(array) for name, array in self._arrays().items()}
-
-    def _restore(self, path: Path) -> None:
-        self._words, self._tags = (storage.read_vocabulary(path / f"{name}.json") for name in ("words", "tags"))
-        weights = path / "model.safetensors"
-        tensors = {name: tensor.numpy() for name, tensor in storage.read_tensors(weights).items()}
-        try:
-            plain = {"words": self._words.to_json(), "tags": self._tags.to_json()}
-            self._tables = self._tables_of(tensors, plain)
-        except ModelError as problem:
-            raise ModelError(f"{weights}, with words.json and tags.json: {problem}") from None
-
-    def _no_nbest(self, nbest: int) -> None:
-        """Raises UsageError when n best sequences are asked for."""
-        if nbest:
-            raise UsageError(f"a model of the kind {self.kind} has no n best sequences; network, window and hmm have")

@@ -14,7 +14,8 @@ from elman.errors import ModelError, UsageError
 from elman.metrics.perplexity import PerplexityResult, PerplexityScore
 from elman.metrics.significance import perplexity
 from elman.tasks import storage
-from elman.tasks.language_model.corpus import END, END_ID, Corpus, Text, make_tokenizer, make_vocabulary
+from elman.tasks.language_model import card
+from elman.tasks.language_model.data import END, END_ID, Corpus, Text, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.measure import Measure
 from elman.tasks.model import Model
@@ -38,8 +39,8 @@ class Scored:
         return sum(self.log_probabilities)
 
 
-class TextModel(Model):
-    """A model of the task "lm"."""
+class BaseLanguageModel(Model[Data]):
+    """The next token of a text. It is trained on texts: a file's path, or a list of lines."""
 
     task = "lm"
 
@@ -80,8 +81,8 @@ class TextModel(Model):
 
     # Texts and numbers
 
-    def _prepare(
-        self, train: Data, dev: Data | float | None, test: Data | None, old: TextModel | None = None
+    def _texts(
+        self, train: Data, dev: Data | float | None, test: Data | None, old: BaseLanguageModel | None = None
     ) -> dict[str, Text | None]:
         """The three texts; tokenizer and vocabulary are made from the first. With `old`, its tokenizer is used, and its
         tokens come first."""
@@ -114,7 +115,9 @@ class TextModel(Model):
         found, _ = self.read(self.corpus(data).ids, self.start())
         return found
 
-    def evaluate(self, data: Data | Corpus, *, ngram: TextModel | None = None, weight: float = 0.5) -> PerplexityResult:
+    def evaluate(
+        self, data: Data | Corpus, *, ngram: BaseLanguageModel | None = None, weight: float = 0.5
+    ) -> PerplexityResult:
         """Perplexity of a text: a path, or lines. ngram: a model to mix with, `weight` being this model's share.
 
         Raises UsageError where the other model has another vocabulary, DataError for a file that cannot be read."""
@@ -127,7 +130,7 @@ class TextModel(Model):
         total.add(float(logs.sum()), len(corpus), corpus.ends, corpus.unknown, corpus.characters)
         return total.result()
 
-    def tune_weight(self, data: Data, ngram: TextModel) -> float:
+    def tune_weight(self, data: Data, ngram: BaseLanguageModel) -> float:
         """The share of this model in a mixture that makes a text (dev data!) most likely, by EM (Jelinek 1980)."""
         corpus = self.corpus(data)
         mine, other = self.log_probabilities(corpus), ngram.log_probabilities(self._translated(corpus, ngram))
@@ -139,7 +142,7 @@ class TextModel(Model):
             weight = min(max(share, 1e-6), 1 - 1e-6)
         return weight
 
-    def _translated(self, corpus: Corpus, other: TextModel) -> Corpus:
+    def _translated(self, corpus: Corpus, other: BaseLanguageModel) -> Corpus:
         if set(other.vocabulary.items) != set(self.vocabulary.items):
             raise UsageError(
                 "expected two models of one vocabulary, found two: a mixture would be no distribution; train both on "
@@ -249,21 +252,10 @@ class TextModel(Model):
         except ModelError as problem:
             raise ModelError(f"{path / 'tokenizer.json'}: {problem}") from problem
 
-    @staticmethod
-    def score_rows(result: Any) -> list[tuple[str, str]]:
-        return [
-            (name.replace("_", " "), "-" if result[name] is None else f"{result[name]:.{digits}f}")
-            for name, digits in (("perplexity", 2), ("bits_per_character", 4), ("loss", 4), ("tokens", 0))
-        ]
+    score_rows = staticmethod(card.score_rows)
 
     def usage(self, name: str) -> list[str]:
-        return [
-            "import elman",
-            "",
-            f'model = elman.load("{name}"' + (", allow_code=True)" if self._source else ")"),
-            'print(model.evaluate("test.txt").perplexity)',
-            'print("".join(model.sample(200, seed=1)))',
-        ]
+        return card.usage(name, code=self._source is not None)
 
 
 def mixed(mine: Floats, other: Floats, weight: float) -> Floats:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from elman.errors import DataError, ModelError, UsageError
-from elman.tasks.language_model import arpa
-from elman.tasks.language_model.arpa import BEGIN, END, UNKNOWN
-from elman.tasks.language_model.kneser_ney import Floats, Grams, Ints, estimate, find
+from elman.tasks.language_model.rivals import arpa
+from elman.tasks.language_model.rivals.arpa import BEGIN, END, UNKNOWN
+from elman.tasks.language_model.rivals.kneser_ney import Floats, Grams, Ints, estimate, find
 from elman.text.files import Path
 
 HIGHEST = 7

@@ -1,114 +1,65 @@
-"""`Tagger`: train, use, score and save a tagger."""
+"""`Tagger`, and what the taggers that the loop trains have in common: training, answers, looking inside, storing."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-import msgspec
 import torch
 from torch import Tensor
 
 from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
 from elman.layers.crf import CRF
-from elman.layers.decoding import constraint
-from elman.recurrent import Cell
+from elman.layers.decoding import Constraint, constraint
 from elman.tasks import storage
 from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_a_token
-from elman.tasks.model import NetworkModel, opened
-from elman.tasks.tagging import card as tagger_card
+from elman.tasks.model import NetworkModel
+from elman.tasks.tagging import card
+from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
-from elman.tasks.tagging.model import Prediction, TaggingModel
-from elman.tasks.tagging.network import TaggerNetwork
-from elman.tasks.transfer import Rows, take_over
-from elman.tasks.vectors import read_given, stored_given, write_given
+from elman.tasks.tagging.modules import RecurrentTaggerNetwork, TaggerNetwork
+from elman.tasks.transfer import Rows
+from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
 from elman.text.vocabulary import Vocabulary
-from elman.training import Progress, Watch
+from elman.training import Job, RunFolder
 
 
-class Tagger(TaggingModel, NetworkModel):
-    """A tag for every word, by a recurrent network over words and their characters.
-
-        tagger = Tagger(cell="lstm", epochs=5).fit(train, dev, out="my-tagger")
-        tagger(["Ada", "lives", "in", "London"])
-
-    Settings are those of `TaggerConfig` (the network) and `TrainingConfig` (how it is trained), with the same names and
-    defaults as on the command line. Raises UsageError for an unknown setting, naming the nearest real one.
-    """
-
-    config: ClassVar[type[msgspec.Struct]] = TaggerConfig
-    network_class: ClassVar[type[TaggerNetwork]] = TaggerNetwork
+class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
+    """A tagger that the loop trains."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
 
-    # Training ---------------------------------------------------------------------------------------------------
+    def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
+        """The network, its weights drawn at random. stored: own cells are those of the model folder."""
+        raise NotImplementedError
 
-    def fit(
+    def _begin(
         self,
         train: Sequence[Sentence],
-        dev: Sequence[Sentence] | float | None = None,
-        *,
-        test: Sequence[Sentence] | None = None,
-        out: str | Path | None = None,
-        init: str | Path | None = None,
-        resume: bool = False,
-        allow_code: bool = False,
-        progress: Progress | None = None,
-        reading: dict[str, Any] | None = None,
-        invocation: dict[str, Any] | None = None,
-        watch: Watch | None = None,
-    ) -> Self:
-        """Train on sentences with tags; returns self, with the best weights by the dev score.
-
-        dev:     sentences; or a fraction of train, chosen by the seed, that is set aside; or None: the last
-                 weights count
-        test:    scored once at the end, into metrics.json; chooses nothing
-        out:     the model folder; None keeps the model in memory only
-        init:    the folder of another tagger of the same architecture to start from
-        resume:  go on with an unfinished training in `out`; everything must be as it was
-        progress: what shows the progress; None is silent
-        reading: how the sentences were read (format, column, ...), kept for later commands
-        invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
-        watch:   what looks on while it trains, such as elman.inspect.watch.Watcher(); it changes no weight
-
-        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
-        Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written.
-        """
+        dev: Sequence[Sentence] | float | None,
+        test: Sequence[Sentence] | None,
+        old: Self | None,
+        run: RunFolder,
+    ) -> tuple[Job, dict[str, Any]]:
         chosen, dev, test = self._parts(train, dev, test, self.settings.training.seed)
-        old = None if init is None else type(self).load(init, allow_code=allow_code)
-        self.reading = dict(reading or {})
         self.scheme = scheme_of(self.settings.model.scheme, chosen)
-        words, vectors = read_given(self.settings.model.vectors)
-        if vectors is None and old is not None:
-            words, vectors = old.vocabularies.vectors, old.network.vectors
+        words, vectors = given_or_old(self.settings.model.vectors, old)
         self._vocabularies = Vocabularies.of(chosen, words, None if old is None else old.vocabularies)
-        cells = self._own_cells()
-        self._seeded(lambda: self._build(cells, vectors))
-        if old is not None:
-            take_over(old, self)
+        self._seeded(lambda: self._make(vectors, self._legal(), stored=False))
         inputs = {"cell file": self._source, "word vectors": None if vectors is None else vectors.numpy().tobytes()}
         job = TaggerJob(self.network, self.vocabularies, self.settings, self.scheme, chosen, dev, inputs)
-        with opened(out, resume=resume) as run:
-            self._train(run, job, {"dev": dev, "test": test}, progress, invocation, watch)
-        return self
+        return job, {"dev": dev, "test": test}
 
-    def _own_cells(self, *, stored: bool = False) -> list[type[Cell]]:
-        """The cells of the network and of its character encoder. stored: their source comes with the model."""
-        return self._cells(self.settings.model.cell, self.settings.model.char_cell, stored=stored)
-
-    def _build(self, cells: Sequence[type[Cell]], vectors: Tensor | None) -> TaggerNetwork:
-        legal = None
-        if self.scheme is not None:
-            legal = constraint(self.vocabularies.tags.items, self.scheme)
-        return self.network_class(self.settings.model, cells, self.vocabularies, vectors, legal)
+    def _legal(self) -> Constraint | None:
+        return None if self.scheme is None else constraint(self.vocabularies.tags.items, self.scheme)
 
     # Use --------------------------------------------------------------------------------------------------------
 
@@ -128,25 +79,21 @@ class Tagger(TaggingModel, NetworkModel):
     def known_words(self) -> Container[str]:
         return set(self.vocabularies.words.items[1:])
 
-    @property
-    def longest_word(self) -> int | None:
-        return LONGEST if self.settings.model.char_size else None
-
-    def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[Prediction]:
+    def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
         """Batched by length."""
-        network, answers = self.evaluated, [Prediction([])] * len(texts)
+        network, answers = self.evaluated, [TagPrediction([])] * len(texts)
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 batch = self.vocabularies.batch([texts[i] for i in group])
                 if not probabilities and not nbest:
-                    found = [Prediction(tags) for tags in tags_of(network, self.vocabularies, batch)]
+                    found = [TagPrediction(tags) for tags in tags_of(network, self.vocabularies, batch)]
                 else:
                     found = self._explain(batch, probabilities, nbest)
                 for i, answer in zip(group, found, strict=True):
                     answers[i] = answer
         return answers
 
-    def _explain(self, batch: Any, probabilities: bool, n: int) -> list[Prediction]:
+    def _explain(self, batch: Any, probabilities: bool, n: int) -> list[TagPrediction]:
         names = self.vocabularies.tags.items
         best, chances, paths = self.network.explain(batch, max(n, 1))
         chosen = chances.gather(1, best.unsqueeze(1)).squeeze(1)
@@ -157,7 +104,7 @@ class Tagger(TaggingModel, NetworkModel):
         for i, (ids, p) in enumerate(zip(tags, given, strict=True)):
             ways = [([names[k] for k in path], float(torch.tensor(s).exp())) for path, s in paths[where[i]]]
             answers.append(
-                Prediction(
+                TagPrediction(
                     [names[k] for k in ids.tolist()],
                     p.tolist() if probabilities else None,
                     ways if n else None,
@@ -185,11 +132,9 @@ class Tagger(TaggingModel, NetworkModel):
         batch = self.vocabularies.batch(texts, targets)
         assert batch.tags is not None
         network: TaggerNetwork = self.evaluated
-        lookups, width, spelled = [], 0, None
-        if network.words is not None:
-            width = network.words.embedding.embedding_dim
-            lookups.append(Lookup("words.embedding.weight", batch.words, 0, width))
-        width += 0 if network.vectors is None else network.vectors.shape[1]
+        lookups, width, spelled = [], network.words.output_size, None
+        if network.words.size:
+            lookups.append(Lookup("words.embedding.weight", batch.words, 0, network.words.size))
         if network.characters is not None and batch.spellings is not None:
             table, end = "characters.embedding.embedding.weight", width + network.characters.output_size
             spelled = Spelled(table, batch.spellings.characters, batch.spellings.word, width, end)
@@ -212,14 +157,14 @@ class Tagger(TaggingModel, NetworkModel):
         return {name: getattr(self.vocabularies, name) for name in VOCABULARIES}
 
     def _write_more(self, path: Path) -> None:
-        write_given(path, self.network.vectors)
+        write_given(path, self.network.words.vectors)
 
     def _restore(self, path: Path) -> None:
         vectors = stored_given(path)
         names = VOCABULARIES if vectors is not None else VOCABULARIES[:-1]
         found = {name: storage.read_vocabulary(path / f"{name}.json") for name in names}
         self._vocabularies = Vocabularies.loaded(**found)
-        self._load_network(path, lambda: self._build(self._own_cells(stored=True), vectors))
+        self._load_network(path, lambda: self._make(vectors, self._legal(), stored=True))
 
     def weight_rows(self) -> Mapping[str, Rows]:
         tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
@@ -227,8 +172,34 @@ class Tagger(TaggingModel, NetworkModel):
         crf = {"crf.transitions": tags._replace(axes=2), "crf.": tags} if self.settings.model.crf else {}
         return {"words.": words, "characters.embedding.": characters, "out.": tags, **crf}
 
+
+class Tagger(NetworkTagger):
+    """A tag for every word, by a recurrent network over words and their characters.
+
+        tagger = Tagger(cell="lstm", epochs=5).fit(train, dev, out="my-tagger")
+        tagger(["Ada", "lives", "in", "London"])
+
+    Settings are those of `TaggerConfig` (the network) and `TrainingConfig` (how it is trained), with the same names and
+    defaults as on the command line. Raises UsageError for an unknown setting, naming the nearest real one.
+    """
+
+    config = TaggerConfig
+
+    def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
+        model = self.settings.model
+        cells = self._cells(model.cell, model.char_cell, stored=stored)
+        return RecurrentTaggerNetwork(model, cells, self.vocabularies, vectors, legal)
+
+    @property
+    def longest_word(self) -> int | None:
+        return LONGEST if self.settings.model.char_size else None
+
     def describe(self) -> list[str]:
-        return tagger_card.describe(self)
+        model = self.settings.model
+        direction = "one direction" if model.one_way else "both directions"
+        return card.network(
+            self, f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}, {card.head(self)}"
+        )
 
 
 VOCABULARIES = ("words", "characters", "tags", "vectors")

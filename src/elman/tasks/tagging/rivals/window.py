@@ -7,7 +7,6 @@ and capitals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,12 +15,14 @@ from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.layers.characters import LONGEST, Spellings
+from elman.layers.decoding import Constraint
 from elman.layers.embedding import RareEmbedding
-from elman.recurrent import Cell, Dropout, Layer, Packed, Stack, Window
-from elman.tasks.settings import COUNT, NUMBER, SHARE, SIZE, Rules, check_rules, one_of
+from elman.recurrent import Dropout, Layer, Packed, Stack, Window
+from elman.tasks.settings import COUNT, NUMBER, SCHEME, SHARE, SIZE, Rules, check_rules
 from elman.tasks.tagging import card
-from elman.tasks.tagging.network import TaggerNetwork
-from elman.tasks.tagging.tagger import Tagger
+from elman.tasks.tagging.data import Vocabularies
+from elman.tasks.tagging.modules import TaggerNetwork
+from elman.tasks.tagging.network_model import NetworkTagger
 
 
 class WindowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +55,7 @@ _RULES: Rules = {
     "dropout": SHARE,
     "word_dropout": SHARE,
     "unknown": NUMBER,
-    "scheme": one_of("auto", "none", "io", "iob1", "iob2", "bioes"),
+    "scheme": SCHEME,
 }
 
 
@@ -97,41 +98,39 @@ class Hidden(Layer):
 
 
 class WindowNetwork(TaggerNetwork):
-    """words | vectors | affixes -> dropout -> window -> hidden layer -> dropout -> linear; the rest as in its base.
+    """words | vectors | affixes -> dropout -> window -> hidden layer -> dropout."""
 
-    config: a `WindowConfig`."""
-
-    def _spelling(self, config: Any, counts: list[int], cells: Sequence[type[Cell]]) -> Any:
-        return Affixes(counts, config.affix_size, config.affix, config.unknown) if config.affix_size else None
-
-    def _middle(self, config: Any, width: int, cells: Sequence[type[Cell]]) -> Stack:
-        window = Window(width, before=config.context, after=config.context)
+    def __init__(
+        self,
+        config: WindowConfig,
+        vocabularies: Vocabularies,
+        vectors: Tensor | None,
+        constraint: Constraint | None,
+    ) -> None:
+        super().__init__(config, vocabularies, vectors, constraint)
+        self.characters = None
+        if config.affix_size:
+            self.characters = Affixes(vocabularies.character_counts, config.affix_size, config.affix, config.unknown)
+        window = Window(self.width, before=config.context, after=config.context)
         hidden = Hidden(window.output_size, config.hidden_size)
-        return Stack(Dropout(config.dropout), window, hidden, Dropout(config.dropout))
+        self._finish(Stack(Dropout(config.dropout), window, hidden, Dropout(config.dropout)))
 
 
-class WindowTagger(Tagger):
+class WindowTagger(NetworkTagger):
     """A tag for every word, by a feed-forward network over the word and its neighbours.
 
-    Trained, used and stored as its base; the settings are those of `WindowConfig` and `TrainingConfig`."""
+    Settings are those of `WindowConfig` and `TrainingConfig`."""
 
     kind = "window"
     config = WindowConfig
-    network_class = WindowNetwork
 
-    def _own_cells(self, *, stored: bool = False) -> list[type[Cell]]:
-        return []
-
-    @property
-    def longest_word(self) -> int | None:
-        return None  # it is known to read the ends only
+    def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
+        return WindowNetwork(self.settings.model, self.vocabularies, vectors, legal)
 
     def describe(self) -> list[str]:
         model = self.settings.model
-        parameters = sum(p.numel() for p in self.network.parameters())
-        head = "a linear-chain CRF" if model.crf else "a softmax at each word"
-        return [
-            f"A tagger with {len(self.labels)} tags, made with [elman]: a feed-forward network over {model.context} "
-            f"words on either side, {model.hidden_size} hidden units, {head}; {parameters:,} parameters.",
-            card.tags(self),
-        ]
+        return card.network(
+            self,
+            f"a feed-forward network over {model.context} words on either side, {model.hidden_size} hidden units, "
+            + card.head(self),
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,17 +13,16 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.metrics.classification import ClassificationResult, ClassificationScore, accuracy, micro_f1
 from elman.tasks import storage
 from elman.tasks.classification import card
-from elman.tasks.classification.answers import Prediction, chosen, scored
+from elman.tasks.classification.answers import LabelPrediction, chosen, scored
 from elman.tasks.classification.data import label_vocabulary, require_labels, split
 from elman.tasks.measure import Measure
-from elman.tasks.model import CountedModel, Model
+from elman.tasks.model import Model
 from elman.tasks.transfer import extended, require_same_settings
 from elman.tasks.unseen import notice_unseen
 from elman.text.example import Example
 from elman.text.subwords import Subwords
 from elman.text.tokenizing import Tokenizer, get_tokenizer, tokenizer_from_json
 from elman.text.vocabulary import Vocabulary
-from elman.training import Progress
 
 
 class Prepared(NamedTuple):
@@ -36,8 +35,8 @@ class Prepared(NamedTuple):
     test: list[Example] | None
 
 
-class TextModel(Model):
-    """A model that gives texts labels.
+class ClassificationModel(Model[Iterable[Example]]):
+    """A model that gives texts labels. It is trained on examples.
 
         model = Classifier(cell="lstm").fit(train, dev, out="my-classifier")
         model("a wonderful film")
@@ -64,13 +63,13 @@ class TextModel(Model):
 
     # Training
 
-    def _prepare(
+    def _parts(
         self,
         train: Iterable[Example],
         dev: Iterable[Example] | float | None,
         test: Iterable[Example] | None,
         seed: int,
-        old: TextModel | None = None,
+        old: ClassificationModel | None = None,
     ) -> Prepared:
         """Check and cut the data, choose the dev part, take up labels and tokenizer; those of `old` come first.
 
@@ -139,7 +138,7 @@ class TextModel(Model):
         labels = self.predict([text])[0].labels
         return labels if self.settings.model.several else labels[0]
 
-    def predict(self, texts: Iterable[str | Example], *, probabilities: bool = False) -> list[Prediction]:
+    def predict(self, texts: Iterable[str | Example], *, probabilities: bool = False) -> list[LabelPrediction]:
         """The labels of many texts, in their order. probabilities: those of all labels too.
 
         Raises DataError for a text that is longer than the setting `longest` allows."""
@@ -149,7 +148,7 @@ class TextModel(Model):
             places = chosen(names, several, row)
             every = dict(zip(names, row, strict=True)) if probabilities else None
             unknown = None if known is None or not tokens else sum(token not in known for token in tokens) / len(tokens)
-            answers.append(Prediction([names[i] for i in places], [row[i] for i in places], every, unknown))
+            answers.append(LabelPrediction([names[i] for i in places], [row[i] for i in places], every, unknown))
         return answers
 
     @property
@@ -211,38 +210,6 @@ class TextModel(Model):
         return card.usage(self, name)
 
     score_rows = staticmethod(card.score_rows)
-
-
-class TextCountedModel(TextModel, CountedModel):
-    """A model of labelled texts that is estimated in one go."""
-
-    def _estimate(self, data: Prepared) -> None:
-        """Estimate the model; `labels` are there. What a subclass defines."""
-        raise NotImplementedError
-
-    def _read_weights(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-        """The tensors in a model folder. Raises ModelError unless they are those of these names and shapes."""
-        path = path / "model.safetensors"
-        found = storage.read_tensors(path)
-        there = {name: tuple(tensor.shape) for name, tensor in found.items()}
-        if there != shapes or not all(tensor.isfinite().all() for tensor in found.values()):
-            raise ModelError(f"{path}: expected finite tensors {dict(shapes)}, found {there}; the files do not match")
-        return found
-
-    def fit(
-        self,
-        train: Iterable[Example],
-        dev: Iterable[Example] | float | None = None,
-        *,
-        test: Iterable[Example] | None = None,
-        out: str | Path | None = None,
-        progress: Progress | None = None,
-        reading: dict[str, Any] | None = None,
-    ) -> Self:
-        """Estimate from examples; see `Classifier.fit`. Raises UsageError where there is a model in `out`."""
-        data = self._prepare(train, dev, test, self.settings.model.seed)
-        self._count(out, {"dev": data.dev, "test": data.test}, reading, lambda: self._estimate(data))
-        return self
 
 
 def as_examples(texts: Iterable[str | Example]) -> list[Example]:

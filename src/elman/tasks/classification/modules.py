@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from elman.layers.embedding import RareEmbedding
-from elman.layers.pooling import Pooling, pool_mean
+from elman.layers.pooling import Pooling
+from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
-from elman.tasks.classification.config import CbowConfig, ClassifierConfig, WordsConfig
+from elman.tasks.classification.config import ClassifierConfig, WordsConfig
 from elman.tasks.classification.data import Batch, Vocabularies
 from elman.tasks.examine import Outcome
 
 
-class TextNetwork(nn.Module):
+class TextClassifierNetwork(nn.Module):
     """Scores (texts, labels) of a Batch, in its packed order.
 
     words (rows, word_size) | vectors (rows, dim) -> `pooled`: (texts, encoded_size) -> dropout -> head -> linear.
@@ -26,17 +26,11 @@ class TextNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.width = 0
-        self.words: RareEmbedding | None = None
-        if config.word_size:
-            self.words = RareEmbedding(vocabularies.counts, config.word_size, config.unknown)
-            self.width += config.word_size
-        self.word_dropout = nn.Dropout1d(config.word_dropout)  # whole rows
-        self.vectors: Tensor | None
-        self.register_buffer("vectors", vectors, persistent=False)
+        self.words = Words(
+            vocabularies.counts, config.word_size, config.unknown, vectors, config.word_dropout, keep_given=False
+        )
         self.weights: Tensor | None
         self.register_buffer("weights", weights, persistent=False)
-        self.width += 0 if vectors is None else vectors.shape[1]
 
     def _finish(self, encoded_size: int, labels: int) -> None:
         """Make the head; the last thing that a subclass does, so that first weights are drawn from below to above."""
@@ -57,12 +51,7 @@ class TextNetwork(nn.Module):
 
     def encode(self, batch: Batch) -> Tensor:
         """(texts, encoded_size): the vectors of the texts."""
-        parts: list[Tensor] = []
-        if self.words is not None:
-            parts.append(self.words(batch.words))
-        if self.vectors is not None:
-            parts.append(self.vectors[batch.vectors])
-        return self.pooled(batch.layout.with_data(self.word_dropout(torch.cat(parts, -1))))
+        return self.pooled(batch.layout.with_data(self.words(batch.words, batch.vectors)))
 
     def forward(self, batch: Batch) -> Tensor:
         scores: Tensor = self.out(self.head(self.encode(batch)))
@@ -93,7 +82,7 @@ class TextNetwork(nn.Module):
         return scores.sigmoid() if self.config.several else scores.softmax(-1)
 
 
-class ClassifierNetwork(TextNetwork):
+class ClassifierNetwork(TextClassifierNetwork):
     """words -> dropout -> recurrent layers of `cell` -> dropout -> pooling."""
 
     def __init__(
@@ -107,7 +96,7 @@ class ClassifierNetwork(TextNetwork):
         super().__init__(config, vocabularies, vectors, weights)
         recurrent = recurrent_stack(
             cell,
-            self.width,
+            self.words.output_size,
             config.hidden_size,
             config.layers,
             bidirectional=not config.one_way,
@@ -120,19 +109,6 @@ class ClassifierNetwork(TextNetwork):
     def pooled(self, xs: Packed) -> Tensor:
         ys, state = self.layers(xs)
         return self.pooling(ys, self.layers.final(state) if self.pooling.how == "final" else None)
-
-
-class CbowNetwork(TextNetwork):
-    """words -> mean (Iyyer et al. 2015; Joulin et al. 2017)."""
-
-    def __init__(
-        self, config: CbowConfig, vocabularies: Vocabularies, vectors: Tensor | None, weights: Tensor | None
-    ) -> None:
-        super().__init__(config, vocabularies, vectors, weights)
-        self._finish(self.width, len(vocabularies.labels))
-
-    def pooled(self, xs: Packed) -> Tensor:
-        return pool_mean(xs)
 
 
 def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float, *, reduction: str = "sum") -> Tensor:

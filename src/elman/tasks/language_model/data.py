@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from elman.errors import DataError, UsageError
-from elman.tasks.language_model.config import TextConfig
+from elman.tasks.language_model.config import CorpusConfig
 from elman.text.files import FileFault, name_of, open_text, require_file
 from elman.text.skipping import Sieve, Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
@@ -146,7 +146,7 @@ class Text:
         return replace(self, first=0, last=cut, tokens=tokens), replace(self, first=cut, last=None, tokens=tokens)
 
 
-def make_tokenizer(config: TextConfig, text: Text) -> Tokenizer:
+def make_tokenizer(config: CorpusConfig, text: Text) -> Tokenizer:
     """The tokenizer that the settings name; subwords are trained on the text."""
     if config.tokenizer != "subwords":
         return get_tokenizer(config.tokenizer)
@@ -156,7 +156,7 @@ def make_tokenizer(config: TextConfig, text: Text) -> Tokenizer:
     return Subwords.train(islice(lines, text.first, text.last), config.subword_size)
 
 
-def make_vocabulary(config: TextConfig, text: Text, tokenizer: Tokenizer) -> Vocabulary:
+def make_vocabulary(config: CorpusConfig, text: Text, tokenizer: Tokenizer) -> Vocabulary:
     """<unk>, the end of a line, then the tokens by falling count. Raises DataError for an empty text."""
     counts: Counter[str] = Counter()
     for tokens, _ in text.pieces(tokenizer):

@@ -1,4 +1,4 @@
-"""The tagger's network: words and characters -> recurrent layers -> a score for every tag at every step."""
+"""The taggers' networks: words and their spelling -> layers -> a score for every tag at every step."""
 
 from __future__ import annotations
 
@@ -11,85 +11,56 @@ from torch import Tensor, nn
 from elman.layers.characters import CharacterEncoder
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, nbest, viterbi
-from elman.layers.embedding import RareEmbedding
+from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Layer, Stack, Window, recurrent_stack
 from elman.tasks.examine import Outcome
+from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies
 
 
 class TaggerNetwork(nn.Module):
-    """emissions (rows, tags) of a Batch.
+    """emissions (rows, tags) of a Batch: words (rows, word_size) | vectors (rows, dim) | spelling -> layers -> linear.
 
-    words (rows, word_size) | vectors (rows, dim) | characters (rows, 2 * char_hidden_size) -> dropout -> window ->
-    recurrent layers -> dropout -> linear. With a CRF the emissions are its unary scores, without they are logits.
-    config: a `TaggerConfig`, or what a subclass reads in its place.
-    cells: the class of the recurrent layers' cell and that of the character encoder's.
-    vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict.
+    With a CRF the emissions are its unary scores, without they are logits.
+    config:  has word_size, word_dropout, unknown, crf
+    vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict
+    A subclass says by `_finish` what reads the spelling and what the layers are.
     """
 
+    characters: Any
+    layers: Stack
+
     def __init__(
-        self,
-        config: Any,
-        cells: Sequence[type[Cell]],
-        vocabularies: Vocabularies,
-        vectors: Tensor | None,
-        constraint: Constraint | None,
+        self, config: Any, vocabularies: Vocabularies, vectors: Tensor | None, constraint: Constraint | None
     ) -> None:
         super().__init__()
-        tags = len(vocabularies.tags)
-        width = 0
-        self.words: RareEmbedding | None = None
-        if config.word_size:
-            self.words = RareEmbedding(vocabularies.counts, config.word_size, config.unknown)
-            self.word_dropout = nn.Dropout1d(config.word_dropout)  # whole rows
-            width += config.word_size
-        self.vectors: Tensor | None
-        self.register_buffer("vectors", vectors, persistent=False)
-        width += 0 if vectors is None else vectors.shape[1]
-        self.characters = self._spelling(config, vocabularies.character_counts, cells)
-        width += 0 if self.characters is None else self.characters.output_size
-        self.layers = self._middle(config, width, cells)
-        self.out = nn.Linear(self.layers.output_size, tags)
+        self.words = Words(
+            vocabularies.counts, config.word_size, config.unknown, vectors, config.word_dropout, keep_given=True
+        )
+        self.tags, self.constraint, self.has_crf = len(vocabularies.tags), constraint, config.crf
+
+    @property
+    def width(self) -> int:
+        """Of what the layers read."""
+        return self.words.output_size + (0 if self.characters is None else int(self.characters.output_size))
+
+    def _finish(self, layers: Stack) -> None:
+        """Make the head; the last thing that a subclass does, so that first weights are drawn from below to above."""
+        self.layers = layers
+        self.out = nn.Linear(layers.output_size, self.tags)
         nn.init.xavier_uniform_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        self.constraint = constraint
-        self.crf = CRF(tags, constraint) if config.crf else None
-
-    def _spelling(self, config: Any, counts: list[int], cells: Sequence[type[Cell]]) -> Any:
-        """What reads the characters of words: a module with an `output_size`, or None."""
-        if not config.char_size:
-            return None
-        return CharacterEncoder(counts, config.char_size, config.char_hidden_size, cells[1], config.unknown)
-
-    def _middle(self, config: Any, width: int, cells: Sequence[type[Cell]]) -> Stack:
-        """What stands between the vectors of words, of this width, and the scores of tags."""
-        layers: list[Layer] = [Dropout(config.dropout)]
-        if config.window_before or config.window_after:
-            layers.append(Window(width, before=config.window_before, after=config.window_after))
-            width = layers[-1].output_size
-        recurrent = recurrent_stack(
-            cells[0],
-            width,
-            config.hidden_size,
-            config.layers,
-            bidirectional=not config.one_way,
-            dropout=config.dropout,
-            delays=config.delays,
-        )
-        return Stack(*layers, recurrent, Dropout(config.dropout))
+        self.crf = CRF(self.tags, self.constraint) if self.has_crf else None
 
     def forward(self, batch: Batch) -> Tensor:
         """(rows, tags) in the packed order of the batch."""
-        parts: list[Tensor] = []
-        if self.words is not None:
-            parts.append(self.word_dropout(self.words(batch.words)))
-        if self.vectors is not None:
-            parts.append(self.vectors[batch.vectors])
+        rows = self.words(batch.words, batch.vectors)
         if self.characters is not None:
             assert batch.spellings is not None
-            parts.append(self.characters(batch.spellings))
-        ys, _ = self.layers(batch.layout.with_data(torch.cat(parts, -1)))
-        return self.out(ys.data)
+            rows = torch.cat([rows, self.characters(batch.spellings)], -1)
+        ys, _ = self.layers(batch.layout.with_data(rows))
+        scores: Tensor = self.out(ys.data)
+        return scores
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the gold tags, summed over the batch."""
@@ -150,3 +121,39 @@ class TaggerNetwork(nn.Module):
         found = self.crf.nbest(scores, sizes, count, n)
         paths = [[(tags, s - z) for tags, s in each] for each, z in zip(found, partition, strict=True)]
         return self.crf.decode(scores, sizes, count), self.crf.marginals(scores, sizes, count), paths
+
+
+class RecurrentTaggerNetwork(TaggerNetwork):
+    """words | vectors | characters (rows, 2 * char_hidden_size) -> dropout -> window -> recurrent layers -> dropout.
+
+    cells: the class of the recurrent layers' cell and that of the character encoder's."""
+
+    def __init__(
+        self,
+        config: TaggerConfig,
+        cells: Sequence[type[Cell]],
+        vocabularies: Vocabularies,
+        vectors: Tensor | None,
+        constraint: Constraint | None,
+    ) -> None:
+        super().__init__(config, vocabularies, vectors, constraint)
+        self.characters = None
+        if config.char_size:
+            counts = vocabularies.character_counts
+            self.characters = CharacterEncoder(
+                counts, config.char_size, config.char_hidden_size, cells[1], config.unknown
+            )
+        width, layers = self.width, list[Layer]([Dropout(config.dropout)])
+        if config.window_before or config.window_after:
+            layers.append(Window(width, before=config.window_before, after=config.window_after))
+            width = layers[-1].output_size
+        recurrent = recurrent_stack(
+            cells[0],
+            width,
+            config.hidden_size,
+            config.layers,
+            bidirectional=not config.one_way,
+            dropout=config.dropout,
+            delays=config.delays,
+        )
+        self._finish(Stack(*layers, recurrent, Dropout(config.dropout)))

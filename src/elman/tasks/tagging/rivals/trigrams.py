@@ -14,14 +14,13 @@ capitals of neighbouring words are not a part of the tags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from elman.errors import ModelError, UsageError
-from elman.tasks.tagging.counts import Lexicon, Plain, Tensors, stored, tagged, vocabulary
-from elman.tasks.tagging.hmm import check_lengths, normalized
+from elman.tasks.tagging.rivals.counted import Arrays, Lexicon, stored
+from elman.tasks.tagging.rivals.hmm import DecodingConfig, MarkovTagger, check_lengths, normalized
 from elman.text.sentence import Sentence
 
 LONGEST = 10  # characters of a suffix
@@ -29,20 +28,26 @@ RARE = 10  # words seen at most so often are what unknown words are taken to be 
 MOST_TAGS = 300  # the table of trigrams is dense: 216 MB at this size
 
 
-class TrigramTagger:
-    """Everything follows from two tables of counts; K tags, V words.
+class TrigramTagger(MarkovTagger):
+    """The hidden Markov model of second order (TnT). Everything follows from two tables of counts; K tags, V words.
 
     lexicon:     words by tags
     trigrams:    (K+1, K+1, K+1) counts; K is the beginning in the first two places, the end in the third
     lambdas:     (3,) weights of unigram, bigram and trigram
     transitions: (K+1, K+1, K+1) p(tag | the two before)
     theta:       weight of the shorter suffix against the longer
+
+    `fit` raises UsageError for more tags than the table of trigrams is made for.
     """
 
-    def __init__(self, lexicon: Lexicon, trigrams: np.ndarray) -> None:
-        """Raises UsageError for more tags than the table of trigrams is made for."""
+    kind = "trigram"
+    config = DecodingConfig
+    order = "second"
+
+    def _set(self, lexicon: Lexicon, trigrams: np.ndarray) -> None:
         check_size(len(lexicon.tags))
-        self.lexicon, self.trigrams, self.tags = lexicon, trigrams, lexicon.tags
+        self.lexicon, self.trigrams = lexicon, trigrams
+        self._words, self._tags = lexicon.words, lexicon.tags
         self.lambdas = deleted_interpolation(trigrams)
         pairs, singles = trigrams.sum(0), trigrams.sum((0, 1))
         self.transitions = (
@@ -69,17 +74,15 @@ class TrigramTagger:
             self._suffix_tables[capital] = table
         self._prior, self._all = prior, np.arange(len(prior))
 
-    @classmethod
-    def fit(cls, sentences: Sequence[Sentence]) -> TrigramTagger:
-        """Count. Raises DataError for sentences without tags or when there is no word, UsageError for too many tags."""
-        lexicon = Lexicon.of(sentences)
+    def _estimate(self, data: list[Sentence]) -> None:
+        lexicon = Lexicon.of(data)
         edge = len(lexicon.tags)
         check_size(edge)
         trigrams = np.zeros((edge + 1,) * 3, dtype=np.int64)
-        for _, tags in tagged(sentences):
-            ids = lexicon.tags.ids(tags)
+        for sentence in data:
+            ids = lexicon.tags.ids(sentence.tags or [])
             np.add.at(trigrams, ([edge, edge, *ids[:-1]], [edge, *ids], [*ids, edge]), 1)
-        return cls(lexicon, trigrams)
+        self._set(lexicon, trigrams)
 
     def suffix_probabilities(self, word: str) -> np.ndarray:
         """(K,): p(tag | the end of the word), as for a word that was never seen."""
@@ -161,22 +164,17 @@ class TrigramTagger:
             backward = np.logaddexp.reduce(inner, axis=2)
         return normalized(scores)
 
-    def to_tensors(self) -> tuple[Tensors, Plain]:
-        """All there is to keep: arrays, and what goes into JSON."""
-        tensors = {"lexicon": self.lexicon.counts, "trigrams": self.trigrams}
-        return tensors, {"tags": self.tags.to_json(), "words": self.lexicon.words.to_json()}
+    def _arrays(self) -> Arrays:
+        return {"lexicon": self.lexicon.counts, "trigrams": self.trigrams}
 
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> TrigramTagger:
-        """What `to_tensors` gave. Raises ModelError for anything else."""
-        tags, words = vocabulary(plain, "tags"), vocabulary(plain, "words")
-        edge = len(tags)
-        lexicon = Lexicon(words, tags, stored(tensors, "lexicon", (len(words), edge), "i"))
-        trigrams = stored(tensors, "trigrams", (edge + 1,) * 3, "i")
+    def _take(self, arrays: Arrays) -> None:
+        edge = len(self.tags)
+        counts = stored(arrays, "lexicon", (len(self.words), edge), "i")
+        trigrams = stored(arrays, "trigrams", (edge + 1,) * 3, "i")
         seen = trigrams.sum((0, 1))
-        if not lexicon.counts.any(1).all() or (seen[:edge] != lexicon.counts.sum(0)).any() or not seen.all():
+        if not counts.any(1).all() or (seen[:edge] != counts.sum(0)).any() or not seen.all():
             raise ModelError("expected the counts of one text, found two that differ: restore the model or train again")
-        return cls(lexicon, trigrams)
+        self._set(Lexicon(self.words, self.tags, counts), trigrams)
 
     def _emission(self, word: str) -> tuple[np.ndarray, np.ndarray]:
         """The tags that a word may have, in rising order, and log p(word | tag) of each."""
