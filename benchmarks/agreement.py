@@ -12,10 +12,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from elman.tasks.language_model.rivals.model import NGramModel
 
 import elman
 from elman.tasks.language_model.network_model import LanguageModel
+from elman.tasks.language_model.rivals.ngram_model import NGramModel
 from elman.text.grammar import write_corpus
 from machine import machine
 

@@ -18,8 +18,8 @@ from torch import nn
 
 import elman
 from elman.recurrent import CELLS, detach
-from elman.tasks.language_model.config import LanguageModelConfig, TextConfig
-from elman.tasks.language_model.data import Corpus, Text, make_tokenizer, make_vocabulary
+from elman.tasks.language_model.config import CorpusConfig, LanguageModelConfig
+from elman.tasks.language_model.data import Corpus, TextSource, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.job import Lanes
 from elman.tasks.language_model.modules import LanguageModelNetwork
 from machine import machine
@@ -96,9 +96,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     print(machine(), f"{given.threads} threads, batch {BATCH} x {BPTT}, SGD", sep=", ")
     folder = Path(given.data) / "ptb-mikolov"
-    texts = [Text.of(folder / name) for name in ("ptb.train.txt.gz", "ptb.valid.txt")]
-    tokenizer = make_tokenizer(TextConfig(), texts[0])
-    vocabulary = make_vocabulary(TextConfig(), texts[0], tokenizer)
+    texts = [TextSource.of(folder / name) for name in ("ptb.train.txt.gz", "ptb.valid.txt")]
+    tokenizer = make_tokenizer(CorpusConfig(), texts[0])
+    vocabulary = make_vocabulary(CorpusConfig(), texts[0], tokenizer)
     corpora = [Corpus.read(text, tokenizer, vocabulary) for text in texts]
     train, dev = Lanes(corpora[0].ids, BATCH), Lanes(np.asarray(corpora[1].ids), 10)
     for size in given.sizes:

@@ -21,7 +21,7 @@ from elman.tasks.settings import Settings
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import TaggerJob
-from elman.tasks.tagging.modules import TaggerNetwork
+from elman.tasks.tagging.modules import RecurrentTaggerNetwork
 from elman.training.config import TrainingConfig
 from elman.training.optimizer import clip_gradients, make_optimizer
 from machine import machine
@@ -80,7 +80,7 @@ def main() -> None:
         torch.manual_seed(settings.training.seed)
         vocabularies = Vocabularies.of(data, None, None)
         cell = elman.recurrent.get_cell("lstm")
-        network = TaggerNetwork(settings.model, (cell, cell), vocabularies, None, None)
+        network = RecurrentTaggerNetwork(settings.model, (cell, cell), vocabularies, None, None)
         if name == "torch":
             with_torch(network)
         network.train()

@@ -404,14 +404,14 @@ def test_an_error_inside_the_step_is_placed_in_the_users_own_lines():
     (first, *_) = (result for result in report.checks if not result.ok)
     step = WrongWidth.step.__code__
     assert first.found.startswith("RuntimeError: ")
-    assert first.mend == f"see {step.co_filename}:{step.co_firstlineno + 1}"
+    assert first.fix == f"see {step.co_filename}:{step.co_firstlineno + 1}"
 
 
 def test_what_waits_for_an_earlier_check_is_shown_as_not_run():
     report = check_cell(MissingField)
     assert [result.ok for result in report.checks[:3]] == [True, False, None]
     assert {result.ok for result in report.checks[2:]} == {None}
-    assert "not run: mend what is above first" in str(report)
+    assert "not run: fix what is above first" in str(report)
 
 
 def test_the_table_reads_as_documented():
@@ -420,7 +420,7 @@ def test_the_table_reads_as_documented():
     assert len({line.index("left out") for line in lines if "left out" in line}) == 1
     assert any("straight_through" in line for line in lines)
     table = str(check_cell(BatchMean))
-    assert "BatchMean: " in table and "WRONG  rows are independent" in table and "mend: step works row by row" in table
+    assert "BatchMean: " in table and "WRONG  rows are independent" in table and "fix: step works row by row" in table
 
 
 def test_other_sizes():

@@ -11,7 +11,7 @@ import pytest
 
 from elman.training import fit, make_progress, prepare
 from elman.training import progress as module
-from elman.training.progress import Report, duration
+from elman.training.progress import StepReport, duration
 
 
 class Terminal(io.StringIO):
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
         return True
 
 
-REPORT = Report(
+REPORT = StepReport(
     epoch=2,
     epochs=20,
     step=1234,

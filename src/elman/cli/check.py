@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elman.cli.groups import TaskCommand
 from elman.cli.options import encoding_option, format_option, json_option, skip_broken_option
 from elman.cli.output import emit_json, heading, note_skipped
 from elman.cli.tasks import TASKS, all_tasks, get_task
 from elman.cli.tasks.base import Task
+from elman.cli.tasks.command import TaskCommand
 from elman.cli.tasks.guess import by_file
 from elman.errors import DataError, UsageError
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from elman.cli.groups import TaskCommand
 from elman.cli.models import read_config
 from elman.cli.options import (
     allow_code_option,
@@ -19,6 +18,7 @@ from elman.cli.options import (
 )
 from elman.cli.output import emit_json
 from elman.cli.tasks import all_tasks, get_task
+from elman.cli.tasks.command import TaskCommand
 from elman.errors import UsageError
 
 

@@ -1,20 +1,14 @@
-"""Groups that import a command when it is needed, commands whose help has sections, and those that serve all tasks."""
+"""Groups that import a command when it is needed, and commands whose help has sections."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from copy import copy
-from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from elman.errors import nearest
-
-if TYPE_CHECKING:
-    from elman.cli.tasks.base import Task
 
 
 class LazyGroup(click.Group):
@@ -66,64 +60,3 @@ class SectionedCommand(click.Command):
         for name, rows in sections.items():
             with formatter.section(name):
                 formatter.write_dl(rows)
-
-
-class TaskCommand(SectionedCommand):
-    """A command for all tasks: beside its own options it has those of each task, which only that task may be given.
-
-    `{examples}` in its help stands for the tasks' examples of it, `{notes}` for their paragraphs."""
-
-    def __init__(self, name: str, *, tasks: Sequence[Task], help: str, **kwargs: Any) -> None:
-        examples = [line for task in tasks for line in task.examples.get(name, ())]
-        notes = [cleandoc(task.notes[name]) for task in tasks if name in task.notes]
-        help = cleandoc(help).replace("{examples}", "\n".join(examples)).replace("{notes}", "\n\n".join(notes))
-        super().__init__(name, help=help, **kwargs)
-        self.owners: dict[str, dict[str, click.Option]] = {}  # an option's name -> task -> its declaration there
-        for task in tasks:
-            for option in task.options(name):
-                self.owners.setdefault(str(option.name), {})[task.name] = option
-        headings = {task.name: task.models for task in tasks}
-        self.params += [_merged(list(own.values()), headings[next(iter(own))]) for own in self.owners.values()]
-        for param in self.params:
-            if param.name == "format":
-                param.type = click.Choice(list(dict.fromkeys(format for task in tasks for format in task.formats)))
-
-    def given(self, context: click.Context) -> list[click.Parameter]:
-        """The options that belong to tasks and stand on the command line."""
-        return [
-            param
-            for param in self.params
-            if (param.name in self.owners or param.name == "format")
-            and context.get_parameter_source(str(param.name)) is not ParameterSource.DEFAULT
-        ]
-
-    def require_own(self, context: click.Context, task: Task, what: str) -> None:
-        """Judge the options for one task. what: how the task was chosen, as in "this is a model of the task".
-
-        Raises click.UsageError for an option of another task, and for a value that this task does not have."""
-        for param in self.given(context):
-            name, value = str(param.name), context.params[str(param.name)]
-            if name == "format":
-                if value not in task.formats:
-                    known = (
-                        f"its formats are {', '.join(task.formats)}" if task.formats else "its files have one format"
-                    )
-                    raise click.UsageError(f"--format {value}: {what} {task.name}; {known}", context)
-            elif task.name in self.owners[name]:
-                own = self.owners[name][task.name]
-                own.type_cast_value(context, value)  # its choices may be fewer than those of all tasks
-            else:
-                owners = [*self.owners[name]]
-                of = f"task{'s' if len(owners) > 1 else ''} {' and '.join(owners)}"
-                raise click.UsageError(f"{param.opts[0]} is for the {of}; {what} {task.name}", context)
-
-
-def _merged(options: Sequence[click.Option], heading: str) -> click.Option:
-    """One option for what several tasks declare by the same name."""
-    merged = copy(options[0])
-    merged.section = heading if len(options) == 1 else "Options"  # type: ignore[attr-defined]
-    merged.help = "; ".join(dict.fromkeys(option.help or "" for option in options))
-    if all(isinstance(option.type, click.Choice) for option in options):
-        choices = dict.fromkeys(choice for option in options for choice in option.type.choices)  # type: ignore[attr-defined]
-        merged.type = click.Choice(list(choices))
-    return merged

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elman.cli.groups import TaskCommand
 from elman.cli.models import history, load_model, read_config
 from elman.cli.options import allow_code_option, encoding_option, format_option, json_option, threads_option
 from elman.cli.output import emit_json, heading, note, table
 from elman.cli.tasks import all_tasks, get_task
+from elman.cli.tasks.command import TaskCommand
 from elman.errors import DataError, UsageError
 
 if TYPE_CHECKING:

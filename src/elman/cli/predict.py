@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from elman.cli.groups import TaskCommand
 from elman.cli.models import load_model, read_config
 from elman.cli.options import allow_code_option, encoding_option, format_option, threads_option
 from elman.cli.output import note
 from elman.cli.stream import batches
 from elman.cli.tasks import all_tasks, get_task
+from elman.cli.tasks.command import TaskCommand
 from elman.errors import UsageError
 
 

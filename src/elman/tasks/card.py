@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from elman.training import atomic
-
-if TYPE_CHECKING:
-    from elman.tasks.model import Model
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 
-def write(folder: Path, model: Model, metrics: dict[str, Any]) -> None:
-    """Write README.md: what the model is, how it was trained, what it scores, how to use it. Raises ResourceError."""
-    atomic.replace_file(folder / "README.md", text(folder.name, model, metrics).encode("utf-8"))
+def text(
+    name: str,
+    *,
+    paragraphs: Sequence[str],
+    reading: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    seed: int | None,
+    score_rows: Callable[[Mapping[str, Any]], list[tuple[str, str]]],
+    usage: Sequence[str],
+) -> str:
+    """The card as Markdown: what the model is, how it was trained, what it scores, how to use it.
 
-
-def text(name: str, model: Model, metrics: dict[str, Any]) -> str:
-    """The card as Markdown."""
+    paragraphs: what the model is; usage: lines of Python; seed: of its training, if it has one
+    score_rows: the main scores of a result's JSON, by name, as they are shown"""
     lines = [f"# {name}", ""]
-    for paragraph in model.describe():
+    for paragraph in paragraphs:
         lines += [paragraph, ""]
-    reading = dict(model.reading)
-    skipped = reading.pop("skipped_parts", None)
-    if reading:
-        lines += ["Training data was read as " + ", ".join(f"{k} {v}" for k, v in reading.items()) + ".", ""]
+    how = dict(reading)
+    skipped = how.pop("skipped_parts", None)
+    if how:
+        lines += ["Training data was read as " + ", ".join(f"{k} {v}" for k, v in how.items()) + ".", ""]
     if skipped is not None:
         counts = ", ".join(f"{count:,} of {part}" for part, count in skipped.items())
         lines += [f"Broken sentences, texts or lines that were left out (`--skip-broken`): {counts}.", ""]
@@ -32,7 +34,7 @@ def text(name: str, model: Model, metrics: dict[str, Any]) -> str:
     if run and "epochs" in run:
         lines += [
             f"Trained for {run['epochs']} epochs ({run['steps']:,} steps, {run['seconds']:.0f} s), "
-            f"seed {model.settings.training.seed}; the weights are those of epoch {run['best_epoch']}.",
+            f"seed {seed}; the weights are those of epoch {run['best_epoch']}.",
             "",
         ]
     elif run:
@@ -41,6 +43,6 @@ def text(name: str, model: Model, metrics: dict[str, Any]) -> str:
     if scored:
         lines += ["| data | score | |", "| --- | --- | ---: |"]
         for part, result in scored:
-            lines += [f"| {part} | {label} | {value} |" for label, value in model.score_rows(result)]
+            lines += [f"| {part} | {label} | {value} |" for label, value in score_rows(result)]
         lines += ["", *(f"`{part}`: {result['signature']}" for part, result in scored), ""]
-    return "\n".join([*lines, "```python", *model.usage(name), "```", ""])
+    return "\n".join([*lines, "```python", *usage, "```", ""])

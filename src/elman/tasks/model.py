@@ -24,7 +24,7 @@ from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
 from elman.tasks.transfer import Rows, take_over
 from elman.text.vocabulary import Vocabulary
-from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, Watch, fit, make_progress, prepare
+from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, Watch, atomic, fit, make_progress, prepare
 
 D = TypeVar("D")  # the data that a task trains on and is scored on
 
@@ -109,7 +109,7 @@ class Model(Generic[D]):
         weights = self._weights()
         self._write_folder(path)
         storage.write_tensors(path / "model.safetensors", weights)
-        card.write(path, self, {})
+        self._write_card(path, {})
 
     def _write_folder(self, path: Path) -> None:
         from elman import __version__
@@ -156,11 +156,23 @@ class Model(Generic[D]):
             raise ModelError(f"{path}: what its files say cannot be built ({text}); restore them") from problem
         return model
 
+    def _write_card(self, path: Path, metrics: Mapping[str, Any]) -> None:
+        text = card.text(
+            path.name,
+            paragraphs=self.describe(),
+            reading=self.reading,
+            metrics=metrics,
+            seed=getattr(self.settings.training, "seed", None),
+            score_rows=self.score_rows,
+            usage=self.usage(path.name),
+        )
+        atomic.replace_file(path / "README.md", text.encode("utf-8"))
+
     def _write_results(self, path: Path, metrics: dict[str, Any], data: Mapping[str, Any]) -> None:
         """metrics.json and the card: `metrics`, and the scores on each part of `data` that is there."""
         metrics |= {part: self.evaluate(given).to_json() for part, given in data.items() if given is not None}
         storage.write_metrics(path, metrics)
-        card.write(path, self, metrics)
+        self._write_card(path, metrics)
 
 
 class NetworkModel(Model[D]):

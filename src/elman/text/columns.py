@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from elman.errors import DataError, UsageError, shorten
-from elman.text.sentence import Block, Report, Sentence, check_tags, reporter
+from elman.text.sentence import Block, Reporter, Sentence, check_tags, reporter
 
 DOCUMENT = "-DOCSTART-"
 FIELD = re.compile(r"[^ \t]+")
@@ -34,7 +34,7 @@ class _Layout:
     tag: int | None  # None: the file has no such column; written tags are put behind the last one
     glue: str  # what divides them from it
 
-    def complain(self, fields: list[str], line: str, number: int, report: Report) -> None:
+    def complain(self, fields: list[str], line: str, number: int, report: Reporter) -> None:
         """Say what is wrong with a row that is not of this layout."""
         divided = "TAB" if self.separator == "\t" else "spaces"
         columns = f"{self.width} columns divided by {divided}" if self.width > 1 else "one column"
@@ -143,7 +143,7 @@ class Columns:
             yield state.close()
 
     def _look_ahead(
-        self, lines: Iterable[tuple[int, str]], report: Report
+        self, lines: Iterable[tuple[int, str]], report: Reporter
     ) -> tuple[list[tuple[int, str]], _Layout | None, Iterator[tuple[int, str]]]:
         """The lines up to the first that can only be a word's, what it says of the file, and the lines after it."""
         held, lines = [], iter(lines)
@@ -155,7 +155,7 @@ class Columns:
                 return held, self._layout(number, line, report), lines
         return held, None, lines
 
-    def _layout(self, number: int, line: str, report: Report) -> _Layout | None:
+    def _layout(self, number: int, line: str, report: Reporter) -> _Layout | None:
         separator = SEPARATORS[self.separator] if self.separator else "\t" if "\t" in line else " "
         width = len(line.split("\t") if separator == "\t" else FIELD.findall(line))
         word = self.word - 1 if self.word > 0 else width + self.word

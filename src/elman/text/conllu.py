@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from elman.errors import DataError, UsageError, shorten
-from elman.text.sentence import Block, Report, Sentence, check_tags, reporter
+from elman.text.sentence import Block, Reporter, Sentence, check_tags, reporter
 
 COLUMNS = ["ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC"]
 TAG_COLUMNS = {"upos": 3, "xpos": 4, "feats": 5}
@@ -156,7 +156,7 @@ class _Reading:
         self.range = 0  # the line of that range
         self.lost = False  # was a row left out for its fault
 
-    def odd(self, fields: list[str], number: int, report: Report) -> bool:
+    def odd(self, fields: list[str], number: int, report: Reporter) -> bool:
         """Judge a row that is not simply the next word; True if it is a word all the same (its fault is reported)."""
         self.line = self.line or number
         name = fields[0]
@@ -194,7 +194,7 @@ class _Reading:
             report(f"expected an id such as 3, 3-4 or 8.1, found {shorten(name)}; mend the first column", number, 1)
         return False
 
-    def close(self, file: str, tagged: bool, report: Report) -> Sentence:
+    def close(self, file: str, tagged: bool, report: Reporter) -> Sentence:
         """The sentence, after what can be judged only at its end."""
         if self.covered > self.last:
             report(

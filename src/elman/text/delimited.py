@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from elman.errors import UsageError, nearest, shorten
-from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Fault, Layout, Problem, cut, pick, settle, without_nul
+from elman.text.example import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    Example,
+    Fault,
+    Layout,
+    OnProblem,
+    cut,
+    pick,
+    settle,
+    without_nul,
+)
 from elman.text.files import FileFault
-from elman.text.sentence import Block, Report, reporter
+from elman.text.sentence import Block, Reporter, reporter
 
 
 class _Record(NamedTuple):
@@ -84,7 +95,7 @@ class _Table:
         lines: Iterable[tuple[int, str]],
         file: str,
         *,
-        on_problem: Problem | None = None,
+        on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
         """See ExampleFormat.read."""
@@ -127,7 +138,7 @@ class _Table:
         block = Block(self.name, record.line, record.lines)
         return Example(cells[places.text], labels, file, record.line, block)
 
-    def _records(self, lines: Iterator[tuple[int, str]], report: Report) -> Iterator[_Record]:
+    def _records(self, lines: Iterator[tuple[int, str]], report: Reporter) -> Iterator[_Record]:
         raise NotImplementedError
 
     def _settle(self, first: _Record, file: str) -> _Places:
@@ -188,7 +199,7 @@ class Csv(_Table):
 
     name: ClassVar[str] = "csv"
 
-    def _records(self, lines: Iterator[tuple[int, str]], report: Report) -> Iterator[_Record]:
+    def _records(self, lines: Iterator[tuple[int, str]], report: Reporter) -> Iterator[_Record]:
         while (following := next(lines, None)) is not None:
             number, line = following
             if '"' not in line:
@@ -259,7 +270,7 @@ class Tsv(_Table):
 
     name: ClassVar[str] = "tsv"
 
-    def _records(self, lines: Iterator[tuple[int, str]], report: Report) -> Iterator[_Record]:
+    def _records(self, lines: Iterator[tuple[int, str]], report: Reporter) -> Iterator[_Record]:
         for number, line in lines:
             if line:
                 yield _Record(number, line.split("\t"), None, [line])

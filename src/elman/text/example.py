@@ -8,13 +8,13 @@ from typing import Any
 
 from elman.errors import DataError, shorten
 from elman.text.files import FileFault, LineFault
-from elman.text.sentence import Block, Report
+from elman.text.sentence import Block, Reporter
 
 # What columns and keys are called when nobody says which ones to read; the earlier name wins.
 TEXT_NAMES = ("text", "sentence", "review", "document", "content", "question")
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "tag")
 
-Problem = Callable[[DataError], None]
+OnProblem = Callable[[DataError], None]
 Layout = Callable[[dict[str, Any]], None]
 
 
@@ -45,8 +45,8 @@ class Fault(Exception):
         super().__init__(message)
         self.message, self.at, self.line, self.whole_file = message, at, line, whole_file
 
-    def tell(self, report: Report, line: int) -> None:
-        """Report it; `line` is the example's."""
+    def tell(self, report: Reporter, line: int) -> None:
+        """Reporter it; `line` is the example's."""
         column = None if self.at is None else self.at + 1
         report(self.message, self.line or line, column, kind=FileFault if self.whole_file else DataError)
 
@@ -78,7 +78,7 @@ def cut(cell: str, several: bool, separator: str) -> list[str]:
     return [part.strip() for part in cell.split(separator)] if several and cell else [cell] if cell else []
 
 
-def without_nul(lines: Iterable[tuple[int, str]], report: Report) -> Iterator[tuple[int, str]]:
+def without_nul(lines: Iterable[tuple[int, str]], report: Reporter) -> Iterator[tuple[int, str]]:
     """The lines; a NUL character is reported, once a line, and read as U+FFFD."""
     for number, line in lines:
         if "\0" in line:

@@ -16,7 +16,7 @@ from elman.text.skipping import Sieve, Skipped
 FORMATS: dict[str, str] = {
     "conllu": "elman.text.conllu:Conllu",
     "columns": "elman.text.columns:Columns",
-    "text": "elman.text.plain:Text",
+    "text": "elman.text.plain:PlainText",
     "jsonl": "elman.text.jsonl:JsonLines",
 }
 SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text"}

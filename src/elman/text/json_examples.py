@@ -15,7 +15,7 @@ from elman.text.example import (
     Example,
     Fault,
     Layout,
-    Problem,
+    OnProblem,
     one_line,
     pick,
     settle,
@@ -53,7 +53,7 @@ class JsonExamples:
         lines: Iterable[tuple[int, str]],
         file: str,
         *,
-        on_problem: Problem | None = None,
+        on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
         """See ExampleFormat.read."""

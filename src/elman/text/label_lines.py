@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from elman.errors import UsageError
-from elman.text.example import Example, Fault, Layout, Problem, cut, one_line, settle, without_nul
+from elman.text.example import Example, Fault, Layout, OnProblem, cut, one_line, settle, without_nul
 from elman.text.sentence import reporter
 
 PREFIX = "__label__"
@@ -33,7 +33,7 @@ class _Lines:
         lines: Iterable[tuple[int, str]],
         file: str,
         *,
-        on_problem: Problem | None = None,
+        on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
         """See ExampleFormat.read."""
@@ -107,7 +107,7 @@ class TextLines:
         lines: Iterable[tuple[int, str]],
         file: str,
         *,
-        on_problem: Problem | None = None,
+        on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
         """See ExampleFormat.read."""

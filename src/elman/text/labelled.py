@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from typing import Any, Protocol, cast
 
 from elman.errors import DataError, UsageError, nearest
-from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Layout, Problem, pick
+from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Layout, OnProblem, pick
 from elman.text.files import Path, name_of, open_text
 from elman.text.skipping import Sieve, Skipped
 
@@ -46,7 +46,7 @@ class ExampleFormat(Protocol):
         lines: Iterable[tuple[int, str]],
         file: str,
         *,
-        on_problem: Problem | None = None,
+        on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
         """Yield the examples of numbered lines as soon as each is complete.
@@ -104,7 +104,7 @@ class Examples(Iterator[Example]):
         encoding: str,
         options: dict[str, Any],
         allow_empty: bool,
-        on_problem: Problem | None,
+        on_problem: OnProblem | None,
         skip_broken: bool | Skipped,
     ) -> Any:
         told, name = False, name_of(path)
@@ -154,7 +154,7 @@ def iter_examples(
     separator: str | None = None,
     labelled: bool = True,
     allow_empty: bool = False,
-    on_problem: Problem | None = None,
+    on_problem: OnProblem | None = None,
     skip_broken: bool | Skipped = False,
 ) -> Examples:
     """Read a file of labelled texts example by example as it comes.

@@ -11,7 +11,7 @@ from elman.text.sentence import Block, Sentence, check_tags
 
 
 @dataclass
-class Text:
+class PlainText:
     """The format. It has no tags of its own: with tags, a sentence is written as columns.
 
     That is one word a line, `word<TAB>tag`, and an empty line after the sentence. Without tags it is written as it was.

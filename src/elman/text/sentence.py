@@ -46,7 +46,7 @@ class Block:
         return "\n".join(self.lines) + "\n" if self.lines else ""
 
 
-class Report(Protocol):
+class Reporter(Protocol):
     """Call it with a problem: it raises, or tells and returns. kind: the error's."""
 
     def __call__(
@@ -54,7 +54,7 @@ class Report(Protocol):
     ) -> None: ...
 
 
-def reporter(file: str, on_problem: Callable[[DataError], None] | None) -> Report:
+def reporter(file: str, on_problem: Callable[[DataError], None] | None) -> Reporter:
     """What a reader does with a problem: raise it, or hand it to `on_problem` and go on."""
 
     def report(message: str, line: int, column: int | None = None, *, kind: type[DataError] = DataError) -> None:

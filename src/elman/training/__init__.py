@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from elman.training.config import TrainingConfig, parse_duration
 from elman.training.folder import RunFolder, prepare
+from elman.training.job import Excerpt, Job
 from elman.training.loop import Result, fit
 from elman.training.progress import Progress, make_progress
-from elman.training.run import Job
-from elman.training.watch import Excerpt, Watch
+from elman.training.watch import Watch
 
 __all__ = [
     "Excerpt",

@@ -11,9 +11,10 @@ from elman.training import checkpoint
 from elman.training.config import TrainingConfig
 from elman.training.control import reproducible, stop_requests
 from elman.training.folder import RunFolder
+from elman.training.job import Job
 from elman.training.optimizer import clip_gradients, require_finite, set_rate, trainable_device, trained
 from elman.training.progress import Progress
-from elman.training.run import Job, Run
+from elman.training.run import Run
 from elman.training.schedule import rate
 from elman.training.watch import Watch
 

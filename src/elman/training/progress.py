@@ -14,7 +14,7 @@ PLAIN_EVERY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StepReport:
     """Where a run stands after a step. `done` is from 0 to 1, `loss` the epoch's mean per token so far."""
 
     epoch: int
@@ -37,7 +37,7 @@ class Progress(Protocol):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def step(self, report: Report) -> None:
+    def step(self, report: StepReport) -> None:
         """After each step."""
 
     def epoch(self, line: dict[str, Any], *, best: bool) -> None:
@@ -71,7 +71,7 @@ class Quiet:
     ) -> None:
         return None
 
-    def step(self, report: Report) -> None:
+    def step(self, report: StepReport) -> None:
         return None
 
     def epoch(self, line: dict[str, Any], *, best: bool) -> None:
@@ -88,7 +88,7 @@ class Plain(Quiet):
         self._stream = stream
         self._written = time.monotonic()
 
-    def step(self, report: Report) -> None:
+    def step(self, report: StepReport) -> None:
         if time.monotonic() - self._written >= PLAIN_EVERY:
             self.note(f"epoch {report.epoch}/{report.epochs}  {report.done:4.0%}  {_speed(report)}")
 
@@ -126,7 +126,7 @@ class Bar(Quiet):
     ) -> None:
         self._progress.stop()
 
-    def step(self, report: Report) -> None:
+    def step(self, report: StepReport) -> None:
         self._progress.update(
             self._task, description=f"epoch {report.epoch}/{report.epochs}", completed=report.done, text=_speed(report)
         )
@@ -138,7 +138,7 @@ class Bar(Quiet):
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _speed(report: Report) -> str:
+def _speed(report: StepReport) -> str:
     parts = [f"loss {report.loss:.4f}", f"{report.tokens_per_second:,.0f} tokens/s"]
     if report.seconds_left is not None:
         parts.append(f"{duration(report.seconds_left)} left")

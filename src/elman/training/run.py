@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
 import torch
-from torch import Tensor, nn
 
 from elman.errors import Interrupted, ModelError, UsageError, quoted
 from elman.training import atomic, checkpoint, schedule
@@ -17,56 +15,14 @@ from elman.training.average import Average
 from elman.training.config import TrainingConfig
 from elman.training.control import StopRequest, environment, random_states, set_random_states
 from elman.training.folder import RunFolder
+from elman.training.job import Job
 from elman.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, trainable_device
-from elman.training.progress import Progress, Report
+from elman.training.progress import Progress, StepReport
 from elman.training.state import State
-from elman.training.watch import Excerpt, Watch
+from elman.training.watch import Watch
 
 # Options that do not touch the numbers, and threads, which the environment states as they really are.
 _FREE = {"checkpoint_every", "threads"}
-
-
-class Job:
-    """A task as the loop sees it.
-
-    network     what is trained; the loop switches it between training and evaluation mode
-    metric      the dev score to be made large, or None without dev data: then the last weights count
-    """
-
-    network: nn.Module
-    metric: str | None
-
-    def fingerprint(self) -> dict[str, str]:
-        """Name -> hash or setting of all that must be the same on resuming: data, architecture."""
-        raise NotImplementedError
-
-    def batches(self, epoch: int) -> Sequence[Any]:
-        """The batches of an epoch (from 0), in an order that depends on the seed and the epoch only."""
-        raise NotImplementedError
-
-    def loss(self, batch: Any) -> tuple[Tensor, int]:
-        """The loss summed over the tokens of a batch, and their number. Noise comes from torch's default generator."""
-        raise NotImplementedError
-
-    def score(self) -> dict[str, float]:
-        """The scores of the network, as it is, on dev data."""
-        raise NotImplementedError
-
-    def rate_scale(self, batch: Any) -> float:
-        """What the learning rate is multiplied by for this batch."""
-        return 1.0
-
-    def carried(self) -> dict[str, Tensor]:
-        """What goes over from one batch to the next, such as the state of a stream: a part of the checkpoint."""
-        return {}
-
-    def carry(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `carried` gave."""
-
-    def excerpt(self, batch: Any, sequences: int, steps: int) -> Excerpt | None:
-        """The first steps of the longest few sequences of a batch, for those who look on (`fit(..., watch=)`); None
-        where there is nothing to see. It carries nothing over."""
-        return None
 
 
 class Run:
@@ -122,10 +78,10 @@ class Run:
             self.config, epoch=state.epoch, batch=state.batch, batches=batches, seconds=state.seconds
         )
 
-    def report(self, batches: int) -> Report:
+    def report(self, batches: int) -> StepReport:
         """What the progress display shows after a step."""
         state, done = self.state, self.done(batches)
-        return Report(
+        return StepReport(
             epoch=state.epoch + 1,
             epochs=self.config.epochs,
             step=state.step,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from elman.training.run import Job
+from elman.training.job import Job
 
 
 class Watch(Protocol):
@@ -25,14 +21,3 @@ class Watch(Protocol):
     def epoch(self) -> tuple[dict[str, Any], str]:
         """At the end of an epoch: what goes into its line of log.jsonl as "watch", and a line for the terminal."""
         ...
-
-
-class Excerpt(NamedTuple):
-    """A few sequences of a batch, cut short, from which single outputs can be taken back through the network.
-
-    losses:  a pass that gives the loss (J,) of each output, with gradients; it calls `network.layers` once
-    outputs: (sequence, step) of each of them; a step of None is an output for the whole sequence
-    """
-
-    losses: Callable[[], Tensor]
-    outputs: Sequence[tuple[int, int | None]]

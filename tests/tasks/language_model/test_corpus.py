@@ -13,13 +13,21 @@ from hypothesis import strategies as st
 
 from elman.errors import DataError, ElmanError, UsageError
 from elman.tasks.language_model.config import CorpusConfig
-from elman.tasks.language_model.data import END, END_ID, Corpus, Text, line_starts, make_tokenizer, make_vocabulary
+from elman.tasks.language_model.data import (
+    END,
+    END_ID,
+    Corpus,
+    TextSource,
+    line_starts,
+    make_tokenizer,
+    make_vocabulary,
+)
 from elman.tasks.language_model.job import Lanes, line_batch, window_lengths
 
 LINES = st.lists(st.text("ab c", max_size=9), min_size=1, max_size=12)
 
 
-def numbered(text: Text, **given: object) -> tuple[Corpus, list[str]]:
+def numbered(text: TextSource, **given: object) -> tuple[Corpus, list[str]]:
     config = CorpusConfig(**given)  # type: ignore[arg-type]
     tokenizer = make_tokenizer(config, text)
     vocabulary = make_vocabulary(config, text, tokenizer)
@@ -29,7 +37,7 @@ def numbered(text: Text, **given: object) -> tuple[Corpus, list[str]]:
 @settings(deadline=None)
 @given(LINES)
 def test_characters_give_the_text_back(lines: list[str]) -> None:
-    corpus, items = numbered(Text.of(lines), tokenizer="characters")
+    corpus, items = numbered(TextSource.of(lines), tokenizer="characters")
     written = "".join("\n" if i == END_ID else items[i] for i in corpus.ids)
     assert written == "".join(line + "\n" for line in lines)
     assert corpus.characters == len(written) == len(corpus) and corpus.ends == len(lines)
@@ -38,7 +46,7 @@ def test_characters_give_the_text_back(lines: list[str]) -> None:
 @settings(deadline=None)
 @given(LINES)
 def test_words_are_what_white_space_divides_and_empty_lines_are_kept(lines: list[str]) -> None:
-    corpus, items = numbered(Text.of(lines), minimum=1)
+    corpus, items = numbered(TextSource.of(lines), minimum=1)
     assert [items[i] for i in corpus.ids] == [word for line in lines for word in [*line.split(), END]]
     assert corpus.characters == sum(len(line) + 1 for line in lines)
     starts = line_starts(corpus.ids)
@@ -49,8 +57,8 @@ def test_a_file_gives_what_lines_in_memory_give(tmp_path: Path) -> None:
     lines = ["Ada lives in London", "", "北京 很 大", "naïve café"] * 20
     path = tmp_path / "text.txt"
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    here, items = numbered(Text.of(lines))
-    text = Text.of(path)
+    here, items = numbered(TextSource.of(lines))
+    text = TextSource.of(path)
     config = CorpusConfig()
     tokenizer = make_tokenizer(config, text)
     vocabulary = make_vocabulary(config, text, tokenizer)
@@ -61,19 +69,19 @@ def test_a_file_gives_what_lines_in_memory_give(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "minimum", "unknown"), [("a a b", 0, 1), ("a a b <unk>", 0, 1), ("a a b", 1, 0)])
 def test_what_is_unknown(words: str, minimum: int, unknown: int) -> None:
-    corpus, _ = numbered(Text.of([words]), minimum=minimum)
+    corpus, _ = numbered(TextSource.of([words]), minimum=minimum)
     assert corpus.unknown == unknown
-    assert numbered(Text.of(["aab"]), tokenizer="characters")[0].unknown == 0
+    assert numbered(TextSource.of(["aab"]), tokenizer="characters")[0].unknown == 0
 
 
 @settings(deadline=None)
 @given(LINES, st.floats(0.01, 0.99))
 def test_the_parts_of_a_split_are_the_text(lines: list[str], fraction: float) -> None:
     for name in ("characters", "space"):
-        tokenizer = make_tokenizer(CorpusConfig(tokenizer=name), Text.of(lines))
-        whole = [token for tokens, _ in Text.of(lines).pieces(tokenizer) for token in tokens]
+        tokenizer = make_tokenizer(CorpusConfig(tokenizer=name), TextSource.of(lines))
+        whole = [token for tokens, _ in TextSource.of(lines).pieces(tokenizer) for token in tokens]
         try:
-            parts = Text.of(lines).split(fraction, name)
+            parts = TextSource.of(lines).split(fraction, name)
         except DataError:
             continue
         found = [[token for tokens, _ in part.pieces(tokenizer) for token in tokens] for part in parts]
@@ -85,17 +93,17 @@ def test_the_parts_of_a_split_are_the_text(lines: list[str], fraction: float) ->
 
 def test_wrong_texts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the text:2:3: </s> stands for the end"):
-        numbered(Text.of(["a", "b </s>"]))
+        numbered(TextSource.of(["a", "b </s>"]))
     with pytest.raises(DataError, match="found none"):
-        numbered(Text.of([]))
+        numbered(TextSource.of([]))
     with pytest.raises(DataError, match=r"no\.txt"):
-        numbered(Text.of(tmp_path / "no.txt"))
+        numbered(TextSource.of(tmp_path / "no.txt"))
     with pytest.raises(UsageError, match="lines of text"):
-        Text.of([["a", "b"]])  # type: ignore[list-item]
+        TextSource.of([["a", "b"]])  # type: ignore[list-item]
     with pytest.raises(UsageError, match="between 0 and 1"):
-        Text.of(["a"]).split(1.5, "space")
+        TextSource.of(["a"]).split(1.5, "space")
     with pytest.raises(DataError, match="set 10% aside"):
-        Text.of(["a"]).split(0.1, "space")
+        TextSource.of(["a"]).split(0.1, "space")
 
 
 @settings(deadline=None)
@@ -105,7 +113,7 @@ def test_any_bytes_are_a_text_or_an_error(tmp_path_factory: pytest.TempPathFacto
     path.write_bytes(data)
     for name in ("space", "words", "characters"):
         try:
-            corpus, _ = numbered(Text.of(path), tokenizer=name)
+            corpus, _ = numbered(TextSource.of(path), tokenizer=name)
         except ElmanError:
             continue
         assert corpus.ends == len(data.split(b"\n")) - (not data.split(b"\n")[-1])

@@ -57,6 +57,10 @@ class ClassificationModel(Model[Iterable[Example]]):
         """(texts, labels) of tokens of texts."""
         raise NotImplementedError
 
+    def _how(self) -> str:
+        """How it labels, for the card."""
+        raise NotImplementedError
+
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         """The vocabularies beside the labels."""
         return {}
@@ -204,10 +208,11 @@ class ClassificationModel(Model[Iterable[Example]]):
             )
 
     def describe(self) -> list[str]:
-        return card.describe(self)
+        model = self.settings.model
+        return card.describe(self.labels, model.several, model.tokenizer, self._how())
 
     def usage(self, name: str) -> list[str]:
-        return card.usage(self, name)
+        return card.usage(name, code=self._source is not None)
 
     score_rows = staticmethod(card.score_rows)
 

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from elman.tasks.classification.base import ClassificationModel
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def describe(model: ClassificationModel) -> list[str]:
-    """What it is, and its labels."""
-    settings, labels = model.settings.model, model.labels
-    how = {
-        "majority": "the shares of the labels in the training data",
-        "ngrams": "logistic regression on the n-grams of a text",
-        "cbow": "the mean of the words' vectors and a softmax",
-    }.get(model.kind)
-    if how is None:
-        direction = "one direction" if settings.one_way else "both directions"
-        how = (
-            f"{settings.layers} layer(s) of `{settings.cell}`, {settings.hidden_size} wide, {direction}, "
-            f"pooling: {settings.pooling}"
-        )
-    many = ", any number of them for a text" if settings.several else ""
+def describe(labels: Sequence[str], several: bool, tokenizer: str, what: str) -> list[str]:
+    """What it is, and its labels. what: how it labels."""
+    many = ", any number of them for a text" if several else ""
     return [
-        f"A classifier with {len(labels)} labels{many}, made with [elman]: {how}. Tokens: {settings.tokenizer}.",
+        f"A classifier with {len(labels)} labels{many}, made with [elman]: {what}. Tokens: {tokenizer}.",
         f"Labels: {', '.join(f'`{label}`' for label in labels)}.",
     ]
 
 
-def usage(model: ClassificationModel, name: str) -> list[str]:
-    """How to call it."""
-    own = ".py:" in getattr(model.settings.model, "cell", "")
+def usage(name: str, *, code: bool) -> list[str]:
+    """How to call it. code: its author's own cell comes with it."""
     return [
         "import elman",
         "",
-        f'classifier = elman.load("{name}"' + (", allow_code=True)" if own else ")"),
+        f'classifier = elman.load("{name}"' + (", allow_code=True)" if code else ")"),
         'classifier("a wonderful film")',
     ]
 

@@ -166,3 +166,9 @@ class Classifier(NetworkClassifier):
     def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
         (cell,) = self._cells(self.settings.model.cell, stored=stored)
         return ClassifierNetwork(self.settings.model, cell, self.vocabularies, vectors, weights)
+
+    def _how(self) -> str:
+        model = self.settings.model
+        direction = "one direction" if model.one_way else "both directions"
+        what = f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}"
+        return f"{what}, pooling: {model.pooling}"

@@ -15,7 +15,7 @@ from elman.metrics.perplexity import PerplexityResult, PerplexityScore
 from elman.metrics.significance import perplexity
 from elman.tasks import storage
 from elman.tasks.language_model import card
-from elman.tasks.language_model.data import END, END_ID, Corpus, Text, make_tokenizer, make_vocabulary
+from elman.tasks.language_model.data import END, END_ID, Corpus, TextSource, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.measure import Measure
 from elman.tasks.model import Model
@@ -23,7 +23,7 @@ from elman.tasks.transfer import extended, require_same_settings
 from elman.text.tokenizing import Tokenizer, tokenizer_from_json
 from elman.text.vocabulary import Vocabulary
 
-Data = Text | str | Path | Sequence[str]
+Data = TextSource | str | Path | Sequence[str]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -83,27 +83,31 @@ class BaseLanguageModel(Model[Data]):
 
     def _texts(
         self, train: Data, dev: Data | float | None, test: Data | None, old: BaseLanguageModel | None = None
-    ) -> dict[str, Text | None]:
+    ) -> dict[str, TextSource | None]:
         """The three texts; tokenizer and vocabulary are made from the first. With `old`, its tokenizer is used, and its
         tokens come first."""
         for given in (train, dev, test):
             if given is not None and not isinstance(given, float | int):
-                Text.of(given).require_file()
-        text, held = Text.of(train), None
+                TextSource.of(given).require_file()
+        text, held = TextSource.of(train), None
         if isinstance(dev, float | int):
             text, held = text.split(float(dev), self.settings.model.tokenizer)
         elif dev is not None:
-            held = Text.of(dev)
+            held = TextSource.of(dev)
         if old is not None:
             require_same_settings(old, self, ("tokenizer",))
         self._tokenizer = make_tokenizer(self.settings.model, text) if old is None else old.tokenizer
         found = make_vocabulary(self.settings.model, text, self._tokenizer)
         self._vocabulary = extended(None if old is None else old.vocabulary, found)
-        return {"train": text, "dev": held, "test": None if test is None else Text.of(test)}
+        return {"train": text, "dev": held, "test": None if test is None else TextSource.of(test)}
 
     def corpus(self, data: Data | Corpus, file: Path | None = None) -> Corpus:
         """A text as ids."""
-        return data if isinstance(data, Corpus) else Corpus.read(Text.of(data), self.tokenizer, self.vocabulary, file)
+        return (
+            data
+            if isinstance(data, Corpus)
+            else Corpus.read(TextSource.of(data), self.tokenizer, self.vocabulary, file)
+        )
 
     def _ids(self, tokens: Sequence[str]) -> np.ndarray[Any, Any]:
         return np.array(self.vocabulary.ids(tokens), np.int64)

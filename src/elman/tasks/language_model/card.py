@@ -3,26 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from elman.tasks.language_model.network_model import LanguageModel
-
-
-def describe(model: LanguageModel) -> list[str]:
-    """What a network is."""
-    settings, network = model.settings.model, model.network
-    parameters = sum(p.numel() for p in network.parameters())
-    size = settings.embedding_size or settings.hidden_size
-    projected = 0 if network.projection is None else network.projection.weight.numel()
-    saved = len(model.vocabulary) * settings.hidden_size - projected
-    tied = f", {saved:,} fewer because one matrix reads and writes tokens" if settings.tied else ""
-    context = "Each line is read for itself." if settings.lines else "Lines are one running stream."
-    return [
-        f"A language model of {len(model.vocabulary):,} tokens ({settings.tokenizer}), made with [elman]: "
-        f"{settings.layers} layer(s) of `{settings.cell}`, {settings.hidden_size} wide, over vectors of {size}; "
-        f"{parameters:,} parameters{tied}. {context}"
-    ]
+from typing import Any
 
 
 def usage(name: str, *, code: bool) -> list[str]:

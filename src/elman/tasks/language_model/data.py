@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Text:
+class TextSource:
     """A text to be read line by line, as often as needed: a file, or lines in memory.
 
     first, last: the part of it that is meant, in lines, or in tokens (ends of lines among them) where `tokens`
@@ -42,9 +42,9 @@ class Text:
     left_out: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, given: Text | str | Path | Sequence[str], encoding: str = "utf-8") -> Text:
+    def of(cls, given: TextSource | str | Path | Sequence[str], encoding: str = "utf-8") -> TextSource:
         """A path (text or Path) is a file; a list of text is its lines. Raises UsageError for anything else."""
-        if isinstance(given, Text):
+        if isinstance(given, TextSource):
             return given
         if isinstance(given, str | Path):
             return cls(Path(given), encoding)
@@ -75,7 +75,7 @@ class Text:
         if isinstance(self.source, Path):
             require_file(self.source)
 
-    def without_broken(self, tokenizer_name: str, skip_broken: bool | Skipped = True) -> Text:
+    def without_broken(self, tokenizer_name: str, skip_broken: bool | Skipped = True) -> TextSource:
         """The text without the lines that cannot be read: those with a carriage return inside, or with END as a token.
 
         Warns of them; a `Skipped` counts them instead. What cannot be read a second time is kept in memory. Raises
@@ -89,7 +89,7 @@ class Text:
             broken[problem.line] = problem
 
         source, held, count = self.source, list[str](), 0
-        once = isinstance(source, Path) and not source.is_file()
+        readable_again = not isinstance(source, Path) or source.is_file()
         opened: AbstractContextManager[Iterator[tuple[int, str]]]
         if isinstance(source, Path):
             opened = open_text(source, self.encoding, on_problem=take)
@@ -98,13 +98,13 @@ class Text:
         with opened as lines:
             for number, line in lines:
                 count += 1
-                if once:
+                if not readable_again:
                     held.append(line)
                 if tokenizer_name == "space" and END in line.split():
                     broken.setdefault(number, self._end_inside(number, line))
         sieve.skipped.problems += broken.values()
         sieve.finish(count - len(broken))
-        return replace(self, source=held if once else source, left_out=frozenset(broken))
+        return replace(self, source=source if readable_again else held, left_out=frozenset(broken))
 
     def _end_inside(self, number: int, line: str) -> DataError:
         message = f"{END} stands for the end of a line, which is added here; take it out of the text"
@@ -132,7 +132,7 @@ class Text:
             if self.last is not None and place >= self.last:
                 return
 
-    def split(self, fraction: float, tokenizer_name: str) -> tuple[Text, Text]:
+    def split(self, fraction: float, tokenizer_name: str) -> tuple[TextSource, TextSource]:
         """All but the last fraction of the text, and that: characters are cut anywhere, all else at the end of a line.
 
         Raises UsageError for a fraction that is none, DataError where a part would be empty."""
@@ -146,7 +146,7 @@ class Text:
         return replace(self, first=0, last=cut, tokens=tokens), replace(self, first=cut, last=None, tokens=tokens)
 
 
-def make_tokenizer(config: CorpusConfig, text: Text) -> Tokenizer:
+def make_tokenizer(config: CorpusConfig, text: TextSource) -> Tokenizer:
     """The tokenizer that the settings name; subwords are trained on the text."""
     if config.tokenizer != "subwords":
         return get_tokenizer(config.tokenizer)
@@ -156,7 +156,7 @@ def make_tokenizer(config: CorpusConfig, text: Text) -> Tokenizer:
     return Subwords.train(islice(lines, text.first, text.last), config.subword_size)
 
 
-def make_vocabulary(config: CorpusConfig, text: Text, tokenizer: Tokenizer) -> Vocabulary:
+def make_vocabulary(config: CorpusConfig, text: TextSource, tokenizer: Tokenizer) -> Vocabulary:
     """<unk>, the end of a line, then the tokens by falling count. Raises DataError for an empty text."""
     counts: Counter[str] = Counter()
     for tokens, _ in text.pieces(tokenizer):
@@ -193,7 +193,7 @@ class Corpus:
         return int((self.ids == 0).sum())
 
     @classmethod
-    def read(cls, text: Text, tokenizer: Tokenizer, vocabulary: Vocabulary, file: Path | None = None) -> Corpus:
+    def read(cls, text: TextSource, tokenizer: Tokenizer, vocabulary: Vocabulary, file: Path | None = None) -> Corpus:
         """Number a text. With `file`, the ids are written there and mapped, and memory stays small.
 
         Raises DataError for a text without a token, ResourceError where the disk does not take the ids."""

@@ -12,7 +12,6 @@ import torch
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed, stepper
 from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_a_token
-from elman.tasks.language_model import card
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
 from elman.tasks.language_model.data import END, END_ID, counts, line_starts
@@ -197,4 +196,15 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
         self._load_network(path, lambda: LanguageModelNetwork(self.settings.model, cell, len(self.vocabulary)))
 
     def describe(self) -> list[str]:
-        return card.describe(self)
+        settings, network = self.settings.model, self.network
+        parameters = sum(p.numel() for p in network.parameters())
+        size = settings.embedding_size or settings.hidden_size
+        projected = 0 if network.projection is None else network.projection.weight.numel()
+        saved = len(self.vocabulary) * settings.hidden_size - projected
+        tied = f", {saved:,} fewer because one matrix reads and writes tokens" if settings.tied else ""
+        context = "Each line is read for itself." if settings.lines else "Lines are one running stream."
+        return [
+            f"A language model of {len(self.vocabulary):,} tokens ({settings.tokenizer}), made with [elman]: "
+            f"{settings.layers} layer(s) of `{settings.cell}`, {settings.hidden_size} wide, over vectors of {size}; "
+            f"{parameters:,} parameters{tied}. {context}"
+        ]

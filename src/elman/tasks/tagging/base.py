@@ -156,6 +156,10 @@ class TaggingModel(Model[Sequence[Sentence]]):
 
     # The card
 
+    def _describe(self, what: str) -> list[str]:
+        """The paragraphs of the card. what: how it tags."""
+        return card.describe(self.labels, self.scheme, what)
+
     def usage(self, name: str) -> list[str]:
         return card.usage(name, code=self._source is not None)
 

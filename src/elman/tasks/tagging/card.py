@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from elman.tasks.tagging.base import TaggingModel
-    from elman.tasks.tagging.network_model import NetworkTagger
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def tags(model: TaggingModel) -> str:
-    """The paragraph of its tags."""
-    scheme = f" Chunk scheme: {model.scheme}." if model.scheme else ""
-    return f"Tags: {', '.join(f'`{tag}`' for tag in model.labels)}.{scheme}"
-
-
-def head(model: TaggingModel) -> str:
-    """What gives the tags."""
-    return "a linear-chain CRF" if model.settings.model.crf else "a softmax at each word"
-
-
-def network(model: NetworkTagger, what: str) -> list[str]:
-    """What a network is, and its tags."""
-    parameters = sum(p.numel() for p in model.network.parameters())
+def describe(labels: Sequence[str], scheme: str | None, what: str) -> list[str]:
+    """What it is, and its tags. what: how it tags."""
+    chunks = f" Chunk scheme: {scheme}." if scheme else ""
     return [
-        f"A tagger with {len(model.labels)} tags, made with [elman]: {what}; {parameters:,} parameters.",
-        tags(model),
+        f"A tagger with {len(labels)} tags, made with [elman]: {what}.",
+        f"Tags: {', '.join(f'`{tag}`' for tag in labels)}.{chunks}",
     ]
 
 

@@ -16,7 +16,6 @@ from elman.layers.decoding import Constraint, constraint
 from elman.tasks import storage
 from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_a_token
 from elman.tasks.model import NetworkModel
-from elman.tasks.tagging import card
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
@@ -151,6 +150,11 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             extras={} if network.crf is None else {"transitions": _transitions(network.crf, names.items)},
         )
 
+    def _describe_network(self, what: str) -> list[str]:
+        head = "a linear-chain CRF" if self.settings.model.crf else "a softmax at each word"
+        parameters = sum(p.numel() for p in self.network.parameters())
+        return self._describe(f"{what}, {head}; {parameters:,} parameters")
+
     # The model folder -------------------------------------------------------------------------------------------
 
     def vocabulary_files(self) -> Mapping[str, Vocabulary | None]:
@@ -197,8 +201,8 @@ class Tagger(NetworkTagger):
     def describe(self) -> list[str]:
         model = self.settings.model
         direction = "one direction" if model.one_way else "both directions"
-        return card.network(
-            self, f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}, {card.head(self)}"
+        return self._describe_network(
+            f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}"
         )
 
 

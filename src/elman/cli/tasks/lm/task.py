@@ -16,7 +16,7 @@ from elman.cli.tasks.lm.settings import TABLE
 from elman.errors import UsageError
 
 if TYPE_CHECKING:
-    from elman.tasks.language_model.data import Text
+    from elman.tasks.language_model.data import TextSource
     from elman.text.report import Report
     from elman.text.skipping import Skipped
 
@@ -137,7 +137,7 @@ class LanguageModelling(Task):
         """A language model has none."""
         raise UsageError("this is a language model, which has no answers to predict; use elman score or elman sample")
 
-    def sample(self, data: Text) -> list[str]:
+    def sample(self, data: TextSource) -> list[str]:
         """The lines."""
         return [line for _, line in data.lines()]
 
@@ -148,21 +148,21 @@ class _Texts(Reader):
     def __init__(self, encoding: str, tokenizer: str, *, again: bool) -> None:
         self.encoding, self.tokenizer, self.again = encoding, tokenizer, again
 
-    def read(self, path: str, skipped: Skipped | None = None) -> Text:
-        from elman.tasks.language_model.data import Text
+    def read(self, path: str, skipped: Skipped | None = None) -> TextSource:
+        from elman.tasks.language_model.data import TextSource
 
-        text = Text.of(path, self.encoding)
+        text = TextSource.of(path, self.encoding)
         if self.again:
             text.require_file()
         return text if skipped is None else text.without_broken(self.tokenizer, skipped)
 
-    def count(self, data: Text) -> str:
+    def count(self, data: TextSource) -> str:
         size = characters = 0
         for _, line in data.lines():
             size, characters = size + 1, characters + len(line) + 1
         return f"{size:,} lines, {characters:,} characters"
 
-    def describe(self, train: Text) -> dict[str, Any]:
+    def describe(self, train: TextSource) -> dict[str, Any]:
         return {"encoding": self.encoding}
 
 

@@ -33,3 +33,6 @@ class Cbow(NetworkClassifier):
 
     def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
         return CbowNetwork(self.settings.model, self.vocabularies, vectors, weights)
+
+    def _how(self) -> str:
+        return "the mean of the words' vectors and a softmax"

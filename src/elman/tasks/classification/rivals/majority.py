@@ -26,6 +26,9 @@ class MajorityClassifier(CountedClassifier):
         counts = ids.sum(0) if self.settings.model.several else torch.bincount(ids, minlength=len(self._labels))
         self._shares = (counts.double() / len(data.train)).float()
 
+    def _how(self) -> str:
+        return "the shares of the labels in the training data"
+
     def _probabilities(self, texts: Sequence[Sequence[str]]) -> Tensor:
         return self._shares.expand(len(texts), -1)
 

@@ -54,6 +54,9 @@ class NgramClassifier(CountedClassifier):
                 best, kept = score, (weight, bias)
         self._weight, self._bias = kept
 
+    def _how(self) -> str:
+        return "logistic regression on the n-grams of a text"
+
     def _probabilities(self, texts: Sequence[Sequence[str]]) -> Tensor:
         scores = features(self._features, texts, self.settings.model.ngram_order) @ self._weight.double()
         scores += self._bias.double()

@@ -14,7 +14,7 @@ from elman.errors import ModelError
 from elman.tasks import storage
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import TEXT_RULES, CorpusConfig
-from elman.tasks.language_model.data import END, END_ID, UNKNOWN, Text
+from elman.tasks.language_model.data import END, END_ID, UNKNOWN, TextSource
 from elman.tasks.language_model.rivals.ngram import HIGHEST, NGram
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.model import CountedModel
@@ -42,11 +42,11 @@ class NGramModel(BaseLanguageModel, CountedModel[Data]):
         super().__init__(**settings)
         self._ngram: NGram | None = None
 
-    def _prepare(self, train: Data, dev: Data | float | None, test: Data | None) -> tuple[Text, dict[str, Any]]:
+    def _prepare(self, train: Data, dev: Data | float | None, test: Data | None) -> tuple[TextSource, dict[str, Any]]:
         texts: dict[str, Any] = self._texts(train, dev, test)
         return texts.pop("train"), texts
 
-    def _estimate(self, data: Text) -> None:
+    def _estimate(self, data: TextSource) -> None:
         items = self.vocabulary
         lines = (tokens[:-1] if tokens[-1] == END else tokens for tokens, _ in data.pieces(self.tokenizer))
         known = ([token if token in items else UNKNOWN for token in line] for line in lines)

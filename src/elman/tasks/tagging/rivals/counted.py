@@ -18,7 +18,6 @@ from elman.errors import ModelError, UsageError
 from elman.tasks import storage
 from elman.tasks.model import CountedModel
 from elman.tasks.settings import SCHEME, check_rules
-from elman.tasks.tagging import card
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.job import scheme_of
 from elman.text.sentence import Sentence
@@ -165,10 +164,6 @@ class CountedTagger(TaggingModel, CountedModel[Parts]):
         if nbest and not self.has_nbest:
             raise UsageError(f"a model of the kind {self.kind} has no n best sequences; network, window and hmm have")
         return [self._answer(words, probabilities, nbest) for words in texts]
-
-    def _describe(self, what: str) -> list[str]:
-        """The paragraphs of the card. what: how it tags."""
-        return [f"A tagger with {len(self.labels)} tags, made with [elman]: {what}.", card.tags(self)]
 
 
 def probabilities_of(chances: NDArray[Any], tags: Sequence[int]) -> list[float]:

@@ -19,7 +19,6 @@ from elman.layers.decoding import Constraint
 from elman.layers.embedding import RareEmbedding
 from elman.recurrent import Dropout, Layer, Packed, Stack, Window
 from elman.tasks.settings import COUNT, NUMBER, SCHEME, SHARE, SIZE, Rules, check_rules
-from elman.tasks.tagging import card
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.modules import TaggerNetwork
 from elman.tasks.tagging.network_model import NetworkTagger
@@ -129,8 +128,6 @@ class WindowTagger(NetworkTagger):
 
     def describe(self) -> list[str]:
         model = self.settings.model
-        return card.network(
-            self,
-            f"a feed-forward network over {model.context} words on either side, {model.hidden_size} hidden units, "
-            + card.head(self),
+        return self._describe_network(
+            f"a feed-forward network over {model.context} words on either side, {model.hidden_size} hidden units"
         )

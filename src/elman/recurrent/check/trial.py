@@ -16,15 +16,15 @@ LENGTHS = (4, 0, 2, 4, 1)
 
 
 class Wrong(Exception):
-    """A check's verdict: what was found, and how to mend it."""
+    """A check's verdict: what was found, and how to fix it."""
 
-    def __init__(self, found: str, mend: str) -> None:
+    def __init__(self, found: str, fix: str) -> None:
         super().__init__(found)
-        self.found, self.mend = found, mend
+        self.found, self.fix = found, fix
 
 
 @dataclass(frozen=True)
-class Subject:
+class CellUnderTest:
     """The class under test and what the checks need of it."""
 
     cell_class: type[Cell]
@@ -67,14 +67,14 @@ def named_step(cell: Cell, s: Any) -> dict[str, Tensor]:
     return {"the output": cell.O(s)} | named(cell, [], s)
 
 
-def require_same(got: dict[str, Tensor], expected: dict[str, Tensor], what: str, mend: str) -> None:
+def require_same(got: dict[str, Tensor], expected: dict[str, Tensor], what: str, fix: str) -> None:
     """Raise Wrong for the first tensor that differs."""
     for name, value in got.items():
         a, b = value.detach().double(), expected[name].detach().double()
         if a.shape != b.shape:
-            raise Wrong(f"{what}: {name} has the shape {tuple(a.shape)}, expected {tuple(b.shape)}", mend)
+            raise Wrong(f"{what}: {name} has the shape {tuple(a.shape)}, expected {tuple(b.shape)}", fix)
         if a.numel() and not torch.allclose(a, b, TOLERANCE, TOLERANCE):
-            raise Wrong(f"{what}: {name} differs by {(a - b).abs().max():.1e}", mend)
+            raise Wrong(f"{what}: {name} differs by {(a - b).abs().max():.1e}", fix)
 
 
 def alone(cell: Cell, xs: list[Tensor], state: Any, reverse: bool = False) -> tuple[list[Tensor], Any]:
@@ -107,9 +107,9 @@ def require_state(cell: Cell, state: Any, like: Any, rows: int, who: str) -> Non
     for i, (name, value) in enumerate(zip(fields, state, strict=True)):
         wanted = (rows, *value.shape[1:]) if like is None else tuple(like[i].shape)
         if tuple(value.shape) != wanted:
-            mend = "a field keeps the shape that initial gives it, (rows, hidden_size) unless initial is overridden"
-            raise Wrong(f"{who} gives state.{name} of shape {tuple(value.shape)}, expected {wanted}", mend)
+            fix = "a field keeps the shape that initial gives it, (rows, hidden_size) unless initial is overridden"
+            raise Wrong(f"{who} gives state.{name} of shape {tuple(value.shape)}, expected {wanted}", fix)
         wanted_dtype = value.dtype if like is None else like[i].dtype
         if value.dtype != wanted_dtype:
-            mend = "make constants with the dtype of x or s (like.new_zeros)"
-            raise Wrong(f"{who} gives state.{name} as {value.dtype}, expected {wanted_dtype}", mend)
+            fix = "make constants with the dtype of x or s (like.new_zeros)"
+            raise Wrong(f"{who} gives state.{name} as {value.dtype}, expected {wanted_dtype}", fix)

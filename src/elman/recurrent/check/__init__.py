@@ -10,8 +10,8 @@ import torch
 from elman.errors import UsageError
 from elman.recurrent.backend import path_of
 from elman.recurrent.cell import Cell
-from elman.recurrent.cell_contract import CHECKS
-from elman.recurrent.trial import Subject, Wrong
+from elman.recurrent.check.contract import CHECKS
+from elman.recurrent.check.trial import CellUnderTest, Wrong
 
 WIDTHS = (1, 17, 64)  # at which the compiled form is compared with the reference, besides the width asked for
 
@@ -23,7 +23,7 @@ class Check:
     name: str
     ok: bool | None
     found: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class CellReport:
         for check in self.checks:
             mark = {True: "ok   ", False: "WRONG", None: "-    "}[check.ok]
             lines.append(f"  {mark}  {check.name:{width}}  {check.found}".rstrip())
-            if check.mend:
-                lines.append(f"  {'':5}  {'':{width}}  mend: {check.mend}")
+            if check.fix:
+                lines.append(f"  {'':5}  {'':{width}}  fix: {check.fix}")
         return "\n".join(lines)
 
     def raise_if_wrong(self) -> None:
@@ -68,7 +68,7 @@ def check_cell(cell_class: type[Cell], input_size: int = 3, hidden_size: int = 4
     torch's random state is left as it was."""
     if not (isinstance(cell_class, type) and issubclass(cell_class, Cell)):
         raise UsageError(f"check_cell: expected a subclass of Cell (the class, not a cell), found {cell_class!r}")
-    subject = Subject(cell_class, input_size, hidden_size)
+    subject = CellUnderTest(cell_class, input_size, hidden_size)
     checks: list[Check] = []
     broken = False
     for group in CHECKS:
@@ -83,19 +83,19 @@ def check_cell(cell_class: type[Cell], input_size: int = 3, hidden_size: int = 4
     return CellReport(cell_class.__name__, path, reason, tuple(checks))
 
 
-def _result(name: str, check: Callable[[Subject], str | None], subject: Subject, broken: bool) -> Check:
+def _result(name: str, check: Callable[[CellUnderTest], str | None], subject: CellUnderTest, broken: bool) -> Check:
     if broken:
-        return Check(name, None, "not run: mend what is above first")
+        return Check(name, None, "not run: fix what is above first")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.default_generator.manual_seed(0)
         try:
             return Check(name, True, check(subject) or "")
         except Wrong as wrong:
-            return Check(name, False, wrong.found, wrong.mend)
-        except UsageError as problem:  # says itself how to mend it
+            return Check(name, False, wrong.found, wrong.fix)
+        except UsageError as problem:  # says itself how to fix it
             return Check(name, False, str(problem))
         except Exception as problem:
             place = subject.place_of(problem)
             message = " ".join(str(problem).split())
-            mend = f"see {place}" if place else "the cell must run on small float64 tensors on the CPU"
-            return Check(name, False, f"{type(problem).__name__}: {message}", mend)
+            fix = f"see {place}" if place else "the cell must run on small float64 tensors on the CPU"
+            return Check(name, False, f"{type(problem).__name__}: {message}", fix)

@@ -12,16 +12,26 @@ from torch.autograd import gradcheck
 
 from elman.errors import UsageError
 from elman.recurrent.cell import Cell
+from elman.recurrent.check.trial import (
+    LENGTHS,
+    CellUnderTest,
+    Wrong,
+    alone,
+    leaves,
+    named,
+    named_step,
+    require_same,
+    require_state,
+)
 from elman.recurrent.kernels.reads import Reads
 from elman.recurrent.kernels.refusal import Impure, Untraceable
 from elman.recurrent.kernels.trace import trace
-from elman.recurrent.trial import LENGTHS, Subject, Wrong, alone, leaves, named, named_step, require_same, require_state
 from elman.recurrent.unroll import unroll
 
 # The checks: each returns None or a note, or raises Wrong -----------------------------------------------------------
 
 
-def builds(subject: Subject) -> None:
+def builds(subject: CellUnderTest) -> None:
     cell = subject.cell()
     sizes = cell.input_size, cell.hidden_size
     if sizes != (subject.input_size, subject.hidden_size):
@@ -32,7 +42,7 @@ def builds(subject: Subject) -> None:
     require_state(cell, cell.initial(5, torch.zeros(5, 1, dtype=torch.float64)), None, 5, "initial(5, like)")
 
 
-def keeps_shapes(subject: Subject) -> None:
+def keeps_shapes(subject: CellUnderTest) -> None:
     cell, x = subject.cell(), subject.xs((5,))[0]
     before = cell.initial(5, x)
     for _ in range(2):
@@ -45,20 +55,20 @@ def keeps_shapes(subject: Subject) -> None:
             raise Wrong(f"state.{name} is not finite after two steps of ordinary inputs", "look for log(0) or 0/0")
 
 
-def output_size_holds(subject: Subject) -> None:
+def output_size_holds(subject: CellUnderTest) -> None:
     cell = subject.cell()
     with torch.no_grad():
         y = cell.O(subject.reached(cell, 5))
     if not isinstance(y, Tensor) or tuple(y.shape) != (5, cell.output_size):
         found = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        mend = "output(s) gives (rows, output_size); override the property output_size if that is not hidden_size"
-        raise Wrong(f"O(s) gives {found}, expected {(5, cell.output_size)}", mend)
+        fix = "output(s) gives (rows, output_size); override the property output_size if that is not hidden_size"
+        raise Wrong(f"O(s) gives {found}, expected {(5, cell.output_size)}", fix)
 
 
-def rows_independent(subject: Subject) -> None:
+def rows_independent(subject: CellUnderTest) -> None:
     cell, rows = subject.cell(), 5
     s, x = subject.reached(cell, rows), subject.xs((rows,))[0]
-    mend = "step works row by row: no mean, sum, norm or index over dimension 0"
+    fix = "step works row by row: no mean, sum, norm or index over dimension 0"
 
     def run(s: Any, x: Tensor) -> dict[str, Tensor]:
         return named_step(cell, cell.R(s, x))
@@ -66,14 +76,14 @@ def rows_independent(subject: Subject) -> None:
     whole = run(s, x)
     for i in range(rows):
         single = run(cell.Carried(*(value[i : i + 1] for value in s)), x[i : i + 1])
-        require_same(single, {k: v[i : i + 1] for k, v in whole.items()}, f"row {i} by itself and among others", mend)
+        require_same(single, {k: v[i : i + 1] for k, v in whole.items()}, f"row {i} by itself and among others", fix)
     others = torch.arange(rows) != 2
     changed = run(cell.Carried(*(v[[0, 1, 3, 3, 4]] for v in s)), x + 9.0 * ~others[:, None])
     got, expected = ({k: v[others] for k, v in result.items()} for result in (changed, whole))
-    require_same(got, expected, "row 2 changed, the other rows", mend)
+    require_same(got, expected, "row 2 changed, the other rows", fix)
 
 
-def pure(subject: Subject) -> None:
+def pure(subject: CellUnderTest) -> None:
     cell = subject.cell()
     s, x, other = subject.reached(cell, 3), *subject.xs((3, 3))
     tensors: dict[str, Tensor] = dict(cell.named_parameters()) | dict(cell.named_buffers())
@@ -101,7 +111,7 @@ def pure(subject: Subject) -> None:
         )
 
 
-def one_function(subject: Subject) -> str | None:
+def one_function(subject: CellUnderTest) -> str | None:
     cell = subject.cell(dtype=torch.float32)
     if not cell.fits:
         return "left out: only a step is followed, and it overrides R"
@@ -124,7 +134,7 @@ def _held(cell: Cell) -> dict[str, Any]:
     }
 
 
-def ragged(subject: Subject, reverse: bool) -> None:
+def ragged(subject: CellUnderTest, reverse: bool) -> None:
     cell, xs = subject.cell(), subject.xs()
     state = subject.reached(cell, len(xs))
     with torch.no_grad():
@@ -138,7 +148,7 @@ def ragged(subject: Subject, reverse: bool) -> None:
         require_same(got, mirrored, "backward, and forward over flipped inputs", "no step may know its position")
 
 
-def causal(subject: Subject) -> None:
+def causal(subject: CellUnderTest) -> None:
     cell, x = subject.cell(), subject.xs((5,))[0]
     with torch.no_grad():
         (whole,), _ = unroll(cell, [x])
@@ -147,7 +157,7 @@ def causal(subject: Subject) -> None:
             require_same({"the output": begun}, {"the output": whole[:i]}, f"cut at {i}", "R may see only s and x_t")
 
 
-def carries(subject: Subject) -> None:
+def carries(subject: CellUnderTest) -> None:
     cell, xs = subject.cell(), subject.xs((4, 3))
     with torch.no_grad():
         whole = named(cell, *unroll(cell, xs))
@@ -157,18 +167,18 @@ def carries(subject: Subject) -> None:
     require_same(got, whole, "two halves with the state passed on", "all that is remembered must be a field of State")
 
 
-def length_zero(subject: Subject) -> None:
+def length_zero(subject: CellUnderTest) -> None:
     cell = subject.cell()
     state = subject.reached(cell, 2)
     for reverse in (False, True):
         ys, end = unroll(cell, subject.xs((0, 0)), state, reverse=reverse)
         expected = [torch.zeros(0, cell.output_size)] * 2
-        mend = "initial(rows, like) must work for any number of rows"
-        require_same(named(cell, ys, end), named(cell, expected, state), "sequences of length 0", mend)
+        fix = "initial(rows, like) must work for any number of rows"
+        require_same(named(cell, ys, end), named(cell, expected, state), "sequences of length 0", fix)
     require_state(cell, cell.initial(0, torch.zeros(0, 1, dtype=torch.float64)), None, 0, "initial(0, like)")
 
 
-def dtypes(subject: Subject) -> None:
+def dtypes(subject: CellUnderTest) -> None:
     for dtype in (torch.float32, torch.float64):
         cell, xs = subject.cell(dtype=dtype), subject.xs((2, 1), dtype)
         before = cell.initial(2, xs[0])
@@ -178,17 +188,17 @@ def dtypes(subject: Subject) -> None:
             raise Wrong(f"{dtype} in, {cell.O(after).dtype} out", "make constants with the dtype of x or s")
 
 
-def state_dict_holds_all(subject: Subject) -> None:
+def state_dict_holds_all(subject: CellUnderTest) -> None:
     first, xs = subject.cell(), subject.xs()
     second = subject.cell()
     second.load_state_dict(first.state_dict())
     with torch.no_grad():
         got, expected = (named(cell, *unroll(cell, xs)) for cell in (second, first))
-    mend = "hold every number that matters as nn.Parameter, in `vectors`, or with register_buffer"
-    require_same(got, expected, "a cell loaded from the state_dict of another", mend)
+    fix = "hold every number that matters as nn.Parameter, in `vectors`, or with register_buffer"
+    require_same(got, expected, "a cell loaded from the state_dict of another", fix)
 
 
-def gradients_of_loop(subject: Subject) -> None:
+def gradients_of_loop(subject: CellUnderTest) -> None:
     cell, xs = subject.cell(), subject.xs()
     state = subject.reached(cell, len(xs))
     wanted = leaves(cell, xs, state)
@@ -206,7 +216,7 @@ def gradients_of_loop(subject: Subject) -> None:
         require_same(found[0], found[1], "a batch, and each sequence alone", "no step may depend on other rows")
 
 
-def gradients_numeric(subject: Subject) -> str | None:
+def gradients_numeric(subject: CellUnderTest) -> str | None:
     if subject.cell_class.straight_through:
         return "left out: straight_through, its gradient is not its derivative by design"
     cell, xs = subject.cell(), subject.xs((2, 1))
@@ -225,12 +235,12 @@ def gradients_numeric(subject: Subject) -> str | None:
     for name, leaf in wanted.items():
         # gradcheck moves the leaf in place, so `loss` sees it.
         if not gradcheck(loss, (leaf,), raise_exception=False):
-            mend = "no detach, .data, .item or no_grad in the step; straight_through = True if a hard gate means it"
-            raise Wrong(f"the gradient of {name} is not the numeric difference", mend)
+            fix = "no detach, .data, .item or no_grad in the step; straight_through = True if a hard gate means it"
+            raise Wrong(f"the gradient of {name} is not the numeric difference", fix)
     return None
 
 
-def delays_fit(subject: Subject) -> str | None:
+def delays_fit(subject: CellUnderTest) -> str | None:
     once = subject.cell()
     has_products = not once.fits or bool(once._Rec._fields)
     try:
@@ -242,22 +252,22 @@ def delays_fit(subject: Subject) -> str | None:
     if len(twice.Carried._fields) <= len(once.Carried._fields):
         raise Wrong("accepts delays=2 and keeps no history", "pass delays on to super().__init__")
     xs, state = subject.xs(), subject.reached(twice, len(LENGTHS))
-    mend = "initial must give self.Carried; R and O must carry its past fields on"
+    fix = "initial must give self.Carried; R and O must carry its past fields on"
     with torch.no_grad():
         got = named(twice, *unroll(twice, xs, state))
-        require_same(got, named(twice, *alone(twice, xs, state)), "delays=2, in a batch and alone", mend)
+        require_same(got, named(twice, *alone(twice, xs, state)), "delays=2, in a batch and alone", fix)
         if not once.fits:
             return None
         for name, value in twice.named_parameters():
             value.copy_(dict(once.named_parameters())[name] if name != "U" else torch.cat([once.U, 0 * once.U]))
         ys, end = unroll(twice, xs)
         got = named(once, ys, end[: len(once.Carried._fields)])
-        require_same(got, named(once, *unroll(once, xs)), "delays=2 with no weight on the older h, and delays=1", mend)
+        require_same(got, named(once, *unroll(once, xs)), "delays=2 with no weight on the older h, and delays=1", fix)
     return None
 
 
 # A group runs if all before it passed: what a broken step does to the later checks would only mislead.
-CHECKS: tuple[tuple[tuple[str, Callable[[Subject], str | None]], ...], ...] = (
+CHECKS: tuple[tuple[tuple[str, Callable[[CellUnderTest], str | None]], ...], ...] = (
     (("builds", builds),),
     (("states keep their shapes", keeps_shapes),),
     (("output_size is true", output_size_holds),),
