@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 import elman
+from elman.config import TrainingConfig
 from elman.recurrent import Bidirectional, Layer, Packed, to_torch
 from elman.tasks.settings import Settings
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import TaggerJob
 from elman.tasks.tagging.modules import RecurrentTaggerNetwork
-from elman.training.config import TrainingConfig
 from elman.training.optimizer import clip_gradients, make_optimizer
 from machine import machine
 

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from elman.cli import settings
 from elman.cli.main import COMMANDS
 from elman.cli.tasks import TASKS as SHOWN
 from elman.cli.tasks import get_task
 from elman.cli.tasks.classify import settings as classify
 from elman.cli.tasks.tag import settings as tag
+from elman.config import CELL_HELP
 from elman.tasks import TASKS
 
 HEAVY = ("torch", "msgspec", "rich", "numpy", "safetensors", "elman.text.formats", "elman.training")
@@ -44,13 +44,11 @@ def test_no_arguments_is_help_and_version(elman) -> None:
 
 
 @pytest.mark.parametrize("task, model", [(task, model) for task in TASKS for model in TASKS[task]])
-def test_the_table_of_settings_is_that_of_the_structs(task: str, model: str) -> None:
+def test_the_table_of_settings_is_that_of_the_classes(task: str, model: str) -> None:
     from elman.tasks.load import model_class
 
     table, kind = get_task(task).table, model_class(task, model)
-    defaults: dict[str, object] = {}
-    for struct in (kind.config, kind.training):
-        defaults |= dict(zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True))
+    defaults = kind.config().to_dict() | kind.training().to_dict()
     assert table.defaults(model) == defaults
     kinds = {bool: "switch", int: "int", float: "float"}
     for key, value in kind().settings.flat().items():
@@ -72,14 +70,24 @@ def test_every_setting_has_an_option_and_its_default_in_the_help(elman, task: st
 
 
 def test_names_in_help_are_those_of_the_tables() -> None:
+    from elman.layers.characters import LONGEST
+    from elman.layers.pooling import POOLINGS
     from elman.recurrent import CELLS
-    from elman.schemes import SCHEMES
+    from elman.tasks.classification.config import ClassifierConfig
+    from elman.tasks.language_model.config import CorpusConfig
+    from elman.tasks.tagging.config import LONGEST_AFFIX
     from elman.text import FORMATS
     from elman.text.labelled import EXAMPLE_FORMATS
+    from elman.text.tokenizing import TOKENIZERS
 
-    assert set(tag.FORMATS) == FORMATS.keys() and set(tag.SCHEMES) == SCHEMES.keys()
+    assert set(tag.FORMATS) == FORMATS.keys()
     assert set(classify.FORMATS) == EXAMPLE_FORMATS.keys()
-    assert settings.CELL.help == ", ".join([*CELLS, "or file.py:MyCell"])
+    for kind in (ClassifierConfig, CorpusConfig):
+        (tokenizer,) = (one for one in kind.settings() if one.key == "tokenizer")
+        assert set(tokenizer.kind) == TOKENIZERS.keys()
+    assert next(one for one in ClassifierConfig.settings() if one.key == "pooling").kind == POOLINGS
+    assert LONGEST_AFFIX == LONGEST // 2
+    assert ", ".join([*CELLS, "or file.py:MyCell"]) == CELL_HELP
     assert SHOWN.keys() == TASKS.keys()
     for task, models in TASKS.items():
         assert list(get_task(task).table.models) == list(models)

@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -182,7 +181,7 @@ def test_sizes_are_bounded_by_the_weights(tmp_path: Path, task: str, model: str)
     fit(make(task, model), task, out=folder)
     config = folder / "config.json"
     stored = json.loads(config.read_bytes())
-    for key in msgspec.structs.asdict(model_class(task, model)().settings.model):
+    for key in model_class(task, model).config.names():
         if isinstance(stored["settings"][key], bool) or not isinstance(stored["settings"][key], int):
             continue
         config.write_text(json.dumps({**stored, "settings": {**stored["settings"], key: 10**8}}), encoding="utf-8")

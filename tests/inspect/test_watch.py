@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 import small_models
 import torch
-from msgspec import structs
 from torch import nn
 
 from elman.errors import UsageError
@@ -138,7 +137,7 @@ def until(watch, looks):
 @pytest.mark.parametrize("name", ALL)
 def test_gradients_and_gates_are_those_of_the_lenses(name):
     model, data = small_models.MAKERS[name]()
-    model.settings = replace(model.settings, training=structs.replace(model.settings.training, epochs=4))
+    model.settings = replace(model.settings, training=replace(model.settings.training, epochs=4))
     lengths = []
 
     class Compared(Always):

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,23 +81,15 @@ def test_a_wrong_option_is_named(name: str, value: Any) -> None:
 
 
 def test_every_option_is_checked() -> None:
-    assert {name for name, _ in WRONG} == set(TrainingConfig.__struct_fields__)
+    assert {name for name, _ in WRONG} == set(TrainingConfig.names())
 
 
 def test_time_limit_from_text() -> None:
     assert TrainingConfig(max_time="10m") == TrainingConfig(max_time=600.0)
-    assert TrainingConfig(max_time="10m").time_limit == 600
-    assert TrainingConfig().time_limit is None
-
-
-def test_options_from_a_file() -> None:
-    assert msgspec.convert({"epochs": 3, "max_time": "1h"}, TrainingConfig) == TrainingConfig(epochs=3, max_time=3600.0)
-    with pytest.raises(msgspec.ValidationError, match="epoch"):
-        msgspec.convert({"epoch": 3}, TrainingConfig)
-    with pytest.raises(msgspec.ValidationError, match="epochs: expected a whole number of 1 or more, found 0"):
-        msgspec.convert({"epochs": 0}, TrainingConfig)
+    assert TrainingConfig(max_time="10m").max_time == 600
+    assert TrainingConfig().max_time is None
 
 
 def test_what_is_stored_reads_back_the_same() -> None:
     config = TrainingConfig(max_time="1h30m", threads=2, optimizer="sgd")
-    assert msgspec.json.decode(msgspec.json.encode(config), type=TrainingConfig) == config
+    assert TrainingConfig(**json.loads(json.dumps(config.to_dict()))) == config

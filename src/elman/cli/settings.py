@@ -1,57 +1,22 @@
 """Every key that a training can be told, in tables: what --help, --set and --config know without importing torch.
 
-Each task has one, in `train_tag.py` and its like; a test holds them to the fields and defaults of the tasks' structs.
+Each task has one, in its folder: the keys of its data, and the settings of its models as their classes declare them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import click
 
 from elman.cli.groups import SectionOption
+from elman.config import Config, Setting
 from elman.errors import DataError, UsageError, nearest, quoted
 
-
-class Setting(NamedTuple):
-    """One key. kind: how its text is read, or the words it may be. A default of None can be given as `none`."""
-
-    key: str
-    flags: str
-    kind: Literal["int", "float", "switch", "text"] | tuple[str, ...]
-    default: Any
-    help: str
-
-
-TRAINING = (
-    Setting("optimizer", "--optimizer", ("adamw", "sgd"), "adamw", "how weights move"),
-    Setting("learning_rate", "--learning-rate", "float", 2e-3, "at its highest"),
-    Setting("momentum", "--momentum", "float", 0.9, "of sgd"),
-    Setting("weight_decay", "--weight-decay", "float", 0.0, "pull of the weights towards 0"),
-    Setting("warmup_steps", "--warmup-steps", "int", 100, "steps of rising learning rate"),
-    Setting("decay", "--decay", ("linear", "cosine", "none"), "linear", "how the learning rate falls"),
-    Setting("clip", "--clip", "float", 5.0, "largest gradient norm; 0: any"),
-    Setting("epochs", "--epochs", "int", 15, "passes over the training data"),
-    Setting("patience", "--patience", "int", 0, "epochs without a better dev score before stopping; 0: any number"),
-    Setting("max_time", "--max-time", "text", None, "stop after 90s, 10m, 1h30m"),
-    Setting("average", "--average", "float", 0.999, "decay of the moving average of the weights; 0: none"),
-    Setting("batch_tokens", "--batch-tokens", "int", 500, "words of a batch, about"),
-    Setting("seed", "--seed", "int", 1, "of all that is drawn at random"),
-    Setting("threads", "--threads", "int", None, "processor threads"),
-    Setting("checkpoint_every", "--checkpoint-every", "float", 60.0, "seconds between checkpoints"),
-)
 OUT = Setting("out", "--out", "text", None, "the new model folder")
 INIT = Setting("init", "--init", "text", None, "another model folder to start from: what both know is taken over")
 ENCODING = Setting("encoding", "--encoding", "text", None, "of the files (default utf-8)")
-CELL = Setting(
-    "cell",
-    "--cell",
-    "text",
-    "lstm",
-    "elman, elman-relu, lstm, lstm-peephole, lstm-coupled, lstm-layernorm, gru, mgu, indrnn, mingru, minlstm, sru, "
-    "hard-memory, soft-memory, deep-transition, or file.py:MyCell",
-)
 SKIP_BROKEN = Setting(
     "skip_broken",
     "--skip-broken",
@@ -65,32 +30,34 @@ _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FILES, _FOLDERS = ("train", "dev", "test", "vectors"), ("out", "init")
 
 
-def with_defaults(settings: Iterable[Setting], **defaults: Any) -> tuple[Setting, ...]:
-    """The same settings with other defaults."""
-    return tuple(s._replace(default=defaults.get(s.key, s.default)) for s in settings)
-
-
 class Table:
     """The settings of a task.
 
     data:     what is read and written; all models of the task share it
-    network, training: what its recurrent network is told
-    rivals:   model -> what that model is told; settings that it shares with another are the same in both
+    network, training: the classes of its recurrent network's settings
+    rivals:   model -> the classes of its settings; those that it shares with another are the same in both
     """
 
     def __init__(
         self,
         data: Sequence[Setting],
-        network: Sequence[Setting],
-        training: Sequence[Setting],
-        rivals: Mapping[str, Sequence[Setting]],
+        network: type[Config],
+        training: type[Config],
+        rivals: Mapping[str, Sequence[type[Config]]],
     ) -> None:
         model = Setting("model", "--model", ("network", *rivals), "network", "the recurrent network, or a rival of it")
         self.data = (*data, model)
-        self.models = {"network": (*network, *training), **rivals}
+        classes = {"network": (network, training), **rivals}
+        self.models = {name: tuple(one for kind in kinds for one in kind.settings()) for name, kinds in classes.items()}
         mine = {setting.key for setting in self.models["network"]}
-        others = {s.key: s for settings in rivals.values() for s in settings if s.key not in mine}
-        self.sections = {"Data": self.data, "Network": network, "Training": training, "Rivals": tuple(others.values())}
+        others = {s.key: s for settings in self.models.values() for s in settings if s.key not in mine}
+        self.sections = {
+            "Data": self.data,
+            # what only this network has comes first, as its cell does
+            "Network": tuple(sorted(network.settings(), key=lambda one: one.key not in network.__annotations__)),
+            "Training": training.settings(),
+            "Rivals": tuple(others.values()),
+        }
         self.all = {setting.key: setting for settings in self.sections.values() for setting in settings}
         # also by the names of flags: --hidden is --hidden-size
         self.keys = {key: key for key in self.all}

@@ -9,11 +9,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import msgspec
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from elman.config import Config, TrainingConfig
 from elman.errors import ModelError, UsageError, shorten
 from elman.recurrent import Cell
 from elman.recurrent.cells import cell_from_source, get_cell
@@ -24,7 +24,7 @@ from elman.tasks.measure import Measure
 from elman.tasks.settings import NoTraining, Settings
 from elman.tasks.transfer import Rows, take_over
 from elman.text.vocabulary import Vocabulary
-from elman.training import Job, Progress, Result, RunFolder, TrainingConfig, Watch, atomic, fit, make_progress, prepare
+from elman.training import Job, Progress, Result, RunFolder, Watch, atomic, fit, make_progress, prepare
 
 D = TypeVar("D")  # the data that a task trains on and is scored on
 
@@ -33,7 +33,7 @@ class Model(Generic[D]):
     """A model of a task. Subclasses say which, and what its settings are.
 
     task, kind:       its place in `TASKS`
-    config, training: the structs of its settings; all have one flat space of names, the same as on the command line
+    config, training: the classes of its settings; all have one flat space of names, the same as on the command line
     resumable:        whether training goes by steps, can be stopped and gone on with
     scheme:           the chunk scheme of its tags, if it has tags in one
     reading:          how its training data was read, kept for later commands
@@ -42,8 +42,8 @@ class Model(Generic[D]):
 
     task: ClassVar[str]
     kind: ClassVar[str]
-    config: ClassVar[type[msgspec.Struct]]
-    training: ClassVar[type[msgspec.Struct]] = NoTraining
+    config: ClassVar[type[Config]]
+    training: ClassVar[type[Config]] = NoTraining
     resumable: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:
@@ -179,7 +179,7 @@ class NetworkModel(Model[D]):
     """A model that the loop trains."""
 
     kind = "network"
-    training = TrainingConfig
+    training: ClassVar[type[Config]] = TrainingConfig
     resumable = True
 
     def __init__(self, **settings: Any) -> None:

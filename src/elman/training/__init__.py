@@ -8,7 +8,7 @@ with prepare(out, resume=False) as folder:
 
 from __future__ import annotations
 
-from elman.training.config import TrainingConfig, parse_duration
+from elman.config import TrainingConfig, parse_duration
 from elman.training.folder import RunFolder, prepare
 from elman.training.job import Excerpt, Job
 from elman.training.loop import Result, fit

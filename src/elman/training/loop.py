@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from elman.config import TrainingConfig
 from elman.errors import UsageError
 from elman.training import checkpoint
-from elman.training.config import TrainingConfig
 from elman.training.control import reproducible, stop_requests
 from elman.training.folder import RunFolder
 from elman.training.job import Job

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from elman.config import TrainingConfig
 from elman.errors import UsageError
-from elman.training.config import TrainingConfig
 
 
 def make_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:

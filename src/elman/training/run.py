@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import torch
 
+from elman.config import TrainingConfig
 from elman.errors import Interrupted, ModelError, UsageError, quoted
 from elman.training import atomic, checkpoint, schedule
 from elman.training.average import Average
-from elman.training.config import TrainingConfig
 from elman.training.control import StopRequest, environment, random_states, set_random_states
 from elman.training.folder import RunFolder
 from elman.training.job import Job
@@ -69,7 +69,7 @@ class Run:
         self._clock = now
 
     def out_of_time(self) -> bool:
-        return self.config.time_limit is not None and self.state.seconds >= self.config.time_limit
+        return self.config.max_time is not None and self.state.seconds >= self.config.max_time
 
     def done(self, batches: int) -> float:
         """The part of the run that lies behind, 0 to 1."""
@@ -128,7 +128,7 @@ class Run:
             state.stopped = "epochs"
         elif self.out_of_time():
             state.stopped = "time"
-            self.progress.note(f"time limit of {config.time_limit:g} s reached; epoch {state.best_epoch} is kept")
+            self.progress.note(f"time limit of {config.max_time:g} s reached; epoch {state.best_epoch} is kept")
         elif config.patience and waited >= config.patience:
             state.stopped = "patience"
             self.progress.note(f"no better score for {waited} epochs; epoch {state.best_epoch} is kept")
@@ -166,7 +166,7 @@ class Run:
         checkpoint.save(
             self.folder.training,
             state=self.state,
-            config=msgspec.to_builtins(self.config),
+            config=self.config.to_dict(),
             environment=self.environment,
             fingerprint=self.fingerprint,
             tensors=tensors,
@@ -198,7 +198,7 @@ class Run:
         """Raise UsageError that lists all that is not as it was when the checkpoint was written."""
         changes = []
         for kind, was, now in (
-            ("option", _without_free(saved.config), _without_free(msgspec.to_builtins(self.config))),
+            ("option", _without_free(saved.config), _without_free(self.config.to_dict())),
             ("machine", saved.environment, self.environment),
             ("input", saved.fingerprint, self.fingerprint),
         ):

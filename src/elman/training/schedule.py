@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from elman.training.config import TrainingConfig
+from elman.config import TrainingConfig
 
 # A warm-up longer than this part of a short run would leave no time to learn.
 LONGEST_WARMUP = 0.1
@@ -18,7 +18,7 @@ def progress(config: TrainingConfig, *, epoch: int, batch: int, batches: int, se
     short still ends on a decayed learning rate.
     """
     steps = (epoch + batch / batches) / config.epochs
-    return min(1.0, steps if config.time_limit is None else max(steps, seconds / config.time_limit))
+    return min(1.0, steps if config.max_time is None else max(steps, seconds / config.max_time))
 
 
 def rate(config: TrainingConfig, *, step: int, done: float) -> float:

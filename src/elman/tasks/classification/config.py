@@ -1,40 +1,66 @@
-"""What a classifier and its rivals are told."""
+"""The settings of classifiers: of the network and of its rivals."""
 
 from __future__ import annotations
 
-import msgspec
-
+from elman.config import (
+    CELL_HELP,
+    COUNT,
+    NUMBER,
+    SHARE,
+    SIZE,
+    Config,
+    Rule,
+    TrainingConfig,
+    config,
+    one_of,
+    setting,
+)
 from elman.errors import UsageError
-from elman.layers.pooling import POOLINGS
-from elman.tasks.settings import COUNT, NUMBER, SHARE, SIZE, Rules, check_rules, one_of
-from elman.text.tokenizing import TOKENIZERS
-from elman.training import TrainingConfig
 
 
-class TokensConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every model of labelled texts is told. Raises UsageError that says what was expected."""
+@config
+class TokensConfig(Config):
+    """Of every classifier: what texts are cut into."""
 
-    tokenizer: str = "words"  # words, characters, subwords, space
-    lowercase: bool = False
-    subword_size: int = 4000  # tokens of the tokenizer subwords
-    longest: int = 0  # a text of more tokens is an error; 0: none is. Nothing is ever cut
-    several: bool = False  # any number of labels a text
+    # the keys of elman.text.tokenizing.TOKENIZERS; a test holds them together
+    tokenizer: str = setting(
+        "words",
+        "--tokenizer",
+        "what texts are cut into; space: at white space, for texts that are tokenized",
+        one_of("words", "characters", "subwords", "space"),
+    )
+    lowercase: bool = setting(False, "--lowercase", "read capitals as small letters")
+    subword_size: int = setting(
+        4000,
+        "--subword-size",
+        "how many subwords are learned",
+        Rule(lambda v: v >= 256, "at least 256, one for each byte"),
+    )
+    longest: int = setting(0, "--longest", "a text of more tokens is an error; 0: none is, nothing is ever cut", SIZE)
+    several: bool = setting(False, "--several", "any number of labels a text")
 
-    def __post_init__(self) -> None:
-        check_rules(self, {name: rule for name, rule in _RULES.items() if name in self.__struct_fields__})
 
+@config
+class WordsConfig(TokensConfig):
+    """Of every network, whatever makes one vector of the words."""
 
-class WordsConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the networks are told, whatever makes one vector of the words."""
-
-    word_size: int = 128
-    vectors: str | None = None  # a file of word vectors: word2vec, GloVe or fastText text
-    head_size: int = 0  # units of a hidden layer between the text's vector and the labels; 0: none
-    dropout: float = 0.5  # variational, around and between the recurrent layers
-    word_dropout: float = 0.1  # in training a word's vector is 0 this often
-    unknown: float = 0.25  # in training a word seen n times is unknown with probability unknown / (unknown + n)
-    class_weights: str = "none"  # balanced: every label counts alike in the loss, however rare it is
-    label_smoothing: float = 0.0  # share of the probability that all labels get alike in what is to be learned
+    word_size: int = setting(128, "--word-size", "size of the learned vectors of tokens; 0: none", SIZE)
+    vectors: str | None = setting(None, "--vectors", "a file of word vectors: word2vec, GloVe or fastText text")
+    head_size: int = setting(0, "--head/--head-size", "units of a hidden layer before the labels; 0: none", SIZE)
+    # variational, around and between the recurrent layers
+    dropout: float = setting(0.5, "--dropout", "share of the units dropped in training", SHARE)
+    word_dropout: float = setting(0.1, "--word-dropout", "share of the tokens dropped in training", SHARE)
+    # a word seen n times is unknown with probability unknown / (unknown + n)
+    unknown: float = setting(0.25, "--unknown", "how readily rare words are dropped in training", NUMBER)
+    class_weights: str = setting(
+        "none",
+        "--class-weights",
+        "balanced: rare labels count as much as frequent ones",
+        one_of("none", "balanced"),
+    )
+    label_smoothing: float = setting(
+        0.0, "--label-smoothing", "share of the probability given to all labels alike", SHARE
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,38 +68,57 @@ class WordsConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields
             raise UsageError("expected words or vectors to read: word_size is 0, and no vectors are given")
 
 
-class ClassifierConfig(WordsConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@config
+class ClassifierConfig(WordsConfig):
     """The architecture of a classifier. The same defaults hold in Python and on the command line.
 
-    hidden_size is that of each direction. Raises UsageError that says what was expected.
+    hidden_size is that of each direction.
     """
 
-    cell: str = "lstm"  # a registered cell, or file.py:MyCell
-    hidden_size: int = 128
-    layers: int = 1
-    one_way: bool = False  # left to right only
-    pooling: str = "attention"  # final, max, mean, attention
+    cell: str = setting("lstm", "--cell", CELL_HELP)
+    hidden_size: int = setting(128, "--hidden/--hidden-size", "units of each direction", COUNT)
+    layers: int = setting(1, "--layers", "recurrent layers", COUNT)
+    one_way: bool = setting(False, "--one-way", "read from left to right only")
+    # those of elman.layers.pooling.POOLINGS; a test holds them together
+    pooling: str = setting(
+        "attention",
+        "--pooling",
+        "what becomes the text's vector: the last state of each direction, or all outputs together",
+        one_of("final", "max", "mean", "attention"),
+    )
 
 
-class CbowConfig(WordsConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@config
+class CbowConfig(WordsConfig):
     """The mean of the words' vectors in the place of a recurrent layer."""
 
 
-class NgramClassifierConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@config
+class NgramClassifierConfig(TokensConfig):
     """Logistic regression on the n-grams that a text has."""
 
-    ngram_order: int = 2  # n-grams of 1 to so many tokens
-    l2: float | None = None  # strength of the L2 penalty; None: chosen on dev data
-    seed: int = 1  # of the part of the training data that is set aside
+    ngram_order: int = setting(
+        2,
+        "--ngram-order",
+        "n-grams of one to so many tokens",
+        Rule(lambda v: 1 <= v <= 9, "a whole number from 1 to 9"),
+    )
+    l2: float | None = setting(
+        None, "--l2", "strength of the penalty (default: chosen on dev data)", Rule(lambda v: v > 0, "a number above 0")
+    )
+    # of the part of the training data that is set aside
+    seed: int = setting(1, "--seed", "of all that is drawn at random", SIZE)
 
 
-class MajorityClassifierConfig(TokensConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@config
+class MajorityClassifierConfig(TokensConfig):
     """Nothing but how texts are read."""
 
-    seed: int = 1
+    seed: int = setting(1, "--seed", "of all that is drawn at random", SIZE)
 
 
-class ClassifierTraining(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@config
+class ClassifierTraining(TrainingConfig):
     """How the networks are trained: `TrainingConfig` with defaults for some thousands of short texts.
 
     An epoch has few steps then: small batches make more of them, and the moving average must not look far back."""
@@ -81,23 +126,3 @@ class ClassifierTraining(TrainingConfig, frozen=True, kw_only=True, forbid_unkno
     epochs: int = 6
     average: float = 0.99
     batch_tokens: int = 250
-
-
-_RULES: Rules = {
-    "tokenizer": one_of(*TOKENIZERS),
-    "subword_size": (lambda v: v >= 256, "at least 256, one for each byte"),
-    "longest": SIZE,
-    "hidden_size": COUNT,
-    "layers": COUNT,
-    "pooling": one_of(*POOLINGS),
-    "word_size": SIZE,
-    "head_size": SIZE,
-    "dropout": SHARE,
-    "word_dropout": SHARE,
-    "unknown": NUMBER,
-    "class_weights": one_of("none", "balanced"),
-    "label_smoothing": SHARE,
-    "ngram_order": (lambda v: 1 <= v <= 9, "a whole number from 1 to 9"),
-    "l2": (lambda v: v is None or v > 0, "a number above 0, or none"),
-    "seed": SIZE,
-}

@@ -52,7 +52,7 @@ def make_system(task: str, name: str, model: str, settings: Mapping[str, Any] | 
             f"a model of the kind {task} {model} has no statistics, so it cannot be compared; leave it out"
         )
     kind(**(settings or {}))  # raises where a setting is wrong
-    keys = frozenset((*kind.config.__struct_fields__, *kind.training.__struct_fields__))
+    keys = frozenset((*kind.config.names(), *kind.training.names()))
     return System(name, model, dict(settings or {}), keys)
 
 

@@ -1,56 +1,115 @@
-"""What a tagger's network is told."""
+"""The settings of taggers: of the network and of its rivals."""
 
 from __future__ import annotations
 
-import msgspec
-
+from elman.config import CELL_HELP, COUNT, NUMBER, SHARE, SIZE, Config, config, one_of, setting
+from elman.config.setting import Rule
 from elman.errors import UsageError
-from elman.tasks.settings import COUNT, NUMBER, SCHEME, SHARE, SIZE, Rules, check_rules
+from elman.schemes import SCHEMES
+
+LONGEST_AFFIX = 32  # characters: half of what is read of a long word, see elman.layers.characters
 
 
-class TaggerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@config
+class CountedConfig(Config):
+    """Of every tagger; the majority tagger has no more."""
+
+    scheme: str = setting(
+        "auto",
+        "--scheme",
+        "how tags mark spans; auto looks at the training tags",
+        one_of("auto", "none", *SCHEMES),
+    )
+
+
+@config
+class WordsConfig(CountedConfig):
+    """Of every network."""
+
+    hidden_size: int = setting(200, "--hidden/--hidden-size", "units of each direction", COUNT)
+    crf: bool = setting(False, "--crf", "score whole tag sequences, by a linear-chain CRF")
+    word_size: int = setting(128, "--word-size", "size of the learned word vectors; 0: none", SIZE)
+    vectors: str | None = setting(None, "--vectors", "a file of word vectors: word2vec, GloVe or fastText text")
+    # variational, around and between the layers
+    dropout: float = setting(0.5, "--dropout", "share of the units dropped in training", SHARE)
+    # its characters and neighbours must do
+    word_dropout: float = setting(
+        0.2, "--word-dropout", "share of the words read by their characters alone in training", SHARE
+    )
+    # a word seen n times is unknown with probability unknown / (unknown + n)
+    unknown: float = setting(0.25, "--unknown", "how readily rare words are dropped in training", NUMBER)
+
+    def _require_something_to_read(self, characters: str) -> None:
+        if self.word_size == 0 and getattr(self, characters) == 0 and self.vectors is None:
+            raise UsageError(f"expected words, characters or vectors to read: word_size and {characters} are both 0")
+
+
+@config
+class TaggerConfig(WordsConfig):
     """The architecture of a tagger. The same defaults hold in Python and on the command line.
 
-    hidden_size and char_hidden_size are those of each direction. Raises UsageError that says what was expected.
+    hidden_size and char_hidden_size are those of each direction.
     """
 
-    cell: str = "lstm"  # a registered cell, or file.py:MyCell
-    hidden_size: int = 200
-    layers: int = 1
-    one_way: bool = False  # left to right only: the tagger can then run along with its input
-    delays: int = 1  # how many earlier outputs U sees
-    window_before: int = 0  # neighbouring words that each step sees at its input
-    window_after: int = 0
-    crf: bool = False
-    scheme: str = "auto"  # io, iob1, iob2, bioes, none; auto looks at the training tags
-    word_size: int = 128
-    char_cell: str = "lstm"
-    char_size: int = 48  # 0: no characters
-    char_hidden_size: int = 96
-    vectors: str | None = None  # a file of word vectors: word2vec, GloVe or fastText text
-    dropout: float = 0.5  # variational, around and between the recurrent layers
-    word_dropout: float = 0.2  # in training a word's own vector is 0 this often: its characters and neighbours must do
-    unknown: float = 0.25  # in training a word seen n times is unknown with probability unknown / (unknown + n)
+    cell: str = setting("lstm", "--cell", CELL_HELP)
+    layers: int = setting(1, "--layers", "recurrent layers", COUNT)
+    # the tagger can then run along with its input
+    one_way: bool = setting(False, "--one-way", "read from left to right only")
+    delays: int = setting(1, "--delays", "how many earlier outputs each step sees", COUNT)
+    window_before: int = setting(0, "", "neighbouring words before, which each step sees too", SIZE)
+    window_after: int = setting(0, "", "neighbouring words after", SIZE)
+    char_cell: str = setting("lstm", "--char-cell", "cell of the character encoder")
+    char_size: int = setting(48, "--char-size", "size of the character vectors; 0: no characters", SIZE)
+    char_hidden_size: int = setting(96, "--char-hidden/--char-hidden-size", "units of the character encoder", COUNT)
 
     def __post_init__(self) -> None:
-        check_rules(self, _RULES)
-        if self.word_size == 0 and self.char_size == 0 and self.vectors is None:
-            raise UsageError("expected words, characters or vectors to read: word_size and char_size are both 0")
+        super().__post_init__()
+        self._require_something_to_read("char_size")
         if self.one_way and self.window_after:
             raise UsageError("one_way looks at nothing to the right, so window_after must be 0")
 
 
-_RULES: Rules = {
-    "hidden_size": COUNT,
-    "layers": COUNT,
-    "delays": COUNT,
-    "char_hidden_size": COUNT,
-    "word_size": SIZE,
-    "char_size": SIZE,
-    "window_before": SIZE,
-    "window_after": SIZE,
-    "dropout": SHARE,
-    "word_dropout": SHARE,
-    "unknown": NUMBER,
-    "scheme": SCHEME,
-}
+@config
+class WindowConfig(WordsConfig):
+    """The architecture of the window tagger."""
+
+    context: int = setting(2, "--context", "of window: neighbouring words on either side", SIZE)
+    affix: int = setting(
+        4,
+        "--affix",
+        "of window: characters at either end of a word",
+        Rule(lambda v: 1 <= v <= LONGEST_AFFIX, f"a whole number from 1 to {LONGEST_AFFIX}"),
+    )
+    affix_size: int = setting(24, "--affix-size", "of window: size of their vectors; 0: no characters", SIZE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_something_to_read("affix_size")
+
+
+@config
+class DecodingConfig(CountedConfig):
+    """Of the hidden Markov models."""
+
+    decoding: str = setting(
+        "viterbi",
+        "--decoding",
+        "of hmm and trigram: the best sequence of tags, or the best tag at each place",
+        one_of("viterbi", "posterior"),
+    )
+
+
+@config
+class HMMConfig(DecodingConfig):
+    """Of the hidden Markov model of first order."""
+
+    smoothing: float = setting(0.001, "--smoothing", "of hmm: added to every count", NUMBER)
+
+
+@config
+class CRFConfig(CountedConfig):
+    """Of the CRF over features."""
+
+    c1: float = setting(0.1, "--c1", "of crf: penalty of the sizes of the weights", NUMBER)
+    c2: float = setting(0.01, "--c2", "of crf: penalty of their squares", NUMBER)
+    max_iterations: int = setting(100, "--max-iterations", "of crf: steps of L-BFGS at most", COUNT)

@@ -6,15 +6,11 @@ from pathlib import Path
 
 import click
 
-from elman.cli.settings import CELL, OUT, TRAINING, Setting, Table
+from elman.cli.settings import OUT, Table
 from elman.cli.tasks.base import Answers, Reader, Task
+from elman.config import Setting, TrainingConfig
+from parity.config import ConstantConfig, ParityConfig
 
-SETTINGS = (
-    CELL,
-    Setting("hidden_size", "--hidden-size", "int", 8, "units"),
-    Setting("layers", "--layers", "int", 1, "recurrent layers"),
-    Setting("one_way", "--one-way", "switch", True, "from left to right only"),
-)
 DATA = (
     Setting("train", "--train", "text", None, "training data"),
     Setting("dev", "--dev", "text", None, "dev data"),
@@ -58,7 +54,7 @@ class Sides(Answers):
 
 class Parity(Task):
     name, models, unit, labels = "parity", "Parities", "row", "sides"
-    table = Table(DATA, SETTINGS, TRAINING, {"constant": ()})
+    table = Table(DATA, ParityConfig, TrainingConfig, {"constant": (ConstantConfig,)})
     help = "Train a model of parity.\n\n\b\nelman train parity --train bits.txt --out my-parity"
     examples = {
         "train": ("elman train parity --train bits.txt --out my-parity",),

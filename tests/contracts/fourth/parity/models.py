@@ -20,6 +20,7 @@ from elman.tasks.model import CountedModel, Model, NetworkModel
 from elman.text.batching import batches_by_tokens
 from elman.text.vocabulary import Vocabulary
 from elman.training import Job
+from parity.config import ConstantConfig, ParityConfig
 
 SIDES = ["even", "odd"]
 
@@ -76,13 +77,6 @@ class Base(Model[list]):
         return {"sides": Vocabulary(SIDES)}
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    cell: str = "lstm"
-    hidden_size: int = 8
-    layers: int = 1
-    one_way: bool = True
-
-
 class Network(nn.Module):
     def __init__(self, config, cell):
         super().__init__()
@@ -132,7 +126,7 @@ class ParityJob(Job):
 
 
 class Parity(Base, NetworkModel[list]):
-    config = Config
+    config = ParityConfig
 
     def _begin(self, train, dev, test, old, run):
         train, scored = self.parts(train, dev, test)
@@ -176,10 +170,6 @@ class Parity(Base, NetworkModel[list]):
             lookups=(Lookup("embedding.weight", ids.data, 0, 4),),
             run=run,
         )
-
-
-class ConstantConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
 
 
 class Constant(Base, CountedModel[list]):

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from elman.errors import DataError, ModelError, UsageError
+from elman.tasks.language_model.config import HIGHEST
 from elman.tasks.language_model.rivals import arpa
 from elman.tasks.language_model.rivals.arpa import BEGIN, END, UNKNOWN
 from elman.tasks.language_model.rivals.kneser_ney import Floats, Grams, Ints, estimate, find
 from elman.text.files import Path
 
-HIGHEST = 7
 BLOCK = 4096  # sentences scored at once: memory stays small however long the text
 
 Sentence = Sequence[str]

@@ -13,21 +13,11 @@ from torch import Tensor
 from elman.errors import ModelError
 from elman.tasks import storage
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
-from elman.tasks.language_model.config import TEXT_RULES, CorpusConfig
+from elman.tasks.language_model.config import HIGHEST, NGramConfig
 from elman.tasks.language_model.data import END, END_ID, UNKNOWN, TextSource
-from elman.tasks.language_model.rivals.ngram import HIGHEST, NGram
+from elman.tasks.language_model.rivals.ngram import NGram
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.model import CountedModel
-from elman.tasks.settings import check_rules
-
-
-class NGramConfig(CorpusConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An n-gram model. Raises UsageError that says what was expected."""
-
-    order: int = 5  # the last word and how many before it
-
-    def __post_init__(self) -> None:
-        check_rules(self, {**TEXT_RULES, "order": (lambda v: 1 <= v <= HIGHEST, f"a whole number from 1 to {HIGHEST}")})
 
 
 class NGramModel(BaseLanguageModel, CountedModel[Data]):

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elman.config import Config
 from elman.errors import ModelError, UsageError
 from elman.tasks import storage
 from elman.tasks.model import CountedModel
-from elman.tasks.settings import SCHEME, check_rules
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
+from elman.tasks.tagging.config import CountedConfig
 from elman.tasks.tagging.job import scheme_of
 from elman.text.sentence import Sentence
 from elman.text.vocabulary import Vocabulary
@@ -70,21 +70,12 @@ def stored(tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...],
     return table
 
 
-class CountedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The setting that all of them have. Raises UsageError that says what was expected."""
-
-    scheme: str = "auto"  # io, iob1, iob2, bioes, none; auto looks at the training tags
-
-    def __post_init__(self) -> None:
-        check_rules(self, {"scheme": SCHEME})
-
-
 class CountedTagger(TaggingModel, CountedModel[Parts]):
     """A tagger that is estimated in one go. What it keeps are arrays, and its words and tags.
 
     has_nbest: whether it gives the n best sequences of tags"""
 
-    config: ClassVar[type[msgspec.Struct]] = CountedConfig
+    config: ClassVar[type[Config]] = CountedConfig
     has_nbest: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:

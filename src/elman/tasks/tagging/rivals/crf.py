@@ -13,24 +13,12 @@ from typing import Any
 import numpy as np
 
 from elman.errors import ModelError, UsageError
-from elman.tasks.settings import COUNT, NUMBER, check_rules
 from elman.tasks.tagging.base import TagPrediction
-from elman.tasks.tagging.rivals.counted import Arrays, CountedConfig, CountedTagger, Lexicon, probabilities_of
+from elman.tasks.tagging.config import CRFConfig
+from elman.tasks.tagging.rivals.counted import Arrays, CountedTagger, Lexicon, probabilities_of
 from elman.tasks.tagging.rivals.features import features
 from elman.text.sentence import Sentence
 from elman.text.vocabulary import Vocabulary
-
-
-class CRFConfig(CountedConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Raises UsageError that says what was expected."""
-
-    c1: float = 0.1  # penalty of the sizes of the weights
-    c2: float = 0.01  # and of their squares
-    max_iterations: int = 100
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rules(self, {"c1": NUMBER, "c2": NUMBER, "max_iterations": COUNT})
 
 
 class FeatureCRF(CountedTagger):

@@ -21,12 +21,11 @@ import torch
 
 from elman.errors import ModelError, UsageError
 from elman.layers.decoding import nbest
-from elman.tasks.settings import NUMBER, SCHEME, check_rules, one_of
 from elman.tasks.tagging.base import TagPrediction
+from elman.tasks.tagging.config import HMMConfig
 from elman.tasks.tagging.data import UNKNOWN
 from elman.tasks.tagging.rivals.counted import (
     Arrays,
-    CountedConfig,
     CountedTagger,
     Lexicon,
     probabilities_of,
@@ -36,25 +35,6 @@ from elman.text.sentence import Sentence
 from elman.text.vocabulary import Vocabulary
 
 NO_PATH = "expected a sequence of tags that these words can have, found none: every one has probability 0"
-
-
-class DecodingConfig(CountedConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the hidden Markov models are told. Raises UsageError that says what was expected."""
-
-    decoding: str = "viterbi"  # the best sequence; or posterior: the best tag at each place
-
-    def __post_init__(self) -> None:
-        check_rules(self, {"scheme": SCHEME, "decoding": one_of("viterbi", "posterior")})
-
-
-class HMMConfig(DecodingConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Raises UsageError that says what was expected."""
-
-    smoothing: float = 0.001  # added to every count
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rules(self, {"smoothing": NUMBER})
 
 
 class MarkovTagger(CountedTagger):

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from elman.errors import ModelError, UsageError
+from elman.tasks.tagging.config import DecodingConfig
 from elman.tasks.tagging.rivals.counted import Arrays, Lexicon, stored
-from elman.tasks.tagging.rivals.hmm import DecodingConfig, MarkovTagger, check_lengths, normalized
+from elman.tasks.tagging.rivals.hmm import MarkovTagger, check_lengths, normalized
 from elman.text.sentence import Sentence
 
 LONGEST = 10  # characters of a suffix

@@ -9,53 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UsageError
-from elman.layers.characters import LONGEST, Spellings
+from elman.layers.characters import Spellings
 from elman.layers.decoding import Constraint
 from elman.layers.embedding import RareEmbedding
 from elman.recurrent import Dropout, Layer, Packed, Stack, Window
-from elman.tasks.settings import COUNT, NUMBER, SCHEME, SHARE, SIZE, Rules, check_rules
+from elman.tasks.tagging.config import WindowConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.modules import TaggerNetwork
 from elman.tasks.tagging.network_model import NetworkTagger
-
-
-class WindowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The architecture. Raises UsageError that says what was expected."""
-
-    context: int = 2  # neighbouring words on either side
-    hidden_size: int = 200
-    crf: bool = False
-    scheme: str = "auto"  # io, iob1, iob2, bioes, none; auto looks at the training tags
-    word_size: int = 128
-    affix: int = 4  # characters at either end of a word
-    affix_size: int = 24  # of the vector of each of them; 0: no characters
-    vectors: str | None = None  # a file of word vectors: word2vec, GloVe or fastText text
-    dropout: float = 0.5  # variational, around the hidden layer
-    word_dropout: float = 0.2  # in training a word's own vector is 0 this often
-    unknown: float = 0.25  # in training a word seen n times is unknown with probability unknown / (unknown + n)
-
-    def __post_init__(self) -> None:
-        check_rules(self, _RULES)
-        if self.word_size == 0 and self.affix_size == 0 and self.vectors is None:
-            raise UsageError("expected words, characters or vectors to read: word_size and affix_size are both 0")
-
-
-_RULES: Rules = {
-    "context": SIZE,
-    "hidden_size": COUNT,
-    "word_size": SIZE,
-    "affix": (lambda v: 1 <= v <= LONGEST // 2, f"a whole number from 1 to {LONGEST // 2}"),
-    "affix_size": SIZE,
-    "dropout": SHARE,
-    "word_dropout": SHARE,
-    "unknown": NUMBER,
-    "scheme": SCHEME,
-}
 
 
 class Affixes(nn.Module):

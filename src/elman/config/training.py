@@ -1,0 +1,60 @@
+"""How a training run is set: one flat, frozen record, checked where it is made."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from elman.config.setting import COUNT, NUMBER, SHARE, SIZE, Config, Rule, config, one_of, setting
+from elman.errors import UsageError
+
+_DURATION = re.compile(
+    r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?", re.IGNORECASE
+)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `10m`, `1h30m`, `1.5h` or a bare number of seconds. Raises UsageError on all else and on 0."""
+    match = _DURATION.fullmatch(text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not 0 < total < math.inf:
+        raise UsageError(f"expected a duration above zero such as 90s, 10m or 1h30m, found {text!r}")
+    return total
+
+
+_ABOVE = Rule(lambda v: 0 < v < math.inf, "a number above 0")
+
+
+@config
+class TrainingConfig(Config):
+    """How the loop trains. The same defaults hold in Python and on the command line.
+
+    `max_time` may be given as text (`"10m"`) and is kept in seconds. With it, bit-for-bit reproducibility holds only
+    where the clock plays no part: the decay of the learning rate follows the larger of step and time progress.
+    """
+
+    optimizer: str = setting("adamw", "--optimizer", "how weights move", one_of("adamw", "sgd"))
+    learning_rate: float = setting(2e-3, "--learning-rate", "at its highest", _ABOVE)
+    momentum: float = setting(0.9, "--momentum", "of sgd", SHARE)
+    weight_decay: float = setting(0.0, "--weight-decay", "pull of the weights towards 0", NUMBER)
+    # at most a tenth of the run
+    warmup_steps: int = setting(100, "--warmup-steps", "steps of rising learning rate", SIZE)
+    decay: str = setting("linear", "--decay", "how the learning rate falls", one_of("linear", "cosine", "none"))
+    clip: float = setting(5.0, "--clip", "largest gradient norm; 0: any", NUMBER)
+    epochs: int = setting(15, "--epochs", "passes over the training data", COUNT)
+    patience: int = setting(0, "--patience", "epochs without a better dev score before stopping; 0: any number", SIZE)
+    # seconds of the whole run, resumed parts added up
+    max_time: float | None = setting(None, "--max-time", "stop after 90s, 10m, 1h30m", _ABOVE, kind="text")
+    average: float = setting(0.999, "--average", "decay of the moving average of the weights; 0: none", SHARE)
+    batch_tokens: int = setting(500, "--batch-tokens", "words of a batch, about", COUNT)
+    seed: int = setting(1, "--seed", "of all that is drawn at random", SIZE)
+    threads: int | None = setting(None, "--threads", "processor threads", COUNT)
+    checkpoint_every: float = setting(60.0, "--checkpoint-every", "seconds between checkpoints", NUMBER)
+
+    def __post_init__(self) -> None:
+        given: Any = self.max_time
+        if isinstance(given, str):
+            object.__setattr__(self, "max_time", parse_duration(given))
+        super().__post_init__()
