@@ -16,7 +16,7 @@ import torch
 
 import elman
 from elman.inspect.contributions import Contributions
-from elman.inspect.look import look
+from elman.inspect.looking import look
 from elman.inspect.report import html
 from elman.inspect.subject import Subject
 from elman.recurrent import CELLS, recurrent_stack

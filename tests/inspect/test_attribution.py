@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elman.errors import UsageError
-from elman.inspect.attribution import attribution, leave_out
+from elman.inspect.credit import attribution, leave_out
 from elman.inspect.sample import own_answers
 from elman.inspect.subject import Subject
 from elman.recurrent import CELLS, Recurrent

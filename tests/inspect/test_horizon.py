@@ -11,7 +11,7 @@ import registers
 import torch
 
 from elman.errors import UsageError
-from elman.inspect.horizon import horizon, sample_of
+from elman.inspect.memory_horizon import horizon, sample_of
 from elman.tasks.classification.network_model import Classifier
 from elman.tasks.classification.rivals.cbow import Cbow
 from elman.tasks.language_model.network_model import LanguageModel

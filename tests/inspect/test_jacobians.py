@@ -9,7 +9,7 @@ import torch
 
 import elman.inspect as lens
 from elman.errors import UsageError
-from elman.inspect.gradients import by_distance, gradient_norms, gradients, input_norms
+from elman.inspect.backward import by_distance, gradient_norms, gradients, input_norms
 from elman.inspect.subject import Subject
 from elman.recurrent import CELLS, Bidirectional, Recurrent, recurrent_stack, unroll, use_backend
 

@@ -13,7 +13,7 @@ import torch
 from small_models import sentences
 
 from elman.errors import UsageError
-from elman.inspect.probe import probe, softmax_regression
+from elman.inspect.linear_probe import probe, softmax_regression
 from elman.inspect.subject import Subject
 from elman.tasks.tagging.network_model import Tagger
 from elman.text import Sentence

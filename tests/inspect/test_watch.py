@@ -15,7 +15,7 @@ from torch import nn
 
 from elman.errors import UsageError
 from elman.inspect import watch as watching
-from elman.inspect.gradients import gradient_norms
+from elman.inspect.backward import gradient_norms
 from elman.inspect.subject import Subject
 from elman.inspect.trace import gates
 from elman.inspect.watch import BRIEF, SEQUENCES, STEPS, Watcher, summary

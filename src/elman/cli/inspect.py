@@ -77,7 +77,7 @@ def inspect(
     targets = None if given.get("gold") is None else task.gold(given["gold"], config)
     _check(html, png)
     loaded = load_model(folder, task.name, allow_code=given["allow_code"], threads=given["threads"])
-    from elman.inspect.look import look
+    from elman.inspect.looking import look
 
     content = sys.stdin.read().rstrip("\n") if text == "-" else text
     others = {other: load_model(Path(other), task.name, allow_code=given["allow_code"]) for other in beside}
@@ -87,7 +87,7 @@ def inspect(
     if (lines := history(folder)) is not None:
         extras["history"] = lines
     if data is not None:
-        from elman.inspect.survey import survey
+        from elman.inspect.data_survey import survey
 
         rows = task.sample(task.reader(data, given, config).read(data))
         if not rows:
@@ -145,7 +145,7 @@ def _pictures(view: View, folder: Path) -> int:
 
 
 def _print(view: View, measured: Mapping[str, Any], task: Task) -> None:
-    from elman.inspect.gradients import by_distance
+    from elman.inspect.backward import by_distance
 
     target = "gold" if view.given else task.target
     rows = []

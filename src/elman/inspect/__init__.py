@@ -8,65 +8,64 @@ write(look(tagger, "the boys that the dog saw run"), "report.html")
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.inspect.array import Array
-    from elman.inspect.attribution import attribution, leave_out
+    from elman.inspect.backward import by_distance, gradient_norms, gradients, input_norms
     from elman.inspect.contributions import Contributions
+    from elman.inspect.credit import attribution, leave_out
+    from elman.inspect.data_survey import Survey, survey
     from elman.inspect.figures import Figure, figure, figures_of
-    from elman.inspect.gradients import by_distance, gradient_norms, gradients, input_norms
-    from elman.inspect.horizon import Horizon, horizon
-    from elman.inspect.jacobians import jacobians, products, spectral_norm, spectral_radius
-    from elman.inspect.look import fading, look
-    from elman.inspect.probe import Probe, probe
+    from elman.inspect.linear_probe import Probe, probe
+    from elman.inspect.looking import fading, look
+    from elman.inspect.memory_horizon import Horizon, horizon
     from elman.inspect.report import html, write
     from elman.inspect.sample import sample_of
+    from elman.inspect.state_jacobians import jacobians, products, spectral_norm, spectral_radius
     from elman.inspect.subject import Subject
-    from elman.inspect.survey import Survey, survey
     from elman.inspect.trace import Equation, equation, gates, saturation, states
     from elman.inspect.view import OutputView, PlaceView, View
     from elman.inspect.watch import Watcher
 
-# Name -> module, imported when the name is first used: figures of numbers at hand must not wait for torch.
+# Name -> module, imported when the name is first used: figures of numbers at hand must not wait for torch. No module
+# has the name of a function: importing it would put it in the place of the function.
 _EXPORTS = {
     "Array": "elman.inspect.array",
     "Contributions": "elman.inspect.contributions",
     "Equation": "elman.inspect.trace",
     "Figure": "elman.inspect.figures",
-    "Horizon": "elman.inspect.horizon",
+    "Horizon": "elman.inspect.memory_horizon",
     "OutputView": "elman.inspect.view",
     "PlaceView": "elman.inspect.view",
-    "Probe": "elman.inspect.probe",
+    "Probe": "elman.inspect.linear_probe",
     "Subject": "elman.inspect.subject",
-    "Survey": "elman.inspect.survey",
+    "Survey": "elman.inspect.data_survey",
     "View": "elman.inspect.view",
     "Watcher": "elman.inspect.watch",
-    "attribution": "elman.inspect.attribution",
-    "by_distance": "elman.inspect.gradients",
+    "attribution": "elman.inspect.credit",
+    "by_distance": "elman.inspect.backward",
     "equation": "elman.inspect.trace",
-    "fading": "elman.inspect.look",
+    "fading": "elman.inspect.looking",
     "figure": "elman.inspect.figures",
     "figures_of": "elman.inspect.figures",
     "gates": "elman.inspect.trace",
-    "gradient_norms": "elman.inspect.gradients",
-    "gradients": "elman.inspect.gradients",
-    "horizon": "elman.inspect.horizon",
+    "gradient_norms": "elman.inspect.backward",
+    "gradients": "elman.inspect.backward",
+    "horizon": "elman.inspect.memory_horizon",
     "html": "elman.inspect.report",
-    "input_norms": "elman.inspect.gradients",
-    "jacobians": "elman.inspect.jacobians",
-    "leave_out": "elman.inspect.attribution",
-    "look": "elman.inspect.look",
-    "probe": "elman.inspect.probe",
-    "products": "elman.inspect.jacobians",
+    "input_norms": "elman.inspect.backward",
+    "jacobians": "elman.inspect.state_jacobians",
+    "leave_out": "elman.inspect.credit",
+    "look": "elman.inspect.looking",
+    "probe": "elman.inspect.linear_probe",
+    "products": "elman.inspect.state_jacobians",
     "sample_of": "elman.inspect.sample",
     "saturation": "elman.inspect.trace",
-    "spectral_norm": "elman.inspect.jacobians",
-    "spectral_radius": "elman.inspect.jacobians",
+    "spectral_norm": "elman.inspect.state_jacobians",
+    "spectral_radius": "elman.inspect.state_jacobians",
     "states": "elman.inspect.trace",
-    "survey": "elman.inspect.survey",
+    "survey": "elman.inspect.data_survey",
     "write": "elman.inspect.report",
 }
 
@@ -108,19 +107,6 @@ __all__ = [
     "survey",
     "write",
 ]
-
-
-class _Package(ModuleType):
-    """`look` is a function here, also once the module `elman.inspect.look` has been imported, and so for others."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # The import system binds each submodule to its name in the package, at a time when it is complete.
-        if isinstance(value, ModuleType) and _EXPORTS.get(name) == value.__name__:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.inspect.gradients import by_distance
+from elman.inspect.backward import by_distance
 from elman.inspect.trace import SATURATED
 from elman.inspect.view import View
 

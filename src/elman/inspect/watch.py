@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
-from elman.inspect.gradients import mean_by_distance
+from elman.inspect.backward import mean_by_distance
 from elman.inspect.subject import Place, Subject, backward, floats
 from elman.inspect.trace import saturation
 from elman.recurrent import Layer

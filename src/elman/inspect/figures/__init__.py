@@ -137,7 +137,7 @@ def _of_place(place: PlaceView, view: View) -> Iterator[tuple[str, Figure]]:
 
 def _by_distance(view: View) -> Mapping[str, Any]:
     """Mean norm of dL_j / ds_i at each distance, by place."""
-    from elman.inspect.gradients import by_distance
+    from elman.inspect.backward import by_distance
 
     steps = [output.step for output in view.outputs]
     return {place.name: by_distance(place.gradient, steps) for place in view.places}

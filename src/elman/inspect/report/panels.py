@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from elman.inspect.backward import by_distance
 from elman.inspect.figures import Figure, figure, of_extra
 from elman.inspect.figures.wording import visible
-from elman.inspect.gradients import by_distance
 from elman.inspect.report.markup import Markup, element, equation, escape, join
 from elman.inspect.report.page import Panel
 from elman.inspect.report.parts import (

@@ -164,15 +164,15 @@ class ClassificationModel(Model[Iterable[Example]]):
         """(texts, labels): the probability of every label, in the order of `labels`."""
         return self._probabilities(self._tokens(as_examples(texts)))
 
-    def score(self, examples: Iterable[Example]) -> ClassificationScore:
+    def _scored(self, data: Iterable[Example]) -> ClassificationScore:
         """Answers to examples with labels, not yet scored. Raises DataError when some have none."""
-        examples = list(examples)
+        examples = list(data)
         require_labels(examples, "evaluation data", self.settings.model.several)
         return scored(self.labels, self.settings.model.several, examples, self.probabilities(examples))
 
-    def evaluate(self, examples: Iterable[Example]) -> ClassificationResult:
+    def evaluate(self, data: Iterable[Example]) -> ClassificationResult:
         """Score on examples with labels. Raises DataError when some have none."""
-        return self.score(examples).result()
+        return self._scored(data).result()
 
     @property
     def measure(self) -> Measure:
@@ -181,9 +181,9 @@ class ClassificationModel(Model[Iterable[Example]]):
             return Measure("micro_f1", micro_f1, unit="texts", more=("accuracy", "macro_f1"))
         return Measure("accuracy", accuracy, unit="texts", more=("macro_f1", "expected_calibration_error"))
 
-    def statistics(self, examples: Iterable[Example]) -> NDArray[Any]:
+    def statistics(self, data: Iterable[Example]) -> NDArray[Any]:
         """(texts, 2 + 3 L), as `ClassificationScore.statistics` says. Raises DataError when some have no labels."""
-        return self.score(examples).statistics()
+        return self._scored(data).statistics()
 
     # The model folder
 

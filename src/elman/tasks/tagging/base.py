@@ -102,7 +102,7 @@ class TaggingModel(Model[Sequence[Sentence]]):
 
     def predict(
         self,
-        sentences: Iterable[Sequence[str] | Sentence],
+        texts: Iterable[Sequence[str] | Sentence],
         *,
         probabilities: bool = False,
         nbest: int = 0,
@@ -113,19 +113,19 @@ class TaggingModel(Model[Sequence[Sentence]]):
         Raises UsageError for a model that does not have exact n best sequences."""
         if nbest < 0:
             raise UsageError(f"expected nbest of 0 or more, found {nbest}")
-        texts = [list(s.words if isinstance(s, Sentence) else s) for s in sentences]
-        for text in texts:
+        lists = [list(s.words if isinstance(s, Sentence) else s) for s in texts]
+        for text in lists:
             if not all(isinstance(word, str) and word for word in text):
                 raise UsageError(f"expected sentences as lists of words that are not empty, found {text[:8]!r}")
-        answers = iter(self._answers([text for text in texts if text], probabilities, nbest))
+        answers = iter(self._answers([text for text in lists if text], probabilities, nbest))
         empty = TagPrediction([], [] if probabilities else None, [([], 1.0)] if nbest else None)
-        return [next(answers) if text else empty for text in texts]
+        return [next(answers) if text else empty for text in lists]
 
-    def evaluate(self, sentences: Sequence[Sentence]) -> TaggingResult:
+    def evaluate(self, data: Sequence[Sentence]) -> TaggingResult:
         """Score on sentences with tags. Raises DataError when some have none."""
-        require_tags(sentences, "evaluation data")
+        require_tags(data, "evaluation data")
         total, known = TaggingScore(self.scheme), self.known_words
-        for sentence, answer in zip(sentences, self.predict(sentences), strict=True):
+        for sentence, answer in zip(data, self.predict(data), strict=True):
             total.add(sentence.tags or [], answer.tags, sentence.words, known)
         return total.result()
 

@@ -167,9 +167,9 @@ def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any
 def _report(folder: Path, taggers: Mapping[str, Tagger]) -> Path:
     """Write the report on one sentence, the models side by side where they can be."""
     from elman.cli.models import history
-    from elman.inspect.look import look
+    from elman.inspect.data_survey import survey
+    from elman.inspect.looking import look
     from elman.inspect.report import write
-    from elman.inspect.survey import survey
     from elman.text import read
 
     model = taggers[SHOWN]

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elman.inspect.horizon import Horizon, horizon
-from elman.inspect.probe import Probe, probe
+from elman.inspect.linear_probe import Probe, probe
+from elman.inspect.memory_horizon import Horizon, horizon
 from elman.inspect.sample import Texts, passes, sample_of
 from elman.metrics.classification import ClassificationScore
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from elman.errors import UsageError
-from elman.inspect.attribution import attribution, leave_out
+from elman.inspect.backward import by_distance, gradient_norms
 from elman.inspect.contributions import Contributions
+from elman.inspect.credit import attribution, leave_out
 from elman.inspect.findings import findings
-from elman.inspect.gradients import by_distance, gradient_norms
-from elman.inspect.jacobians import few_steps, jacobians, spectral_norm, spectral_radius
+from elman.inspect.state_jacobians import few_steps, jacobians, spectral_norm, spectral_radius
 from elman.inspect.subject import Place, Subject
 from elman.inspect.trace import equation, gates, saturation, states
 from elman.inspect.view import Floats, OutputView, PlaceView, View
