@@ -12,7 +12,7 @@ import torch
 from elman.errors import UsageError
 from elman.recurrent import CELLS, Bidirectional, Cell, Packed, gate, listen_to_gates, unroll
 from elman.recurrent.backend import SlowPath, current_backend, path_of, use_backend
-from elman.recurrent.kernels import build, native
+from elman.recurrent.kernels import build, compiled, native
 from elman.recurrent.noise import Noise
 
 door = importlib.import_module("elman.recurrent.backend")
@@ -190,7 +190,7 @@ def test_without_a_compiler_it_works_and_tells(monkeypatch):
         raise build.BuildError("no C++ compiler found; apt install g++")
 
     monkeypatch.setattr(build, "load", refuse)
-    monkeypatch.setattr(native, "_entries", {})
+    monkeypatch.setattr(compiled, "_entries", {})
     cell, xs = cell_and_inputs()
     with pytest.warns(SlowPath, match=r"LSTM was not compiled: no C\+\+ compiler found; apt install g\+\+"):
         got = unroll(cell, xs)
@@ -235,7 +235,7 @@ def test_a_changed_step_is_another_cell():
     traced = []
     for scale in (1.0, 0.5):
         cell = define(scale)(3, 4)
-        kernel = native.emit(cell, native.trace(cell, False, False), False, False)
+        kernel = compiled.emit(cell, compiled.trace(cell, False, False), False, False)
         traced.append(kernel.source)
     assert "real(0.5)" in traced[1] and "real(0.5)" not in traced[0]
 

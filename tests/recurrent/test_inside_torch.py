@@ -38,7 +38,7 @@ from elman.recurrent import (
     unroll,
     use_backend,
 )
-from elman.recurrent.kernels import native
+from elman.recurrent.kernels import compiled
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -178,7 +178,7 @@ def test_double_backward_names_the_way_out():
 @pytest.mark.parametrize("name", ["weight_norm", "spectral_norm", "orthogonal"])
 @pytest.mark.parametrize("weight", ["U", "W"])
 def test_parametrized_weights_train(name, weight, monkeypatch):
-    monkeypatch.setattr(native, "_entries", {})  # what an earlier test compiled would hide that this fails
+    monkeypatch.setattr(compiled, "_entries", {})  # what an earlier test compiled would hide that this fails
     torch.manual_seed(3)
     cell, xs = CELLS["lstm"](3, 4), torch.randn(2, 5, 3)
     getattr(parametrizations, name)(cell, weight)

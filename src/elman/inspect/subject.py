@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from elman.errors import UsageError, quoted
 from elman.recurrent import Bidirectional, Cell, Layer, Packed, use_backend
-from elman.recurrent.loop import map_state
 from elman.recurrent.recording import Record, recording
+from elman.recurrent.states import map_state
 from elman.tasks.examine import Examined, Lookup, Outcome
 
 LONGEST = 256

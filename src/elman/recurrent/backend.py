@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +15,11 @@ from torch.autograd import forward_ad
 
 from elman.errors import SlowPath, UsageError, nearest
 from elman.recurrent import cell as cells
+from elman.recurrent.call import Call
 from elman.recurrent.cell import Cell
 from elman.recurrent.kernels import cudnn, native
 from elman.recurrent.kernels.build import BuildError
+from elman.recurrent.kernels.compiled import Kernel
 from elman.recurrent.kernels.refusal import Untraceable
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
@@ -26,15 +28,6 @@ BACKENDS = ("auto", "native", "reference")
 VARIABLE = "ELMAN_BACKEND"
 _chosen: ContextVar[str | None] = ContextVar("elman_backend", default=None)
 _told: set[tuple[str, str]] = set()
-
-
-class Way(NamedTuple):
-    """One cell over a batch: from which state, in which direction, with which noise."""
-
-    cell: Cell
-    state: Any
-    reverse: bool
-    noise: Noise | None = None
 
 
 def current_backend() -> str:
@@ -63,7 +56,7 @@ def _known(name: str, where: str) -> str:
     return name
 
 
-def run_fast(ways: Sequence[Way], xs: Packed) -> tuple[Tensor, list[Any]] | None:
+def run_fast(calls: Sequence[Call], xs: Packed) -> tuple[Tensor, list[Any]] | None:
     """ys (rows, sum of output sizes) side by side and the final states, or None where the reference is to run."""
     if torch.compiler.is_compiling():  # torch.compile and torch.export take cells step by step
         return None
@@ -71,17 +64,17 @@ def run_fast(ways: Sequence[Way], xs: Packed) -> tuple[Tensor, list[Any]] | None
     if wanted == "reference" or cells.is_listened_to():
         return None
     if xs.data.is_cuda and wanted == "auto":
-        return cudnn.run(ways, xs) if all(cudnn.serves(way.cell, way.noise) for way in ways) else None
+        return cudnn.run(calls, xs) if all(cudnn.serves(call) for call in calls) else None
     why = _transformed()
     if why is not None:
         _tell("torch", why, wanted)
     else:
-        why = next(filter(None, (_unsuited(way, xs, wanted) for way in ways)), None)
-    directions = []
-    for way in ways if why is None else ():
-        name = type(way.cell).__name__
+        why = next(filter(None, (_unsuited(call, xs, wanted) for call in calls)), None)
+    kernels = []
+    for call in calls if why is None else ():
+        name = type(call.cell).__name__
         try:
-            directions.append(_direction(way, xs))
+            kernels.append(_kernel(call))
         except Untraceable as problem:
             why = f"{name} cannot be compiled: {problem}"
         except BuildError as problem:
@@ -90,7 +83,7 @@ def run_fast(ways: Sequence[Way], xs: Packed) -> tuple[Tensor, list[Any]] | None
             _tell(name, why, wanted)
             break
     if why is None:
-        return native.run(directions, xs, [way.state for way in ways])
+        return native.run(calls, kernels, xs)
     if wanted == "native" and len(xs.data):
         raise UsageError(f"backend native: {why}; use backend auto or reference")
     return None
@@ -116,15 +109,10 @@ def half_wanted() -> bool:
     return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
-def _direction(way: Way, xs: Packed) -> native.Direction:
-    cell, noise = way.cell, way.noise or Noise()
-    dtype = cell.b.dtype
-    zoneout = noise.rows(len(xs.data), cell.hidden_size, dtype)
+def _kernel(call: Call) -> Kernel:
+    cell, noise, dtype = call.cell, call.noise or Noise(), call.cell.b.dtype
     half = half_wanted() and dtype == torch.float32
-    kernel = native.kernel(cell, dtype, half, noise.mask is not None, zoneout is not None)
-    U = noise.U.to(dtype) if noise.U is not None else getattr(cell, "U", None)
-    mask = None if noise.mask is None else noise.mask.to(dtype).contiguous()
-    return native.Direction(cell, kernel, way.reverse, U, mask, zoneout)
+    return native.kernel(cell, dtype, half, noise.mask is not None, noise.zoneout is not None)
 
 
 def _transformed() -> str | None:
@@ -136,16 +124,16 @@ def _transformed() -> str | None:
     return None
 
 
-def _unsuited(way: Way, xs: Packed, wanted: str) -> str | None:
+def _unsuited(call: Call, xs: Packed, wanted: str) -> str | None:
     """Why this call cannot be compiled, or None. What a user would not expect to be slow is told once."""
-    cell = way.cell
+    cell = call.cell
     name = type(cell).__name__
     if not len(xs.data):
         return "there are no rows"
     if whole := _overrides(cell):
         _tell(name, f"{name} is not compiled: {whole}", wanted)
         return whole
-    tensors = [xs.data, *way.state, *(p for p in cell._parameters.values() if p is not None)]
+    tensors = [xs.data, *call.state, *(p for p in cell._parameters.values() if p is not None)]
     if not all(t.is_cpu for t in tensors):
         return f"compiled cells are for the CPU, found {xs.data.device}"
     dtypes = {t.dtype for t in tensors} - ({torch.bfloat16} if half_wanted() else set())
@@ -153,12 +141,12 @@ def _unsuited(way: Way, xs: Packed, wanted: str) -> str | None:
         return f"expected inputs, state and parameters all float32, found {sorted(map(str, dtypes))}"
     if torch.float64 in dtypes and wanted == "auto":
         return "float64 is compiled only when asked for: it is there to check, not to be fast"
-    if any(value.shape != (xs.sequences, cell.hidden_size) for value in way.state):
+    if any(value.shape != (xs.sequences, cell.hidden_size) for value in call.state):
         return "its state has fields that are not (sequences, hidden)"
-    noise = [] if way.noise is None else [way.noise.mask, *(way.noise.zoneout or ())]
+    noise = [] if call.noise is None else [call.noise.mask, *(call.noise.zoneout or ())]
     if any(isinstance(value, Tensor) and value.requires_grad for value in noise):
         return "a gradient by the masks or by zoneout is asked for"
-    if way.noise is not None and way.noise.mask is not None and cell.delays > 1:
+    if call.noise is not None and call.noise.mask is not None and cell.delays > 1:
         why = "recurrent dropout with delays: the masked history is not kept"
         _tell(name, f"{name} is not compiled: {why}", wanted)
         return why

@@ -21,7 +21,8 @@ from elman.recurrent.cell import Cell
 from elman.recurrent.cells import GRU, LSTM, DeepTransition, Elman, LayerNormLSTM
 from elman.recurrent.layers import Bidirectional, Recurrent
 from elman.recurrent.packed import Packed
-from elman.recurrent.torch_modules import GATES, to_torch
+from elman.recurrent.torch_layout import FUNCTIONS
+from elman.recurrent.torch_modules import to_torch
 
 PEAK = 2048  # rows and columns of the matrices whose product shows the peak
 HALF_FLAGS = {"avx512_bf16", "amx_bf16"}  # of a processor that has products in bfloat16
@@ -211,7 +212,7 @@ def variants(
         return forward
 
     works = {"loop": Work(on("reference"), wrt)}
-    if type(cells[0]) in GATES:
+    if type(cells[0]) in FUNCTIONS:
         module = to_torch(layer)
         module.batch_first = False  # rows lie time-major; the other way round, torch would have to turn them first
         forward = _torch_forward(module, x, packed)

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from elman.errors import UsageError
-from elman.recurrent.backend import Way, current_backend, half_wanted, path_of, use_backend
+from elman.recurrent.backend import current_backend, half_wanted, path_of, use_backend
+from elman.recurrent.call import Call
 from elman.recurrent.cell import Cell
 from elman.recurrent.forms import Sequences, open_form
 from elman.recurrent.kernels import native
-from elman.recurrent.loop import map_state, run_together
+from elman.recurrent.loop import run
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
+from elman.recurrent.states import map_state
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # What one step of the reference path costs beside its numbers: the objects of autograd's graph and of Python.
@@ -153,43 +155,46 @@ def _bytes_per_row(cell: Cell, size: int) -> int:
     return 3 * (sum(saved.values()) - before) // rows  # saved, the values between, and the gradients of both
 
 
-def run_bounded(way: Way, xs: Packed, memory: str | int) -> tuple[Packed, Any]:
-    """One cell over packed rows as `run_together` would, with what backpropagation holds bounded by `memory`."""
-    if not torch.is_grad_enabled():
-        ys, finals = run_together([way], xs)
-        return ys, finals[0]
-    plan = memory_plan(way.cell, xs, memory)
+def run_bounded(calls: Sequence[Call], xs: Packed) -> tuple[Packed, list[Any]]:
+    """As `loop.run`, with what backpropagation holds bounded by the `memory` of each call."""
+    if not torch.is_grad_enabled() or all(call.memory is None for call in calls):
+        return run(calls, xs)
+    if len(calls) > 1:  # each keeps its own segments
+        results = [run_bounded([call], xs) for call in calls]
+        ys = torch.cat([each.data for each, _ in results], -1)
+        return xs.with_data(ys), [final for _, finals in results for final in finals]
+    (call,) = calls
+    assert call.memory is not None
+    plan = memory_plan(call.cell, xs, call.memory)
     if plan.segments <= 1:
-        ys, finals = run_together([way], xs)
-        return ys, finals[0]
-    inputs = [xs.data, *way.state]
-    others: list[Tensor] = [*way.cell.parameters()]
-    if way.noise is not None and way.noise.U is not None:
-        others.append(way.noise.U)
-    ys, *final = _Bounded.apply(way, xs, plan, *inputs, *others)
-    return xs.with_data(ys), type(way.state)(*final)
+        return run(calls, xs)
+    inputs = [xs.data, *call.state]
+    others: list[Tensor] = [*call.cell.parameters()]
+    if call.noise is not None and call.noise.U is not None:
+        others.append(call.noise.U)
+    ys, *final = _Bounded.apply(call, xs, plan, *inputs, *others)
+    return xs.with_data(ys), [type(call.state)(*final)]
 
 
 class _Bounded(torch.autograd.Function):
-    """(way, layout, plan, rows, state..., parameters...) -> (ys, final state...)."""
+    """(call, layout, plan, rows, state..., parameters...) -> (ys, final state...)."""
 
     @staticmethod
-    def forward(ctx: Any, way: Way, xs: Packed, plan: MemoryPlan, *tensors: Tensor) -> tuple[Tensor, ...]:
-        fields = len(way.state)
-        state = type(way.state)(*tensors[1 : 1 + fields])
+    def forward(ctx: Any, call: Call, xs: Packed, plan: MemoryPlan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        fields = len(call.state)
+        state = type(call.state)(*tensors[1 : 1 + fields])
         starts: list[Any] = []
         ys: Tensor | None = None
-        pieces = _pieces(xs.with_data(tensors[0]), plan, way.reverse)
+        pieces = _pieces(xs.with_data(tensors[0]), plan, call.reverse)
         for first, piece in pieces:
             starts.append(state)
-            out, (state,) = run_together(
-                [way._replace(state=state, noise=_noise(way.noise, first, len(piece.data)))], piece
-            )
+            noise = _noise(call.noise, first, len(piece.data))
+            out, (state,) = run([call._replace(state=state, noise=noise)], piece)
             if ys is None:
                 ys = out.data.new_empty(len(xs.data), out.data.shape[1])
             ys[first : first + len(piece.data)] = out.data
         assert ys is not None
-        ctx.call = way, xs.with_data(xs.data[:0]), plan
+        ctx.call = call, xs.with_data(xs.data[:0]), plan
         ctx.half, ctx.backend, ctx.starts = half_wanted(), current_backend(), starts
         ctx.save_for_backward(*tensors)
         # a final state may be the very tensor that came in, for sequences of length 0 alone
@@ -199,27 +204,27 @@ class _Bounded(torch.autograd.Function):
     def backward(ctx: Any, dys: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends unseen
             raise UsageError("memory: what is recomputed has no gradient of its gradient (create_graph); leave it out")
-        way, layout, plan = ctx.call
+        call, layout, plan = ctx.call
         data, *rest = ctx.saved_tensors
-        fields = len(way.state)
+        fields = len(call.state)
         others = rest[fields:]
         needs = ctx.needs_input_grad[3:]
         wanted = [tensor for tensor, need in zip(others, needs[1 + fields :], strict=True) if need]
         sums = [torch.zeros_like(tensor) for tensor in wanted]
         ddata = torch.empty_like(data) if needs[0] else None
-        pieces = _pieces(layout.with_data(data), plan, way.reverse)
+        pieces = _pieces(layout.with_data(data), plan, call.reverse)
         for (first, piece), start in zip(reversed(pieces), reversed(ctx.starts), strict=True):
             end = first + len(piece.data)
             rows = piece.data.detach().requires_grad_(needs[0])
             begin = type(start)(*[value.detach().requires_grad_() for value in start])
-            noise = _noise(way.noise, first, len(rows))
+            noise = _noise(call.noise, first, len(rows))
             here = wanted
             if noise is not None and noise.U is not None and needs[-1]:  # its own way back begins outside
                 noise = noise._replace(U=noise.U.detach().requires_grad_())
                 here = [*wanted[:-1], noise.U]
             autocast = torch.autocast("cpu", torch.bfloat16, enabled=ctx.half)
             with torch.enable_grad(), autocast, use_backend(ctx.backend):
-                out, (after,) = run_together([way._replace(state=begin, noise=noise)], piece.with_data(rows))
+                out, (after,) = run([call._replace(state=begin, noise=noise)], piece.with_data(rows))
             results = [
                 (v, d) for v, d in zip((out.data, *after), (dys[first:end], *dstate), strict=True) if v.requires_grad
             ]

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
-from elman.recurrent.backend import Way
+from elman.recurrent.bptt import run_bounded
+from elman.recurrent.call import Call
 from elman.recurrent.cell import Cell, as_state, evaluated
 from elman.recurrent.forms import Sequences, open_form
-from elman.recurrent.loop import check_state, map_state, run_together
 from elman.recurrent.noise import Modifiers
+from elman.recurrent.one_step import OneStep, cell_step
 from elman.recurrent.packed import Packed
+from elman.recurrent.states import check_state, map_state
 
 
 class Layer(nn.Module):
@@ -22,11 +24,13 @@ class Layer(nn.Module):
 
     input_size, output_size: numbers a step (input_size None: any width goes)
     causal: the output at step i is the output of the sequence cut at i. Stepping, streaming and carrying state need it.
+    recurrent: it carries a recurrent state, so that `final` is defined
     """
 
     input_size: int | None = None
     output_size: int
     causal: bool = True
+    recurrent: bool = False
 
     def forward(
         self, xs: Sequences, state: Any = None, lengths: Sequence[int] | Tensor | None = None
@@ -65,6 +69,16 @@ class Layer(nn.Module):
         """(sequences, dim): an encoder's vector, O of the final state of each direction."""
         raise UsageError(f"{type(self).__name__} carries no recurrent state, so it has no encoder's vector")
 
+    def parts(self) -> list[Layer]:
+        """The layers that it consists of, from below; of a layer that has none inside, itself."""
+        return [self]
+
+    def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
+        """One step of a batch, in evaluation and without autograd. dtype: of the weights in products.
+
+        What a subclass defines that can be stepped. Raises UsageError for one that cannot."""
+        raise UsageError(f"stepper: cannot step a {type(self).__name__}; expected Recurrent, Window, Stack")
+
     def require_causal(self, work: str) -> None:
         """Raise UsageError unless the layer is causal; `work` says what needs it."""
         if not self.causal:
@@ -89,7 +103,10 @@ class Recurrent(Layer):
     """One cell in one direction. State: the cell's.
 
     zoneout, recurrent_dropout, weight_dropout: see `Modifiers`. In training their noise is drawn once a call, from
-    torch's default generator. Raises UsageError where one cannot reach the cell's products."""
+    torch's default generator. Raises UsageError where one cannot reach the cell's products.
+    memory: a bound on what backpropagation holds, such as "256MB"; see `unroll`."""
+
+    recurrent = True
 
     def __init__(
         self,
@@ -99,21 +116,25 @@ class Recurrent(Layer):
         zoneout: float | Mapping[str, float] = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        memory: str | int | None = None,
     ) -> None:
         super().__init__()
-        self.cell, self.reverse, self.causal = cell, reverse, not reverse
+        self.cell, self.reverse, self.causal, self.memory = cell, reverse, not reverse, memory
         self.input_size, self.output_size = cell.input_size, cell.output_size
         self.modifiers = Modifiers(zoneout, recurrent_dropout, weight_dropout)
         self.modifiers.check(cell)
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
-        ys, (final,) = run_together([self.way(xs, state)], xs)
+        ys, (final,) = run_bounded([self.call(xs, state)], xs)
         return ys, final
 
-    def way(self, xs: Packed, state: Any) -> Way:
+    def call(self, xs: Packed, state: Any) -> Call:
         """What is to be run, with the noise of this call."""
         cell = evaluated(self.cell)
-        return Way(cell, state, self.reverse, self.modifiers.draw(cell, xs, self.training))
+        return Call(cell, state, self.reverse, self.modifiers.draw(cell, xs, self.training), self.memory)
+
+    def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
+        return cell_step(evaluated(self.cell), self.modifiers.evaluation(self.cell), self.check, batch, dtype)
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.cell.initial(sequences, like)
@@ -134,9 +155,10 @@ class Bidirectional(Layer):
     As a transducer, each step sees both sides; as an encoder, `final` is the end of each direction.
     State: (forward's, backward's). Schuster and Paliwal 1997.
 
-    zoneout, recurrent_dropout, weight_dropout: as for `Recurrent`; each direction draws its own."""
+    zoneout, recurrent_dropout, weight_dropout, memory: as for `Recurrent`; each direction draws its own."""
 
     causal = False
+    recurrent = True
 
     def __init__(
         self,
@@ -146,6 +168,7 @@ class Bidirectional(Layer):
         zoneout: float | Mapping[str, float] = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        memory: str | int | None = None,
     ) -> None:
         super().__init__()
         if forward_cell.input_size != backward_cell.input_size:
@@ -155,6 +178,7 @@ class Bidirectional(Layer):
             "zoneout": zoneout,
             "recurrent_dropout": recurrent_dropout,
             "weight_dropout": weight_dropout,
+            "memory": memory,
         }
         self.ahead = Recurrent(forward_cell, **noise)
         self.back = Recurrent(backward_cell, reverse=True, **noise)
@@ -166,8 +190,8 @@ class Bidirectional(Layer):
             ahead_ys, ahead = through(self.ahead, xs, state[0])
             back_ys, back = through(self.back, xs, state[1])
             return xs.with_data(torch.cat([ahead_ys.data, back_ys.data], -1)), (ahead, back)
-        ways = [one.way(xs, before) for one, before in zip((self.ahead, self.back), state, strict=True)]
-        ys, (ahead, back) = run_together(ways, xs)
+        calls = [one.call(xs, before) for one, before in zip((self.ahead, self.back), state, strict=True)]
+        ys, (ahead, back) = run_bounded(calls, xs)
         return ys, (ahead, back)
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
@@ -199,6 +223,7 @@ class Stack(Layer):
         if width is not None:
             self.output_size = width
         self.causal = all(layer.causal for layer in layers)
+        self.recurrent = any(layer.recurrent for layer in layers)
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
         states = []
@@ -216,10 +241,27 @@ class Stack(Layer):
         pairs = zip(self.layers, state, strict=True)
         return tuple(layer.check(part, sequences) for layer, part in pairs)  # type: ignore[operator]
 
+    def parts(self) -> list[Layer]:
+        return [part for layer in self.layers for part in layer.parts()]  # type: ignore[operator]
+
+    def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
+        steps = [layer.one_step(batch, dtype) for layer in self.layers]  # type: ignore[operator]
+
+        def run(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+            if len(state) != len(steps):
+                self.check(state, batch)  # which raises
+            after = []
+            for step, before in zip(steps, state, strict=True):
+                x, s = step.run(x, before)
+                after.append(s)
+            return x, tuple(after)
+
+        return OneStep(run, all(step.compiled for step in steps))
+
     def final(self, state: Any) -> Tensor:
         """The encoder's vector of the topmost layer that is recurrent."""
         for layer, part in zip(reversed(self.layers), reversed(state), strict=True):
-            if not isinstance(layer, Dropout):
+            if layer.recurrent:
                 return layer.final(part)  # type: ignore[operator]
         raise UsageError("Stack: none of its layers is recurrent, so it has no encoder's vector")
 
@@ -234,7 +276,8 @@ class Residual(Layer):
         sizes = layer.input_size, getattr(layer, "output_size", None)
         if sizes[0] != sizes[1]:
             raise UsageError(f"Residual: expected a layer as wide at its output as at its input, found {sizes}")
-        self.layer, self.causal, self.input_size = layer, layer.causal, layer.input_size
+        self.layer, self.input_size = layer, layer.input_size
+        self.causal, self.recurrent = layer.causal, layer.recurrent
         if sizes[1] is not None:
             self.output_size = sizes[1]
 
@@ -250,6 +293,16 @@ class Residual(Layer):
 
     def final(self, state: Any) -> Tensor:
         return self.layer.final(state)
+
+    def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
+        inner = self.layer.one_step(batch, dtype)
+
+        @torch.no_grad()
+        def run(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+            y, state = inner.run(x, state)
+            return y + x, state
+
+        return OneStep(run, inner.compiled)
 
 
 class Window(Layer):
@@ -304,6 +357,16 @@ class Window(Layer):
     def extra_repr(self) -> str:
         return f"{self.input_size}, before={self.before}, after={self.after}"
 
+    def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
+        width = self.before * (self.input_size or 0)
+
+        @torch.no_grad()
+        def run(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+            seen = torch.cat([self.check(state, batch)[0], x], -1)
+            return seen, (seen[:, seen.shape[1] - width :],)
+
+        return OneStep(run)
+
 
 class Dropout(Layer):
     """Inverted dropout in training, nothing in evaluation.
@@ -324,6 +387,9 @@ class Dropout(Layer):
         mask = xs.data.new_empty(rows, xs.data.shape[1]).bernoulli_(1 - self.p).div_(1 - self.p)
         return xs.with_data(xs.data * (mask[xs.sequence_of_row] if self.per == "sequence" else mask)), state
 
+    def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
+        return OneStep(lambda x, state: (x, state))
+
     def extra_repr(self) -> str:
         return f"{self.p}, per={self.per!r}"
 
@@ -341,10 +407,12 @@ def recurrent_stack(
     recurrent_dropout: float = 0.0,
     weight_dropout: float = 0.0,
     residual: bool = False,
+    memory: str | int | None = None,
 ) -> Stack:
     """The usual stack: `layers` layers of one kind of cell, both directions or one, variational dropout between them.
 
-    hidden_size is that of each direction. zoneout, recurrent_dropout and weight_dropout are those of `Recurrent`.
+    hidden_size is that of each direction. zoneout, recurrent_dropout, weight_dropout and memory are those of
+    `Recurrent`.
     residual: every layer as wide at its input as at its output is a `Residual`. Raises UsageError if none is."""
     if layers < 1:
         raise UsageError(f"expected layers of 1 or more, found {layers}")
@@ -354,6 +422,7 @@ def recurrent_stack(
         "zoneout": zoneout,
         "recurrent_dropout": recurrent_dropout,
         "weight_dropout": weight_dropout,
+        "memory": memory,
     }
     for i in range(layers):
         cells = [cell(width, hidden_size, delays=delays) for _ in range(2 if bidirectional else 1)]

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from elman.errors import UsageError
 from elman.recurrent.cell import Cell
 from elman.recurrent.cells import GRU, LSTM, Elman, ElmanReLU
 from elman.recurrent.layers import Bidirectional, Dropout, Layer, Recurrent, Stack
-
-# Our gates in the order of torch's blocks: LSTM i, f, g, o; GRU r, z, n.
-GATES: dict[type[Cell], tuple[str, ...]] = {
-    Elman: ("z",),
-    ElmanReLU: ("z",),
-    LSTM: ("i", "f", "z", "o"),
-    GRU: ("r", "u", "n"),
-}
+from elman.recurrent.torch_layout import FUNCTIONS, PARTS, fill, torch_weights
 
 
 def from_torch(module: nn.LSTM | nn.GRU | nn.RNN) -> Stack:
@@ -57,24 +49,9 @@ def _cell_from(module: nn.RNNBase, kind: type[Cell], input_size: int, suffix: st
     weight = getattr(module, f"weight_ih_{suffix}")
     with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; leave no trace in the random state
         cell = kind(input_size, module.hidden_size).to(weight.device, weight.dtype)
-    with torch.no_grad():
-        _fill(cell, "W", weight)
-        _fill(cell, "U", getattr(module, f"weight_hh_{suffix}"))
-        names = GATES[kind]
-        biases = [getattr(module, f"bias_{part}_{suffix}").chunk(len(names)) for part in ("ih", "hh") if module.bias]
-        cell.b.zero_()
-        for gate, *blocks in zip(names, *biases, strict=True):
-            if blocks and gate in kind.recurrent_bias:
-                cell.block("c", gate).copy_(blocks.pop())
-            cell.block("b", gate).add_(sum(blocks))
+    parts = PARTS if module.bias else PARTS[:2]
+    fill(cell, *(getattr(module, f"{part}_{suffix}") for part in parts))
     return cell
-
-
-def _fill(cell: Cell, parameter: str, weight: Tensor) -> None:
-    """Copy torch's (gates * hidden, width) into the cell's (width, gates * hidden)."""
-    names = GATES[type(cell)]
-    for gate, block in zip(names, weight.chunk(len(names)), strict=True):
-        cell.block(parameter, gate).copy_(block.T)
 
 
 def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.RNN:
@@ -90,8 +67,8 @@ def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.
     cells = [_cells_of(part) for part in layers]
     first = cells[0][0]
     kind, hidden = type(first), first.hidden_size
-    if kind not in GATES:
-        raise UsageError(f"to_torch: torch has no {kind.__name__}; expected one of {[k.__name__ for k in GATES]}")
+    if kind not in FUNCTIONS:
+        raise UsageError(f"to_torch: torch has no {kind.__name__}; expected one of {[k.__name__ for k in FUNCTIONS]}")
     for part in layers:
         ones = [part] if isinstance(part, Recurrent) else [part.ahead, part.back]
         if modifiers := next(filter(None, (str(one.modifiers) for one in ones)), ""):
@@ -118,25 +95,16 @@ def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.
     with torch.no_grad():
         for k, pair in enumerate(cells):
             for cell, direction in zip(pair, ("", "_reverse"), strict=False):
-                _fill_torch(module, cell, f"l{k}{direction}")
+                for name, weight in zip(PARTS, torch_weights(cell), strict=True):
+                    getattr(module, f"{name}_l{k}{direction}").copy_(weight)
     return module.train(layer.training)
-
-
-def _fill_torch(module: nn.RNNBase, cell: Cell, suffix: str) -> None:
-    zero = torch.zeros_like(cell.b[: cell.hidden_size])
-    names = GATES[type(cell)]
-    for parameter, target in (("W", "weight_ih"), ("U", "weight_hh"), ("b", "bias_ih"), ("c", "bias_hh")):
-        held = cell.recurrent_bias if parameter == "c" else names
-        blocks = [cell.block(parameter, gate) if gate in held else zero for gate in names]
-        joined = torch.cat(blocks, -1)
-        getattr(module, f"{target}_{suffix}").copy_(joined.T if joined.dim() == 2 else joined)
 
 
 def _plan(layer: Layer) -> tuple[list[Recurrent | Bidirectional], float]:
     """The recurrent layers from below, and the one rate of dropout between them."""
     layers: list[Recurrent | Bidirectional] = []
     gaps: list[float] = []
-    for part in _parts(layer):
+    for part in layer.parts():
         if isinstance(part, Recurrent | Bidirectional):
             gaps += [0.0] * (len(layers) - len(gaps))  # no dropout since the layer below
             layers.append(part)
@@ -160,16 +128,6 @@ def _plan(layer: Layer) -> tuple[list[Recurrent | Bidirectional], float]:
     if len(set(gaps)) > 1:
         raise UsageError(f"to_torch: torch has one dropout for all layers, found {gaps}")
     return layers, gaps[0] if gaps else 0.0
-
-
-def _parts(layer: Layer) -> Iterator[Layer]:
-    """The layers of a stack, and of stacks in it, from below."""
-    if not isinstance(layer, Stack):
-        yield layer
-        return
-    for part in layer.layers:
-        assert isinstance(part, Layer)
-        yield from _parts(part)
 
 
 def _cells_of(layer: Recurrent | Bidirectional) -> list[Cell]:

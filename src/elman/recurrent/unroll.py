@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from elman.recurrent.backend import Way, current_backend, use_backend
+from elman.recurrent.backend import current_backend, use_backend
 from elman.recurrent.bptt import run_bounded
+from elman.recurrent.call import Call
 from elman.recurrent.cell import Cell, as_state, evaluated
 from elman.recurrent.forms import Sequences, open_form
-from elman.recurrent.loop import check_state, map_state, run
 from elman.recurrent.noise import Noise
+from elman.recurrent.states import check_state, map_state
 
 
 def unroll(
@@ -52,8 +53,5 @@ def unroll(
     if noise is not None:
         noise.check(cell, packed)
     with use_backend(backend or current_backend()):
-        if memory is None:
-            ys, final = run(cell, packed, s, reverse, noise)
-        else:
-            ys, final = run_bounded(Way(cell, s, reverse, noise), packed, memory)
+        ys, (final,) = run_bounded([Call(cell, s, reverse, noise, memory)], packed)
     return given.restore(ys), map_state(given.leave, final)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from elman.recurrent import CELLS, Packed
-from elman.recurrent.backend import Way, use_backend
+from elman.recurrent.backend import use_backend
+from elman.recurrent.call import Call
 from elman.recurrent.kernels import cudnn
-from elman.recurrent.loop import run_together
+from elman.recurrent.loop import run
 from elman.recurrent.noise import Noise
 
 LENGTHS = [5, 5, 3, 1, 0, 0]
@@ -35,14 +36,14 @@ def state(cell, count):
     return cell.State(*(torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in cell.State._fields))
 
 
-def agree(ways, xs):
+def agree(calls, xs):
     """Outputs, final states and all gradients, of the calls and of the reference."""
     with use_backend("reference"):
-        packed, ends = run_together(ways, xs)
-    got, got_ends = cudnn.run(ways, xs)
+        packed, ends = run(calls, xs)
+    got, got_ends = cudnn.run(calls, xs)
     results = [got, *(v for end in got_ends for v in end)], [packed.data, *(v for end in ends for v in end)]
-    cells = {id(way.cell): way.cell for way in ways}.values()
-    leaves = [xs.data, *(v for way in ways for v in way.state), *(p for cell in cells for p in cell.parameters())]
+    cells = {id(way.cell): way.cell for way in calls}.values()
+    leaves = [xs.data, *(v for way in calls for v in way.state), *(p for cell in cells for p in cell.parameters())]
     found = []
     for values in results:
         torch.manual_seed(7)
@@ -52,7 +53,7 @@ def agree(ways, xs):
         )
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
-    for way, end in zip(ways, got_ends, strict=True):
+    for way, end in zip(calls, got_ends, strict=True):
         assert type(end) is way.cell.Carried
 
 
@@ -70,12 +71,12 @@ def test_the_calls_are_the_reference(name, directions, dropped):
     reverses = {"ahead": [False], "back": [True], "both": [False, True], "both backward first": [True, False]}[
         directions
     ]
-    ways = []
+    calls = []
     for reverse in reverses:
         cell = make(name)
         noise = Noise(U=cell.U * torch.rand_like(cell.U).round() * 2) if dropped else None
-        ways.append(Way(cell, state(cell, len(LENGTHS)), reverse, noise))
-    agree(ways, packed())
+        calls.append(Call(cell, state(cell, len(LENGTHS)), reverse, noise))
+    agree(calls, packed())
 
 
 @pytest.mark.parametrize("lengths", [[0, 0], [1], [2, 2, 2], [0]])
@@ -83,23 +84,25 @@ def test_the_calls_are_the_reference(name, directions, dropped):
 def test_other_lengths(name, lengths):
     torch.manual_seed(2)
     cells = [make(name), make(name)]
-    ways = [Way(cell, state(cell, len(lengths)), reverse) for cell, reverse in zip(cells, (False, True), strict=True)]
-    agree(ways, packed(lengths))
-    agree(ways[1:], packed(lengths))
+    calls = [Call(cell, state(cell, len(lengths)), reverse) for cell, reverse in zip(cells, (False, True), strict=True)]
+    agree(calls, packed(lengths))
+    agree(calls[1:], packed(lengths))
 
 
 def test_directions_that_differ_and_a_cell_used_twice():
     torch.manual_seed(3)
     lstm, gru, small = make("lstm"), make("gru"), make("lstm", 2)
     for pair in ((lstm, gru), (lstm, small), (lstm, lstm)):
-        agree([Way(cell, state(cell, 6), reverse) for cell, reverse in zip(pair, (False, True), strict=True)], packed())
+        agree(
+            [Call(cell, state(cell, 6), reverse) for cell, reverse in zip(pair, (False, True), strict=True)], packed()
+        )
 
 
 def test_the_callers_order_is_that_of_the_rows():
     """Sequences of one length, so that a mix-up of rows would show in no shape."""
     torch.manual_seed(4)
     cell = make("gru")
-    agree([Way(cell, state(cell, 4), True)], packed([3, 3, 3, 3]))
+    agree([Call(cell, state(cell, 4), True)], packed([3, 3, 3, 3]))
 
 
 def test_whom_it_serves():
@@ -111,9 +114,11 @@ def test_whom_it_serves():
     }
     for name, kind in CELLS.items():
         for noise_name, noise in noises.items():
-            assert cudnn.serves(kind(3, 4), noise) == (name in NAMES and noise_name in ("none", "U")), (
+            assert cudnn.serves(Call(kind(3, 4), None, noise=noise)) == (
+                name in NAMES and noise_name in ("none", "U")
+            ), (
                 name,
                 noise_name,
             )
-    assert not cudnn.serves(CELLS["gru"](3, 4, delays=2), None) and not cudnn.serves(MyLSTM(3, 4), None)
-    assert set(cudnn.KINDS) == {CELLS[name] for name in NAMES}
+    assert not any(cudnn.serves(Call(cell, None)) for cell in (CELLS["gru"](3, 4, delays=2), MyLSTM(3, 4)))
+    assert set(cudnn.FUNCTIONS) == {CELLS[name] for name in NAMES}

@@ -15,7 +15,7 @@ import torch
 
 from elman.recurrent import CELLS, Bidirectional, Recurrent, stepper
 from elman.recurrent.backend import use_backend
-from elman.recurrent.kernels import build, native
+from elman.recurrent.kernels import build, compiled, native
 
 pytestmark = pytest.mark.usefixtures("compiler")
 TINY = 2.0**-126  # the smallest normal number of float32
@@ -166,7 +166,7 @@ def test_the_software_is_the_instruction_bit_for_bit(exponents):
 
 def ran(cells, xs, form, monkeypatch):
     """Outputs and gradients of a layer whose products are made in this way."""
-    monkeypatch.setattr(native, "DOT", form)
+    monkeypatch.setattr(compiled, "DOT", form)
     with use_backend("native"), torch.autocast("cpu", torch.bfloat16):
         ys, _ = Bidirectional(*cells)(xs)
     flat = torch.cat(ys)
@@ -206,7 +206,7 @@ def test_single_steps_are_the_steps_of_a_sequence(form, monkeypatch):
     require(form)
     torch.manual_seed(3)
     layer, x = Recurrent(CELLS["gru"](5, 37, delays=2)), torch.randn(6, 5)
-    monkeypatch.setattr(native, "DOT", form)
+    monkeypatch.setattr(compiled, "DOT", form)
     step, state, one_by_one = stepper(layer, dtype=torch.bfloat16), None, []
     for row in x:
         y, state = step(row[None], state)

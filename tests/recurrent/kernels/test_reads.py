@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from elman.recurrent import Cell, unroll
 from elman.recurrent.backend import path_of, use_backend
-from elman.recurrent.kernels import native
+from elman.recurrent.kernels import compiled
 from elman.recurrent.kernels.reads import Reads
 from elman.recurrent.kernels.refusal import Impure, Untraceable
 from elman.recurrent.kernels.trace import trace
@@ -210,7 +210,7 @@ def test_a_partial_function_is_what_it_is():
 
 @pytest.mark.usefixtures("compiler")
 def test_a_number_that_changes_all_the_time_ends_on_the_reference(monkeypatch):
-    monkeypatch.setattr(native, "MOST", 2)
+    monkeypatch.setattr(compiled, "MOST", 2)
     cell = Attributed(3, 4)
     paths = []
     for alpha in (0.5, 0.6, 0.7, 0.5):
@@ -226,7 +226,7 @@ def test_what_is_not_read_is_no_other_program():
     xs = torch.randn(2, 3, 3)
     with use_backend("native"):
         unroll(cell, xs)
-        count = sum(map(len, native._entries.values()))
+        count = sum(map(len, compiled._entries.values()))
         cell.steps_seen = 17
         unroll(cell, xs)
-    assert sum(map(len, native._entries.values())) == count
+    assert sum(map(len, compiled._entries.values())) == count

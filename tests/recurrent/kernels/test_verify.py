@@ -10,7 +10,7 @@ import torch
 
 from elman.recurrent import CELLS, Cell, unroll
 from elman.recurrent.backend import path_of, use_backend
-from elman.recurrent.kernels import native
+from elman.recurrent.kernels import compiled, native
 from elman.recurrent.kernels.aten import ROWS
 from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.kernels.refusal import Untraceable
@@ -91,7 +91,7 @@ def test_steep_and_uneven_functions_are_not_refused():
 def test_the_note_says_it_once(monkeypatch):
     monkeypatch.setitem(ROWS, "tanh.", lambda g, a: g("sigmoid", a))
     kind = cell_of(lambda z, h: torch.tanh(z))
-    native._entries.clear()
+    compiled._entries.clear()
     cell, xs = kind(3, 4), torch.randn(1, 2, 3)
     with (
         use_backend("auto"),

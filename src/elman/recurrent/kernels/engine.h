@@ -218,7 +218,7 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
 
 // ---- A call ----------------------------------------------------------------------------------------------------------
 
-struct Job {      // one direction of one call; rows are time-major, longest sequence first
+struct Pass {      // one direction of one call; rows are time-major, longest sequence first
   int64_t steps, sequences, hidden, reverse, keep;  // keep: for the backward pass
   const int64_t* size;       // sequences that run at each step
   const int64_t* offset;     // the first row of each step
@@ -242,7 +242,7 @@ struct Job {      // one direction of one call; rows are time-major, longest seq
 // Where value k of what is kept at a row and unit lies. The gates' inputs are read once, so it goes in their place, which
 // is in cache at that moment; unless the backward pass reads them again.
 constexpr int INSTEAD = Cell::READS_X ? 0 : std::min(Cell::GATES, Cell::KEPT), BESIDE = Cell::KEPT - INSTEAD;
-INLINE real* kept_at(const Job& j, int64_t row, int k, int64_t unit) {
+INLINE real* kept_at(const Pass& j, int64_t row, int k, int64_t unit) {
   if (k < INSTEAD) return j.a + (row * Cell::GATES + k) * j.hidden + unit;
   // side by side for a vector of units, since nothing else reads them: one stream of memory, not BESIDE
   return j.kept + ((row * ((j.hidden + LANES - 1) / LANES) + unit / LANES) * BESIDE + k - INSTEAD) * LANES;
@@ -250,7 +250,7 @@ INLINE real* kept_at(const Job& j, int64_t row, int k, int64_t unit) {
 
 // Fetch what the gates of some rows will read, while their product is computed.
 template <bool BACKWARD>
-INLINE void fetch(const Job& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w) {
+INLINE void fetch(const Pass& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w) {
   for (int64_t i = row; i < row + m; i++)
     for (int64_t u = v0 * LANES; u < (v0 + w) * LANES; u += LANES) {
       const int64_t at = j.offset[t] + i;
@@ -290,7 +290,7 @@ struct FlushDenormals {
 };
 
 struct Part {               // what one thread does: rows [low, high) of a job, or its share of a team's panels
-  Job* job;
+  Pass* job;
   int64_t low, high;
   int rank, team;
   Barrier* barrier;
@@ -318,7 +318,7 @@ struct Share {              // a range of (panel, block of rows), panel by panel
 using Ahead = Tiling<Cell::RECURRENT>;
 
 // The gates of `m` rows from `row` on, at a step; sums (m, RECURRENT * w): h U. `next`: the step after it, or -1.
-static __attribute__((noinline)) void gates_forward(Job& j, int64_t t, int64_t next, int64_t row, int64_t m, int64_t v0,
+static __attribute__((noinline)) void gates_forward(Pass& j, int64_t t, int64_t next, int64_t row, int64_t m, int64_t v0,
                                                     int64_t w, const V* sums) {
   const int64_t H = j.hidden, S = j.sequences, going_on = next < 0 ? 0 : j.size[next];
   for (int64_t v = v0; v < v0 + w; v++) {
@@ -352,7 +352,7 @@ static __attribute__((noinline)) void gates_forward(Job& j, int64_t t, int64_t n
 
 static void forward_part(const Part& part) {
   FlushDenormals flush;
-  Job& j = *part.job;
+  Pass& j = *part.job;
   const int64_t H = j.hidden, K = Cell::DELAYS * H;
   const Panels panels(H, Ahead::WIDTH);
   const int64_t size = depth(K) * Cell::RECURRENT * LANES;  // numbers of U for a vector of units
@@ -381,7 +381,7 @@ static void forward_part(const Part& part) {
 // ---- One step, from the inputs on, without autograd ------------------------------------------------------------------
 
 struct Step {
-  Job job;                   // of one step; a is written here
+  Pass whole;                 // of one step; a is written here
   const Stored* x;           // (rows, inputs)
   int64_t inputs;
   const Weight* weights;     // W, packed one vector of units at a time, and so is job.panels
@@ -392,7 +392,7 @@ struct Step {
 
 static void step_part(const Step& s, int rank, int team) {
   FlushDenormals flush;
-  Job j = s.job;
+  Pass j = s.whole;
   using Input = Tiling<Cell::GATES>;
   constexpr int ROWS = std::min(Input::ROWS, Ahead::ROWS);
   const int64_t H = j.hidden, K = Cell::DELAYS * H, D = s.inputs, vectors = (H + LANES - 1) / LANES;
@@ -421,7 +421,7 @@ static void step_part(const Step& s, int rank, int team) {
 using Back = Tiling<Cell::DELAYS>;
 
 // sums (m, DELAYS * w): the gradient of the later step's gates times U', or null where nothing came later.
-static __attribute__((noinline)) void gates_backward(Job& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w,
+static __attribute__((noinline)) void gates_backward(Pass& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w,
                                                      const V* sums) {
   const int64_t H = j.hidden, S = j.sequences, running = t < 0 ? 0 : j.size[t];
   for (int64_t v = v0; v < v0 + w; v++) {
@@ -462,7 +462,7 @@ static __attribute__((noinline)) void gates_backward(Job& j, int64_t t, int64_t 
 
 static void backward_part(const Part& part) {
   FlushDenormals flush;
-  Job& j = *part.job;
+  Pass& j = *part.job;
   const int64_t H = j.hidden;
   const Panels panels(H, Back::WIDTH);
   const int64_t line = Cell::RECURRENT * depth(H) * LANES, size = line * Cell::DELAYS;
@@ -504,13 +504,13 @@ static void backward_part(const Part& part) {
 // Directions go to teams of threads. A team cuts the rows where U fits its own cache, for then nobody waits for anybody;
 // else it cuts the panels, so that U is read once, and meets after every step.
 template <class Work>
-static void run(Job* jobs, int count, int threads, Work work) {
+static void run(Pass* jobs, int count, int threads, Work work) {
   std::vector<Barrier> barriers(count);
   auto thread = [&](int me, int all) {
     for (int i = 0; i < count; i++) {
       const int team = std::max(1, all / count), first = all >= count ? i * team : i % all;
       if (me < first || me >= first + team) continue;
-      Job& j = jobs[i];
+      Pass& j = jobs[i];
       const int64_t S = j.sequences, H = j.hidden, rank = me - first;
       const bool even = j.steps > 0 && j.size[j.steps - 1] == S;
       const bool fits = Cell::RECURRENT * Cell::DELAYS * H * H * int64_t(sizeof(real)) <= (1 << 20);
@@ -536,15 +536,16 @@ static void run(Job* jobs, int count, int threads, Work work) {
 
 extern "C" {
 
+enum Size { FORWARD_PANELS, BACKWARD_PANELS, STORED_BYTES, INPUT_PANEL, KEPT };  // Size of abi.py says the same
+
 int64_t elman_sizes(int what, int64_t hidden) {  // what Python must know to make room
   int64_t vectors = (hidden + LANES - 1) / LANES * LANES;
   switch (what) {
-    case 0: return vectors * Cell::RECURRENT * depth(Cell::DELAYS * hidden);  // weights in U's panels, forward
-    case 1: return vectors * Cell::DELAYS * Cell::RECURRENT * depth(hidden);  // backward
-    case 2: return sizeof(Weight);
-    case 3: return sizeof(Stored);
-    case 4: return vectors * Cell::GATES;                                     // a row of W's panels
-    case 5: return vectors * BESIDE;                                          // a row of `kept`
+    case FORWARD_PANELS: return vectors * Cell::RECURRENT * depth(Cell::DELAYS * hidden);  // weights in U's panels
+    case BACKWARD_PANELS: return vectors * Cell::DELAYS * Cell::RECURRENT * depth(hidden);
+    case STORED_BYTES: return sizeof(Stored);
+    case INPUT_PANEL: return vectors * Cell::GATES;                                        // a row of W's panels
+    case KEPT: return vectors * BESIDE;                                                    // a row of `kept`
   }
   return 0;
 }
@@ -571,7 +572,7 @@ void elman_pack_inputs(const real* W, Weight* to, int64_t inputs, int64_t hidden
 }
 
 void elman_step(const Step* step, int threads) {
-  const Job& j = step->job;
+  const Pass& j = step->whole;
   const int64_t field = j.sequences * j.hidden;
   for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(j.state + f * field, step->before[f], field * sizeof(real));
 #ifdef _OPENMP
@@ -584,8 +585,8 @@ void elman_step(const Step* step, int threads) {
   for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(step->after[f], j.state + f * field, field * sizeof(real));
 }
 
-void elman_forward(Job* jobs, int count, int threads) { run(jobs, count, threads, forward_part); }
+void elman_forward(Pass* jobs, int count, int threads) { run(jobs, count, threads, forward_part); }
 
-void elman_backward(Job* jobs, int count, int threads) { run(jobs, count, threads, backward_part); }
+void elman_backward(Pass* jobs, int count, int threads) { run(jobs, count, threads, backward_part); }
 
 }

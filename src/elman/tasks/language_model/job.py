@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from elman.recurrent import Packed, detach
-from elman.recurrent.loop import map_state
+from elman.recurrent.states import map_state
 from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.language_model.config import LanguageModelConfig
 from elman.tasks.language_model.data import END_ID, Corpus, line_starts

@@ -1,0 +1,24 @@
+"""What one run of a cell is: the record that every path is given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from elman.recurrent.cell import Cell
+from elman.recurrent.noise import Noise
+
+
+class Call(NamedTuple):
+    """One cell over packed rows.
+
+    state:   where it starts, in packed order
+    reverse: from the last token of each sequence to its first
+    noise:   what was drawn for this call
+    memory:  a bound on what backpropagation holds, such as "256MB"; None: no bound
+    """
+
+    cell: Cell
+    state: Any
+    reverse: bool = False
+    noise: Noise | None = None
+    memory: str | int | None = None
