@@ -20,7 +20,15 @@ TABLE = TASK.table
 def test_set_reaches_every_setting(setting: settings.Setting) -> None:
     from elman import Tagger
 
-    other = {"int": "3", "float": "0.125", "switch": "true", "text": "gru", "max_time": "2m", "threads": "1"}
+    other = {
+        "int": "3",
+        "float": "0.125",
+        "switch": "true",
+        "text": "gru",
+        "max_time": "2m",
+        "memory": "2MB",
+        "threads": "1",
+    }
     text = other.get(setting.key) or (setting.kind[-1] if isinstance(setting.kind, tuple) else other[setting.kind])
     values = TABLE.from_pairs([f"{setting.key}={text}"])
     found = Tagger(**values).settings.flat()[setting.key]

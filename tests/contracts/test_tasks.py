@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import elman
 from elman.errors import Interrupted, ModelError, Notice, UsageError
 from elman.inspect import Contributions, Subject
-from elman.recurrent import Cell
+from elman.recurrent import Cell, Recurrent
 from elman.tasks import TASKS
 from elman.tasks.load import model_class
 from elman.training import TrainingConfig
@@ -265,6 +265,13 @@ def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> N
     fit(make(*wrong), wrong[0], out=tmp_path / "wrong")
     with pytest.raises(ModelError, match="expected a model of the kind"):
         fit(kind(**settings), task, init=tmp_path / "wrong")
+
+
+@pytest.mark.parametrize(("task", "model"), NETWORKS)
+def test_a_memory_bound_reaches_every_recurrent_layer(task: str, model: str) -> None:
+    untrained = make(task, model)
+    network = fit(type(untrained)(**{**untrained.settings.flat(), "memory": "1GB"}), task).network
+    assert all(layer.memory == "1GB" for layer in network.modules() if isinstance(layer, Recurrent))
 
 
 def test_the_training_options_of_every_network_are_those_of_the_loop() -> None:

@@ -14,6 +14,7 @@ from elman.recurrent import (
     Recurrent,
     Stack,
     Window,
+    bptt,
     recurrent_stack,
     unroll,
 )
@@ -224,3 +225,46 @@ def test_recurrent_stack_hands_its_noise_to_every_direction(bidirectional):
     assert len(found) == (4 if bidirectional else 2)
     for modifiers in found:
         assert (modifiers.zoneout, modifiers.recurrent_dropout, modifiers.weight_dropout) == ({"c": 0.1}, 0.2, 0.3)
+
+
+def test_the_encoders_vector_is_that_of_the_topmost_recurrent_layer():
+    torch.manual_seed(5)
+    recurrent, xs = Recurrent(CELLS["gru"](3, 4)), [torch.randn(n, 3) for n in (4, 1, 2)]
+    for stack in (
+        Stack(recurrent, Window(4, before=1, after=1)),
+        Stack(Window(3, before=0, after=0), recurrent, Stack(Dropout(0.1), Window(4, before=2, after=0))),
+        Stack(Stack(recurrent, Dropout(0.5)), Window(4, before=1, after=0)).eval(),
+    ):
+        assert stack.recurrent and torch.equal(stack.eval().final(stack(xs)[1]), recurrent.final(recurrent(xs)[1]))
+    for none in (Stack(Window(3)), Window(3), Dropout(0.1), Residual(Dropout(0.1))):
+        assert not none.recurrent
+    with pytest.raises(UsageError, match="none of its layers is recurrent"):
+        Stack(Window(3, before=1, after=0), Dropout(0.1)).final(((torch.zeros(1, 3),), ()))
+
+
+def test_parts_are_the_layers_from_below():
+    recurrent, window, dropout = Recurrent(CELLS["gru"](3, 3)), Window(3), Dropout(0.1)
+    assert Stack(Stack(recurrent, dropout), window).parts() == [recurrent, dropout, window]
+    assert recurrent.parts() == [recurrent] and Residual(recurrent).parts()[0] is not recurrent
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_memory_bound_of_a_layer_changes_no_gradient(bidirectional, monkeypatch):
+    """Two layers over a long sequence: the bound makes segments of both, and the gradients are those without."""
+    planned, plan = [], bptt.memory_plan
+    monkeypatch.setattr(bptt, "memory_plan", lambda *given: planned.append(plan(*given)) or planned[-1])
+
+    def gradients(memory):
+        torch.manual_seed(6)
+        stack = recurrent_stack(CELLS["lstm"], 3, 4, 2, bidirectional=bidirectional, memory=memory)
+        x = torch.randn(1, 600, 3, requires_grad=True)
+        ys, _ = stack(x)
+        ys.square().sum().backward()
+        return [x.grad, *(p.grad for p in stack.parameters())]
+
+    free = gradients(None)
+    assert not planned
+    bounded = gradients("60KB")
+    assert len(planned) == (4 if bidirectional else 2) and all(one.segments > 1 for one in planned)
+    for one, other in zip(free, bounded, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -71,6 +71,8 @@ WRONG: list[tuple[str, Any]] = [
     ("seed", 2**63),
     ("threads", 0),
     ("checkpoint_every", -1.0),
+    ("memory", "lots"),
+    ("memory", 256),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elman.config.setting import CELL_HELP, COUNT, NUMBER, SHARE, SIZE, Config, Rule, Setting, config, one_of, setting
-from elman.config.training import TrainingConfig, parse_duration
+from elman.config.training import TrainingConfig, parse_duration, parse_memory
 
 __all__ = [
     "CELL_HELP",
@@ -18,5 +18,6 @@ __all__ = [
     "config",
     "one_of",
     "parse_duration",
+    "parse_memory",
     "setting",
 ]

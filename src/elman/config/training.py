@@ -24,6 +24,20 @@ def parse_duration(text: str) -> float:
     return total
 
 
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B|B)\s*", re.IGNORECASE)
+
+
+def parse_memory(memory: str | int) -> int:
+    """Bytes of `256MB`, `1.5GiB`, `4096B` or a whole number above 0. Raises UsageError on everything else."""
+    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+        return memory
+    match = _SIZE.fullmatch(memory) if isinstance(memory, str) else None
+    if match is None:
+        raise UsageError(f'memory: expected a number of bytes or text such as "256MB", found {memory!r}')
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
 _ABOVE = Rule(lambda v: 0 < v < math.inf, "a number above 0")
 
 
@@ -51,6 +65,13 @@ class TrainingConfig(Config):
     batch_tokens: int = setting(500, "--batch-tokens", "words of a batch, about", COUNT)
     seed: int = setting(1, "--seed", "of all that is drawn at random", SIZE)
     threads: int | None = setting(None, "--threads", "processor threads", COUNT)
+    # some steps of every batch are computed twice where that is too little: see elman.recurrent.memory_plan
+    memory: str | None = setting(
+        None,
+        "--memory",
+        "bound on what backpropagation through each recurrent layer holds, such as 256MB",
+        Rule(lambda v: _SIZE.fullmatch(v) is not None, 'a size such as "256MB"'),
+    )
     checkpoint_every: float = setting(60.0, "--checkpoint-every", "seconds between checkpoints", NUMBER)
 
     def __post_init__(self) -> None:

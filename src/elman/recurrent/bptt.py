@@ -4,7 +4,6 @@ Without either, backpropagation is whole and keeps what every step needs (Werbos
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.config import parse_memory
 from elman.errors import UsageError
 from elman.recurrent.backend import current_backend, half_wanted, path_of, use_backend
 from elman.recurrent.call import Call
@@ -23,7 +23,6 @@ from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 from elman.recurrent.states import map_state
 
-UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # What one step of the reference path costs beside its numbers: the objects of autograd's graph and of Python.
 GRAPH_BYTES = 32_000
 
@@ -87,7 +86,7 @@ def memory_plan(cell: Cell, xs: Packed, memory: str | int) -> MemoryPlan:
 
     memory: bytes, or text such as "256MB". The more of it, the fewer segments; if one is enough nothing is recomputed.
     Raises UsageError if even the best choice needs more, saying how much."""
-    bound = _bytes(memory)
+    bound = parse_memory(memory)
     longest, size = len(xs.batch_sizes), xs.data.element_size()
     state = sum(value.numel() for value in cell.initial(xs.sequences, xs.data)) * size
     row = _bytes_per_row(cell, size)
@@ -111,19 +110,6 @@ def memory_plan(cell: Cell, xs: Packed, memory: str | int) -> MemoryPlan:
     segments = -(-longest // best) if longest else 0
     steps = -(-longest // segments) if segments else 0
     return MemoryPlan(steps, segments, peak(steps) if steps else fixed)
-
-
-def _bytes(memory: str | int) -> int:
-    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
-        return memory
-    found = (
-        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B|B)\s*", memory, re.IGNORECASE)
-        if isinstance(memory, str)
-        else None
-    )
-    if found is None:
-        raise UsageError(f'memory: expected a number of bytes or text such as "256MB", found {memory!r}')
-    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 def _size(count: int) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elman.config import Config, TrainingConfig
 from elman.errors import ModelError, UsageError, shorten
-from elman.recurrent import Cell
+from elman.recurrent import Cell, Recurrent
 from elman.recurrent.cells import cell_from_source, get_cell
 from elman.recurrent.check import check_cell
 from elman.tasks import card, storage
@@ -298,6 +298,9 @@ class NetworkModel(Model[D]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.training.seed)
             self._network = build()
+        for module in self._network.modules():
+            if isinstance(module, Recurrent):
+                module.memory = self.settings.training.memory
 
     def _cells(self, *names: str, stored: bool = False) -> list[type[Cell]]:
         """The classes of registered cells and of file.py:MyCell, which is checked and whose source is kept.
