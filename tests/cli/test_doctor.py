@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from elman.recurrent import check_cell, get_cell
-from elman.recurrent.kernels import build
+from elman.recurrent.kernels import build, library_cache
 
 REAL = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
 needs_compiler = pytest.mark.skipif(REAL is None, reason="NO C++ COMPILER HERE: what doctor says of one is NOT TESTED")
@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty one, and a process that has not yet looked for a compiler."""
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path / "η μνήμη"))
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr(build, "_given_up", {})
+    monkeypatch.setattr(library_cache, "_given_up", {})
     build._find.cache_clear()
     return tmp_path / "η μνήμη"
 

@@ -83,9 +83,10 @@ def _torch() -> dict[str, Any]:
 def _native() -> dict[str, Any]:
     """What compiles cells, for which threads, and where the result is kept."""
     try:
-        from elman.recurrent.kernels import build
+        from elman.recurrent.kernels import build, library_cache
+        from elman.recurrent.kernels.openmp import openmp_runtime
 
-        runtime = build.openmp_runtime()
+        runtime = openmp_runtime()
     except Exception:  # of torch, which has been reported
         return {}
     import warnings
@@ -102,10 +103,10 @@ def _native() -> dict[str, Any]:
             compiler = f"none: {problem.reason}; without it recurrent layers run on the slower reference path"
         found = {"native_compiler": compiler, "openmp_runtime": threads}
         try:
-            folder, (entries, size) = build.cache_folder(), build.cache_use()
+            folder, (entries, size) = library_cache.cache_folder(), library_cache.cache_use()
         except OSError as problem:
             return found | {"native_cache": f"none: {problem}"}
-        why = build.cache_problem()
+        why = library_cache.cache_problem()
     found["native_cache"] = f"{folder}, for this run only: {why}" if why else str(folder)
     return found | {"native_cache_entries": entries, "native_cache_bytes": size}
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from elman.recurrent.kernels import build
+from elman.recurrent.kernels import build, library_cache, openmp
 from elman.recurrent.kernels.build import BuildError
 
 REAL = next(filter(None, (shutil.which(name) for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++"))), None)
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, with spaces and Greek letters in its path."""
     path = tmp_path / "η μνήμη, mine"
     monkeypatch.setenv("ELMAN_CACHE", str(path))
-    monkeypatch.setattr(build, "_given_up", {})
+    monkeypatch.setattr(library_cache, "_given_up", {})
     return path
 
 
@@ -115,7 +115,7 @@ def test_built_once_and_kept_with_its_source(folder: Path, use) -> None:
     assert entry.stat().st_mtime > 1  # used: it is not the next to go
     build._find.cache_clear()  # as in another process
     assert load() == RIGHT and script.compiled() == before + 1
-    assert build.cache_use() == (2, sum(path.stat().st_size for path in folder.iterdir()))
+    assert library_cache.cache_use() == (2, sum(path.stat().st_size for path in folder.iterdir()))
 
 
 def test_another_source_is_another_library(folder: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_new_compiler_at_the_same_place_builds_anew(folder: Path, use) -> None
 def test_nan_and_denormals_are_left_alone(folder: Path) -> None:
     """In a process of its own: what a library does to the processor's modes while it is loaded stays."""
     code = (
-        "import ctypes, sys, torch; from elman.recurrent.kernels import build\n"
+        "import ctypes, sys, torch; from elman.recurrent.kernels import build, library_cache, openmp\n"
         "text = 'extern \"C\" int is_nan(double x) { return x != x; }'\n"
         "library = build.load(text, {}, 'nan'); library.is_nan.argtypes = [ctypes.c_double]\n"
         "print(library.is_nan(float('nan')), library.is_nan(1.0), 5e-324 * 1.0 > 0, float(torch.tensor(1e-40) * 1) > 0)"
@@ -186,14 +186,14 @@ def test_one_openmp_runtime_which_is_torchs(folder: Path) -> None:
         pytest.skip("clang, or a torch without OpenMP: that threads are torch's is NOT TESTED")
     code = """
 import torch
-from elman.recurrent.kernels import build
+from elman.recurrent.kernels import build, library_cache, openmp
 def runtimes():
     lines = (line.split(maxsplit=5) for line in open("/proc/self/maps"))
     names = {line[5].strip() for line in lines if len(line) > 5}
     return sorted(name for name in names if any(f"/lib{kind}" in name for kind in ("gomp", "omp", "iomp")))
 before = runtimes()
 library = build.load(build.PROBE, {}, "threads")
-print(runtimes() == before == [str(build.openmp_runtime())])
+print(runtimes() == before == [str(openmp.openmp_runtime())])
 for n in (2, 1, 3):
     torch.set_num_threads(n)
     print(library.elman_threads())
@@ -226,26 +226,26 @@ def test_a_compiler_that_lacks_an_option_goes_without(folder: Path, use) -> None
 
 def test_without_native_tuning(folder: Path, use) -> None:
     use(refuse("-fno-gnu-unique", "-mcpu=native", "-march=native"))
-    assert build.compiler().tuning == () and build.compiler().openmp == build.openmp_runtime() and load() == RIGHT
+    assert build.compiler().tuning == () and build.compiler().openmp == openmp.openmp_runtime() and load() == RIGHT
 
 
 def test_a_second_runtime_is_refused(folder: Path, use, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every library that is linked with OpenMP brought one more."""
     use()
     loaded: list[build.Compiler] = []
-    monkeypatch.setattr(build, "openmp_runtime", lambda: Path("/torch/libgomp.so.1"))
+    monkeypatch.setattr(openmp, "openmp_runtime", lambda: Path("/torch/libgomp.so.1"))
     monkeypatch.setattr(build, "_load", lambda tools, *rest: loaded.append(tools))
-    monkeypatch.setattr(build, "_mapped", lambda: [one for one in loaded if one.openmp])
-    monkeypatch.setattr(build, "_runtimes", lambda mapped: [f"libgomp.so.{n}" for n, _ in enumerate(mapped)])
+    monkeypatch.setattr(openmp, "mapped_files", lambda: [one for one in loaded if one.openmp])
+    monkeypatch.setattr(openmp, "runtimes_in", lambda mapped: [f"libgomp.so.{n}" for n, _ in enumerate(mapped)])
     assert build.compiler().openmp is None
     assert sum(one.openmp is not None for one in loaded) == len(build.TUNING)
 
 
 def test_the_runtime_where_maps_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then by its name, in torch's own folder."""
-    told = build.openmp_runtime()
-    monkeypatch.setattr(build, "_mapped", list)
-    found = build.openmp_runtime.__wrapped__()
+    told = openmp.openmp_runtime()
+    monkeypatch.setattr(openmp, "mapped_files", list)
+    found = openmp.openmp_runtime.__wrapped__()
     inside = [path for path in (Path(torch.__file__).parent / "lib").iterdir() if "omp" in path.name]
     if not inside:
         pytest.skip("torch's OpenMP runtime lies elsewhere here")
@@ -265,7 +265,7 @@ def test_the_runtime_where_maps_are_not_told(monkeypatch: pytest.MonkeyPatch) ->
     }.items(),
 )
 def test_names_of_runtimes(name: str, is_one: bool) -> None:
-    assert build._runtimes([(0, 1, f"/a/{name}")]) == ([f"/a/{name}"] if is_one else [])
+    assert openmp.runtimes_in([(0, 1, f"/a/{name}")]) == ([f"/a/{name}"] if is_one else [])
 
 
 # Damaged and planted entries -------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ELMAN_CACHE", str(tmp_path_factory.mktemp("wrong")))
         assert load(NUMBER + 1) == WRONG
-        (entry,) = entries(build.cache_folder())
+        (entry,) = entries(library_cache.cache_folder())
         return entry.read_bytes()
 
 
@@ -341,7 +341,7 @@ def test_a_damaged_entry_is_built_anew(
         warnings.simplefilter("error")
         assert load() == RIGHT and script.compiled() == before + 1
         assert load() == RIGHT and script.compiled() == before + 1
-    assert [build._is_sound(path) for path in entries(other) if path.is_file()] == [True]
+    assert [library_cache._is_sound(path) for path in entries(other) if path.is_file()] == [True]
     if damage == "a link":
         assert (tmp_path / "elsewhere.so").read_bytes() == wrong
 
@@ -445,9 +445,9 @@ def test_an_unusable_folder_is_not_used(case: str, folder: Path, monkeypatch: py
     make(folder, monkeypatch)
     before = sorted(folder.iterdir()) if folder.is_dir() else None
     with pytest.warns(UserWarning, match=message) as told:
-        used = build.cache_folder()
-        assert load() == RIGHT and build.cache_folder() == used
-    assert len(told) == 1 and message in build.cache_problem()
+        used = library_cache.cache_folder()
+        assert load() == RIGHT and library_cache.cache_folder() == used
+    assert len(told) == 1 and message in library_cache.cache_problem()
     assert used != folder and stat.S_IMODE(used.stat().st_mode) == 0o700 and len(entries(used)) == 1
     assert before is None or sorted(folder.iterdir()) == before == []
 
@@ -455,7 +455,7 @@ def test_an_unusable_folder_is_not_used(case: str, folder: Path, monkeypatch: py
 def test_a_link_of_ones_own_is_followed(folder: Path, tmp_path: Path) -> None:
     (target := tmp_path / "larger disk").mkdir(0o755)
     folder.symlink_to(target)
-    assert load() == RIGHT and len(entries(target)) == 1 and build.cache_problem() is None
+    assert load() == RIGHT and len(entries(target)) == 1 and library_cache.cache_problem() is None
 
 
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,23 +464,24 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HOME", str(tmp_path / "one"))
     monkeypatch.delenv("ELMAN_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which its specification says to ignore
-    assert build.cache_folder() == tmp_path / "one" / ".cache" / "elman"
+    assert library_cache.cache_folder() == tmp_path / "one" / ".cache" / "elman"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
-    assert build.cache_folder() == tmp_path / "two" / "elman"
+    assert library_cache.cache_folder() == tmp_path / "two" / "elman"
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path / "three"))
-    assert build.cache_folder() == tmp_path / "three"
+    assert library_cache.cache_folder() == tmp_path / "three"
     monkeypatch.setenv("ELMAN_CACHE", "~/four")
-    assert build.cache_folder() == tmp_path / "one" / "four"
+    assert library_cache.cache_folder() == tmp_path / "one" / "four"
     assert stat.S_IMODE((tmp_path / "one" / "four").stat().st_mode) == 0o700
 
 
 def test_the_private_folder_goes_with_its_process(folder: Path) -> None:
     _mode(0o777)(folder, None)
     code = (
-        "import os, sys; from elman.recurrent.kernels import build; print(build.cache_folder(), flush=True)\n"
+        "import os, sys; from elman.recurrent.kernels import library_cache\n"
+        "print(library_cache.cache_folder(), flush=True)\n"
         "child = os.fork()\n"
         "if child == 0: sys.exit()\n"  # whose exit must not take the folder away from its parent
-        "os.waitpid(child, 0); print(build._private.is_dir())"
+        "os.waitpid(child, 0); print(library_cache._private.is_dir())"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     name, there = ran.stdout.split()
@@ -495,7 +496,7 @@ def test_a_full_disk(folder: Path, use, step: str) -> None:
     )
     with pytest.warns(UserWarning, match="No space left on device") as told:
         assert load() == RIGHT
-    assert len(told) == 1 and list(folder.iterdir()) == [] and "No space" in build.cache_problem()
+    assert len(told) == 1 and list(folder.iterdir()) == [] and "No space" in library_cache.cache_problem()
 
 
 def test_nowhere_any_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,9 +505,9 @@ def test_nowhere_any_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def full(**options: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build.tempfile, "mkdtemp", full)
-    monkeypatch.setattr(build.tempfile, "TemporaryDirectory", full)
-    monkeypatch.setattr(build, "_private", None)
+    monkeypatch.setattr(library_cache.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(library_cache.tempfile, "TemporaryDirectory", full)
+    monkeypatch.setattr(library_cache, "_private", None)
     with (
         pytest.warns(UserWarning, match="No space"),
         pytest.raises(BuildError, match="no place to build my_cell: No sp"),
@@ -518,7 +519,7 @@ def test_old_entries_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     build._find.cache_clear()
     load()
     (probe,), (entry,), now = entries(folder, "probe-*.so"), entries(folder), time.time()
-    monkeypatch.setattr(build, "KEEP", 4)
+    monkeypatch.setattr(library_cache, "KEEP", 4)
     names = [f"old-{n:032x}" for n in range(5)]
     for age, name in enumerate(names, 1):
         for path in (folder / f"{name}.cpp", folder / f"{name}-{0:032x}.so"):
@@ -607,7 +608,7 @@ def test_a_compiler_that_is_killed(folder: Path, use) -> None:
 
 def test_a_process_that_is_killed_while_it_builds(folder: Path, use, tmp_path: Path) -> None:
     """What it leaves behind is in nobody's way."""
-    build.openmp_runtime()
+    openmp.openmp_runtime()
     pids = tmp_path / "pids"
     use(HANGS.format(pids=pids, then=""))
     child = multiprocessing.get_context("fork").Process(target=load)
@@ -622,7 +623,7 @@ def test_a_process_that_is_killed_while_it_builds(folder: Path, use, tmp_path: P
         for pid in pids.read_text().split() if pids.exists() else ():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-    assert [path.name.startswith(build.WORK) for path in folder.iterdir() if path.is_dir()] == [True]
+    assert [path.name.startswith(library_cache.WORK) for path in folder.iterdir() if path.is_dir()] == [True]
     use()
     assert load() == RIGHT
 
@@ -694,7 +695,7 @@ def _at_once(barrier, queue) -> None:
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_six_processes_at_once(folder: Path, damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build.openmp_runtime()
+    openmp.openmp_runtime()
     if damaged:
         load()
         other = tmp_path / "copy"
@@ -712,4 +713,4 @@ def test_six_processes_at_once(folder: Path, damaged: bool, tmp_path: Path, monk
         process.join(200)
         assert process.exitcode == 0
     left = [path for path in folder.iterdir() if path.suffix != ".cpp"]
-    assert left and all(build._is_sound(path) for path in left)
+    assert left and all(library_cache._is_sound(path) for path in left)

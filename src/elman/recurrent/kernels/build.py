@@ -1,11 +1,7 @@
-"""C++ sources become libraries in this process: compiled once, then taken from a cache of the user's own.
-
-An entry of the cache is one file, NAME-KEY-DIGEST.so. The key is of all that the compiler was given, the digest of what
-it made, so that a damaged entry is noticed and never loaded. NAME-KEY.cpp beside it is there to be read."""
+"""C++ sources become libraries in this process: compiled once, then taken from a cache of the user's own."""
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import errno
 import hashlib
@@ -16,20 +12,16 @@ import re
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
-import time
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from elman.errors import SlowPath
+from elman.recurrent.kernels import library_cache, openmp
 
-VARIABLE = "ELMAN_CACHE"
 COMPILERS = ("c++", "g++", "clang++")
 # Not -ffast-math: linked into a library, it flushes denormals in the whole process, and a NaN may become anything.
 FLAGS = ("-std=c++17", "-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-fPIC")
@@ -44,10 +36,7 @@ TUNING = (
 )
 LINK = ("-shared",)
 LIMIT = 120.0  # seconds for one call of the compiler
-KEEP = 200  # entries in the cache
-STALE = 3600.0  # seconds after which a folder of a build belongs to nobody
-WORK = ".build-"  # how the folder of a build in progress begins
-MEND = "install one: apt install g++, dnf install gcc-c++ or xcode-select --install, or name yours in CXX"
+INSTALL = "install one: apt install g++, dnf install gcc-c++ or xcode-select --install, or name yours in CXX"
 PROBE = """#include <cmath>
 #ifdef _OPENMP
 #include <omp.h>
@@ -67,14 +56,11 @@ extern "C" int elman_threads() {
 }
 """
 
-_ENTRY = re.compile(r"(?P<stem>.+-[0-9a-f]{32})-(?P<digest>[0-9a-f]{32})\.so")
-_SOURCE = re.compile(r".+-[0-9a-f]{32}\.cpp")
-_RUNTIME = re.compile(r"lib(gomp|omp|iomp5)\b.*\.(so|dylib)[.\d]*")
 _FULL = ("No space left on device", "Disk quota exceeded", "Read-only file system")  # as the compiler says it
 
 
 class BuildError(Exception):
-    """Native code cannot be had here. reason: one line. log: what the compiler said, if it came to that."""
+    """Native code is not available here. reason: one line. log: what the compiler said, if it came to that."""
 
     def __init__(self, reason: str, log: str = "") -> None:
         super().__init__(reason)
@@ -109,7 +95,7 @@ def load(source: str, headers: Mapping[str, str], name: str) -> ctypes.CDLL:
 
 
 def available() -> str | None:
-    """None if native code can be compiled here, otherwise one line: why not, and how to mend it."""
+    """None if native code can be compiled here, otherwise one line: why not, and how to fix it."""
     try:
         compiler()
     except BuildError as problem:
@@ -125,58 +111,6 @@ def compiler() -> Compiler:
     return found
 
 
-@cache
-def openmp_runtime() -> Path | None:
-    """The OpenMP runtime that torch uses in this process, or None. A second one would start threads of its own."""
-    import torch
-
-    folder = Path(torch.__file__).parent / "lib"
-    mapped = _mapped()
-    if not mapped:  # a system without /proc
-        return next((path for path in sorted(folder.iterdir()) if _RUNTIME.fullmatch(path.name)), None)
-    torch_cpu = next((name for _, _, name in mapped if os.path.basename(name).startswith("libtorch_cpu.")), "")
-    try:  # several may be mapped: which one do torch's own calls reach?
-        function = ctypes.CDLL(torch_cpu).omp_get_max_threads if torch_cpu else None
-    except (OSError, AttributeError):
-        return None
-    if function is None:
-        return next((Path(name) for name in _runtimes(mapped)), None)
-    address = ctypes.cast(function, ctypes.c_void_p).value or 0
-    owner = next((name for start, end, name in mapped if start <= address < end), "")
-    return Path(owner) if _RUNTIME.fullmatch(os.path.basename(owner)) else None
-
-
-def cache_folder() -> Path:
-    """$ELMAN_CACHE, else $XDG_CACHE_HOME/elman, else ~/.cache/elman.
-
-    Where that cannot be used, or others could write to it: one warning, and a private folder for this process."""
-    wanted = _wanted()
-    if wanted not in _given_up:
-        problem = _problem(wanted) if wanted else "there is no home folder"
-        if wanted and not problem:
-            return wanted
-        _give_up(wanted, problem)
-    return _private_folder()
-
-
-def cache_problem() -> str | None:
-    """Why the folder that `cache_folder` names is one for this process only, or None if it is the usual one."""
-    cache_folder()
-    wanted = _wanted()
-    return f"{wanted}: {_given_up[wanted]}" if wanted in _given_up else None
-
-
-def cache_use() -> tuple[int, int]:
-    """(number of libraries in the cache, bytes of its files)."""
-    entries = size = 0
-    for path in cache_folder().iterdir():
-        if _ENTRY.fullmatch(path.name) or _SOURCE.fullmatch(path.name):
-            with suppress(OSError):  # another process has tidied it away
-                size += os.lstat(path).st_size
-                entries += path.suffix == ".so"
-    return entries, size
-
-
 # ---- Compiling ------------------------------------------------------------------------------------------------------
 
 _refused: dict[str, BuildError] = {}  # by stem: what failed once in this process is not tried again and again
@@ -189,15 +123,19 @@ def _load(tools: Compiler, source: str, headers: Mapping[str, str], name: str) -
         raise BuildError(_refused[stem].reason, _refused[stem].log)
     try:
         try:
-            return _take(cache_folder(), stem) or _build(tools, source, headers, stem, cache_folder())
+            return _found_or_built(tools, source, headers, stem, library_cache.cache_folder())
         except OSError as problem:  # the disk is full, or the folder went away
-            _give_up(_wanted(), problem.strerror or str(problem))
-            return _take(_private_folder(), stem) or _build(tools, source, headers, stem, _private_folder())
+            library_cache.give_up(library_cache.wanted_folder(), problem.strerror or str(problem))
+            return _found_or_built(tools, source, headers, stem, library_cache.private_folder())
     except OSError as problem:
         raise BuildError(f"no place to build {name}: {problem.strerror or problem}") from problem
     except BuildError as problem:
         _refused[stem] = problem
         raise
+
+
+def _found_or_built(tools: Compiler, source: str, headers: Mapping[str, str], stem: str, folder: Path) -> ctypes.CDLL:
+    return library_cache.take(folder, stem) or _build(tools, source, headers, stem, folder)
 
 
 def _key(tools: Compiler, source: str, headers: Mapping[str, str]) -> str:
@@ -211,9 +149,9 @@ def _build(tools: Compiler, source: str, headers: Mapping[str, str], stem: str, 
     """Compile in a folder of our own inside `folder`, and put what could be loaded in its place by one rename.
 
     Raises BuildError, or OSError where `folder` is at fault."""
-    _tidy(folder)
+    library_cache.tidy(folder)
     name = stem.rpartition("-")[0]
-    with tempfile.TemporaryDirectory(prefix=WORK, dir=folder, ignore_cleanup_errors=True) as temporary:
+    with tempfile.TemporaryDirectory(prefix=library_cache.WORK, dir=folder, ignore_cleanup_errors=True) as temporary:
         work = Path(temporary)
         for file, text in {**headers, f"{name}.cpp": source}.items():
             (work / file).write_text(text, encoding="utf-8")
@@ -222,7 +160,7 @@ def _build(tools: Compiler, source: str, headers: Mapping[str, str], stem: str, 
         runtime = [str(tools.openmp)] if tools.openmp else []
         _call([*tools.command, *LINK, "code.o", *runtime, "-o", "code.so"], work, name)
         built = work / "code.so"
-        digest = _digest(built.read_bytes())
+        digest = library_cache.digest_of(built.read_bytes())
         try:
             # Loaded from here: once it has its place, another process may already tidy it away.
             library = ctypes.CDLL(str(built))
@@ -288,13 +226,13 @@ def _find(wanted: str, path: str | None) -> Compiler | BuildError:
         missing = f"CXX={wanted}: there is no such program; correct CXX or unset it"
     else:
         commands = [_command(name, path) for name in COMPILERS]
-        missing = f"no C++ compiler (looked for {', '.join(COMPILERS)}); {MEND}"
+        missing = f"no C++ compiler (looked for {', '.join(COMPILERS)}); {INSTALL}"
     problem = None
     for command in filter(None, commands):
         try:
             return _settle(command)
         except BuildError as found:
-            problem = problem or BuildError(f"{found.reason} ({command[0]} does not work; {MEND})", found.log)
+            problem = problem or BuildError(f"{found.reason} ({command[0]} does not work; {INSTALL})", found.log)
     return problem or BuildError(missing)
 
 
@@ -313,12 +251,12 @@ def _command(wanted: str, path: str | None) -> tuple[str, ...]:
 def _settle(command: tuple[str, ...]) -> Compiler:
     """The best way of using a compiler that works. Raises BuildError if none does."""
     known = _version(command)
-    runtimes = (runtime, None) if (runtime := openmp_runtime()) else (None,)
+    runtimes = (runtime, None) if (runtime := openmp.openmp_runtime()) else (None,)
     best, *others, plain = [Compiler(command, *known, tuning, use) for use in runtimes for tuning in TUNING]
     try:
         return _tried(best)
     except BuildError:
-        _tried(plain)  # what is refused even so cannot be mended by other options
+        _tried(plain)  # what is refused even so cannot be fixed by other options
     for one in others:
         with suppress(BuildError):
             return _tried(one)
@@ -327,9 +265,9 @@ def _settle(command: tuple[str, ...]) -> Compiler:
 
 def _tried(tools: Compiler) -> Compiler:
     """The same, once it has built a library that can be loaded and brings no second OpenMP runtime."""
-    before = _runtimes(_mapped())
+    before = openmp.runtimes_in(openmp.mapped_files())
     _load(tools, PROBE, {}, "probe")
-    if more := set(_runtimes(_mapped())) - set(before):
+    if more := set(openmp.runtimes_in(openmp.mapped_files())) - set(before):
         raise BuildError(f"{tools.command[0]}: its libraries bring another OpenMP runtime, {', '.join(more)}")
     return tools
 
@@ -358,127 +296,3 @@ def _processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
     lines = [line for line in first.splitlines() if line.partition("\t")[0].strip(" :") in names]
     return "\n".join([platform.machine(), *lines])
-
-
-def _mapped() -> list[tuple[int, int, str]]:
-    """(start, end, file) of all that is mapped into this process; empty where the system does not say."""
-    found = []
-    try:
-        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                place, *_, name = line.rstrip("\n").split(maxsplit=5)
-                if name.startswith("/"):
-                    start, end = place.split("-")
-                    found.append((int(start, 16), int(end, 16), name))
-    except OSError:
-        pass
-    return found
-
-
-def _runtimes(mapped: Sequence[tuple[int, int, str]]) -> list[str]:
-    """The OpenMP runtimes among them."""
-    return sorted({name for _, _, name in mapped if _RUNTIME.fullmatch(os.path.basename(name))})
-
-
-# ---- The cache ------------------------------------------------------------------------------------------------------
-
-_given_up: dict[Path | None, str] = {}  # folders that are not used in this process, and why
-_private: Path | None = None
-
-
-def _wanted() -> Path | None:
-    """The folder that the user, or custom, asks for; None if there is no home."""
-    if own := os.environ.get(VARIABLE):
-        return Path(os.path.abspath(os.path.expanduser(own)))
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(shared):  # a relative one is to be ignored, says its specification
-        return Path(shared) / "elman"
-    home = os.path.expanduser("~")
-    return Path(home) / ".cache" / "elman" if os.path.isabs(home) else None
-
-
-def _problem(folder: Path) -> str:
-    """Why nothing may be loaded from a folder, or "". It is made, for its owner alone, if there is none."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        link, found, disk = os.lstat(folder), os.stat(folder), os.statvfs(folder)
-    except OSError as problem:
-        return problem.strerror or str(problem)
-    if {link.st_uid, found.st_uid} != {os.geteuid()}:
-        return "it, or the link there, belongs to another user"
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"others may write to it; chmod go-w {shlex.quote(str(folder))}"
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return "it is not writable"
-    if disk.f_flag & getattr(os, "ST_NOEXEC", 0):
-        return "programs may not be run from its disk (noexec)"
-    return ""
-
-
-def _give_up(folder: Path | None, problem: str) -> None:
-    if folder not in _given_up:
-        _given_up[folder] = problem
-        warnings.warn(
-            f"{folder or '~/.cache/elman'} is not used for compiled cells: {problem}. They are kept for this process "
-            f"only; {VARIABLE} names another folder",
-            SlowPath,
-            stacklevel=3,
-        )
-
-
-def _private_folder() -> Path:
-    """A folder for this process and its children. Raises OSError."""
-    global _private
-    if _private is None or not _private.is_dir():
-        _private = Path(tempfile.mkdtemp(prefix="elman-"))
-        atexit.register(_remove, _private, os.getpid())
-    return _private
-
-
-def _remove(folder: Path, process: int) -> None:
-    if os.getpid() == process:  # not in a fork
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take(folder: Path, stem: str) -> ctypes.CDLL | None:
-    """The library of an entry, or None if there is none. One that is not what was built is removed."""
-    for path in folder.glob(f"{stem}-*.so"):
-        with suppress(OSError):
-            if _is_sound(path):
-                library = ctypes.CDLL(str(path))
-                with suppress(OSError):
-                    os.utime(path)  # used: it is not the next to go
-                return library
-        with suppress(OSError):
-            path.unlink()
-    return None
-
-
-def _is_sound(path: Path) -> bool:
-    """Whether a file is a plain one of ours that others cannot write, and its content is what its name says."""
-    entry, found = _ENTRY.fullmatch(path.name), os.lstat(path)
-    plain = stat.S_ISREG(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if not (entry and plain and found.st_uid == os.geteuid()):
-        return False
-    return _digest(path.read_bytes()) == entry["digest"]
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _tidy(folder: Path) -> None:
-    """Make room for one more entry, and remove what builds that were killed have left."""
-    entries = []
-    for path in folder.iterdir():
-        with suppress(OSError):  # another process tidies too
-            entry, age = _ENTRY.fullmatch(path.name), os.lstat(path).st_mtime
-            if entry:
-                entries.append((age, path, entry["stem"]))
-            elif path.name.startswith(WORK) and age < time.time() - STALE:
-                shutil.rmtree(path, ignore_errors=True)
-    entries.sort()
-    for _, path, stem in entries[: max(0, len(entries) - KEEP + 1)]:
-        for old in (path, folder / f"{stem}.cpp"):
-            with suppress(OSError):
-                old.unlink()
