@@ -189,7 +189,7 @@ def test_sizes_are_bounded_by_the_weights(tmp_path: Path, task: str, model: str)
             loaded = elman.load(folder)
         except ModelError as problem:
             told = str(problem)
-            assert f"config.json: setting {key}: expected" in told or "config.json: its settings are not those" in told
+            assert f"config.json: setting {key}: expected" in told or "config.json: its settings do not match" in told
         else:
             assert scores(loaded, task) == json.loads((folder / "metrics.json").read_bytes())["dev"], key
 

@@ -213,15 +213,15 @@ def _best_of_one(
         heap += [(-float(whole[label]), 1 + label, length - 1, label, nothing) for label in rest]
         heapq.heapify(heap)
     serial = labels + 1
-    found: list[tuple[list[int], float]] = []
-    while heap and len(found) < k:
+    paths: list[tuple[list[int], float]] = []
+    while heap and len(paths) < k:
         negative, _, position, label, parent = heapq.heappop(heap)
         path = parent.copy()
         path[position] = label
         for t in range(position - 1, -1, -1):
             path[t] = (alphas[t] + into[path[t + 1]]).argmax()
-        found.append((path.tolist(), -negative))
-        wanted = k - len(found)
+        paths.append((path.tolist(), -negative))
+        wanted = k - len(paths)
         if position == 0 or wanted == 0:
             continue
         links = into[path[1:]]  # (L - 1, from)
@@ -241,4 +241,4 @@ def _best_of_one(
         for one in chosen[np.argsort(-flat[chosen], kind="stable")][:wanted].tolist():
             heapq.heappush(heap, (-float(flat[one]), serial, one // labels, one % labels, path))
             serial += 1
-    return found
+    return paths

@@ -1,4 +1,4 @@
-"""One training in a process of its own, so that its time and memory are its own."""
+"""One training in its own process, so that its time and memory are its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_elman(arguments: Sequence[str], threads: int | None = None, limit: float
         report = Path(folder, "report")
         command = [sys.executable, "-I", "-S", str(_MEASURED), str(report), sys.executable, "-m", "elman", *arguments]
         try:
-            # In a group of its own: Ctrl-C at a terminal reaches it only through us, and so only once.
+            # In its own process group: Ctrl-C at a terminal reaches it only through us, and so only once.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -37,7 +37,7 @@ class CorpusConfig(Config):
         Rule(lambda v: v >= 300, "a whole number of 300 or more"),
     )
     minimum: int = setting(
-        0, "--minimum", "words seen less often are <unk>; 0: 2 in a text of words without <unk>, else 1", SIZE
+        0, "--minimum", "words seen less often are <unk>; 0: 2 for a text of words without <unk>, else 1", SIZE
     )
 
 

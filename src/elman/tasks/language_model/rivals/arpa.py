@@ -29,7 +29,7 @@ from elman.text.files import Path, name_of, open_output, open_text
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 
-ZERO = -99.0  # stands for the logarithm of 0
+ZERO = -99.0  # represents the logarithm of 0
 MISSING = -100.0  # of <unk> if a file has none, as in KenLM
 BLANK = re.compile(r"[\0\t\n\v\f\r ]")
 TEN = np.log(10.0)
