@@ -155,7 +155,7 @@ def compare(
     scored:   what a model's `fit` is given as the test part (without one: as dev), already read
     out:      a new folder, for the folder of every model, and what is known of each in compare.json
     seeds:    how many, for systems that are random
-    max_time: seconds, the same for every training: networks end in order, a system without that setting is stopped and fails
+    max_time: seconds, the same for every training: networks end in order, a system without it is stopped and fails
     resume:   resume what is in `out`: finished trainings are kept, unfinished ones resumed
     tell:     called with reports of progress
     Raises UsageError for a folder that does not fit, Interrupted on Ctrl-C or SIGTERM; finished trainings are kept."""

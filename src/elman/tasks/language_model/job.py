@@ -130,7 +130,7 @@ class LanguageModelJob(Job):
         return loss, len(batch.targets)
 
     def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
-        """From a fresh state, and with the last output of each sequence only: a softmax over a vocabulary is slow."""
+        """From a fresh state, only the last output of each sequence: a softmax over a vocabulary is expensive."""
         layout = beginnings(batch.ids, sequences, steps)
         ids = layout.with_data(batch.ids.data[layout.data])
         ends = [(i, length - 1) for i, length in enumerate(layout.lengths) if length]
