@@ -109,7 +109,7 @@ def test_resume_keeps_what_is_there_and_tries_again_what_failed(elman, corpus: P
     ran = elman(*command(corpus, again, "majority", "crf", NETWORK))
     assert ran.code == 2 and "found a comparison" in ran.err
     ran = elman(*command(corpus, again, "majority", "crf", NETWORK), "--resume", "--markdown")
-    assert ran.code == 0 and ran.err.count("is there already, kept") == 3, ran.err
+    assert ran.code == 0 and ran.err.count("finished already, kept") == 3, ran.err
     lines = ran.out.splitlines()
     assert re.fullmatch(r"\| system \|.*\| memory \|", lines[0]) and re.fullmatch(r"\| --- \|( ---: \|)+", lines[1])
     assert len({line.count("|") for line in lines[:5]}) == 1 and lines[3].startswith("| crf | 1 | ")

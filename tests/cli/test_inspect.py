@@ -98,7 +98,7 @@ def test_what_is_refused(elman, model: Path, lm: Path, corpus: Path, inside: Pat
     for arguments, code, words in (
         ([model, " "], 2, "at least one token, found none"),
         ([model, "a " * 257], 2, "at most 256 tokens, found 257"),
-        ([model, "a b", "--gold", "DT"], 2, "expected 2 targets, one a token, found 1"),
+        ([model, "a b", "--gold", "DT"], 2, "expected 2 targets, one per token, found 1"),
         ([model, "a", "--gold", "NONSENSE"], 3, "found 'NONSENSE'"),
         ([model, "a", "--html", "no/such/r.html"], 2, "there is no folder"),
         ([model, "a", "--html", "folder"], 2, "found a folder"),

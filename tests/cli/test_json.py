@@ -169,7 +169,9 @@ def test_what_dev_has_and_training_lacks_is_said_before(elman, inside: Path, tas
         where, what, unseen = "dev.csv", "a label", "'odd' (1 times, first at"
     suffix = "tsv" if task == "tag" else "csv"
     files = [f"--{part}={part}.{suffix}" for part in ("train", "dev")]
-    with pytest.warns(Notice, match=rf"dev data has {what} that training lacks.*{re.escape(unseen)} .*{where}:[23]\)"):
+    with pytest.warns(
+        Notice, match=rf"dev data has {what} that training data lacks.*{re.escape(unseen)} .*{where}:[23]\)"
+    ):
         assert elman("train", task, "--model", "majority", *files, "--out", "m", "-q").code == 0
 
 

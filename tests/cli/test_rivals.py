@@ -32,7 +32,7 @@ def test_from_training_to_answers(elman, corpus: Path, tmp_path: Path, kind: str
     if kind in ("hmm", "window"):
         assert len(json.loads(ran.out)["nbest"]) == 2
     else:
-        assert ran.code == 2 and "no n best sequences" in ran.err
+        assert ran.code == 2 and "no n-best sequences" in ran.err
     shown = elman("info", out).out
     assert f"model       {kind}" in shown and "tags" in shown and "words" in shown
     card = (out / "README.md").read_text()

@@ -108,7 +108,7 @@ def test_init(elman, corpus: Path, model: Path, inside: Path, tiny: list[str]) -
     arguments = ["train", "tag", "--train", corpus / "train.conllu", "--column", "xpos", *tiny, "--out", "m"]
     assert elman(*arguments, "--init", model, "--quiet", "--epochs", "1").code == 0
     ran = elman(*arguments[:-1], "n", "--init", model, "--hidden", "13")
-    assert ran.code == 2 and "another architecture" in ran.err
+    assert ran.code == 2 and "a different architecture" in ran.err
 
 
 CELL = """

@@ -189,7 +189,7 @@ def test_sizes_are_bounded_by_the_weights(tmp_path: Path, task: str, model: str)
             loaded = elman.load(folder)
         except ModelError as problem:
             told = str(problem)
-            assert f"config.json: setting {key}: expected" in told or "config.json: its settings are not those" in told
+            assert f"config.json: setting {key}: expected" in told or "config.json: its settings do not match" in told
         else:
             assert scores(loaded, task) == json.loads((folder / "metrics.json").read_bytes())["dev"], key
 
@@ -250,7 +250,7 @@ def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> N
         assert torch.equal(weight, before[name]), name
     every = FACTORIES[task][0]()
     more = {"tag": elman.Sentence(["neu"], ["N!"]), "classify": elman.Example("neu", ["other"]), "lm": "neu neu"}[task]
-    with pytest.warns(Notice, match=r"taken over from the model to start from: .*\(1 new\)"):
+    with pytest.warns(Notice, match=r"copied from the model to start from: .*\(1 new\)"):
         other = kind(**settings).fit([*every[:5], more], every[30:], init=tmp_path / "old")
     first = next(iter(other.weight_rows().values())).items
     assert "neu" in first and list(first)[: len(first) - 1] == [i for i in first if i != "neu"]
@@ -259,11 +259,11 @@ def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> N
         rows = rows[:, : before[name].shape[1]] if name == "crf.transitions" else rows
         assert torch.equal(rows, before[name]) and weight.isfinite().all(), name
     size = {"tag": "word_size", "classify": "word_size", "lm": "hidden_size"}[task]
-    with pytest.raises(UsageError, match="another architecture"):
+    with pytest.raises(UsageError, match="a different architecture"):
         fit(kind(**{**settings, size: 7}), task, init=tmp_path / "old")
     wrong = next(folder for folder in NETWORKS if folder != (task, model))
     fit(make(*wrong), wrong[0], out=tmp_path / "wrong")
-    with pytest.raises(ModelError, match="expected a model of the kind"):
+    with pytest.raises(ModelError, match="expected a model of kind"):
         fit(kind(**settings), task, init=tmp_path / "wrong")
 
 

@@ -36,9 +36,9 @@ def test_texts_and_targets_that_do_not_fit():
         Subject.of(tagger, "  ")
     with pytest.raises(UsageError, match=f"at most {LONGEST} tokens, found {LONGEST + 1}"):
         Subject.of(tagger, ["a"] * (LONGEST + 1))
-    with pytest.raises(UsageError, match="expected 2 targets, one a token, found 1"):
+    with pytest.raises(UsageError, match="expected 2 targets, one per token, found 1"):
         Subject.of(tagger, "the boys", ["O"])
-    with pytest.raises(DataError, match="expected the tags 'B-X', 'O', found 'NOUN'"):
+    with pytest.raises(DataError, match="expected one of the tags 'B-X', 'O', found 'NOUN'"):
         Subject.of(tagger, "the boys", ["O", "NOUN"])
     with pytest.raises(DataError, match="found 'nonsense'"):
         Subject.of(small_models.model("classifier, final"), "the boys", ["nonsense"])

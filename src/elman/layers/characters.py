@@ -24,7 +24,7 @@ def spelling(ids: list[int]) -> list[int]:
 class Spellings:
     """The distinct words of a batch as characters, and where each token finds its word.
 
-    characters: Packed of (rows,) character ids, one sequence a distinct word
+    characters: Packed of (rows,) character ids, one sequence per distinct word
     word:       (tokens,) the index of each token's word, in the packed order of `characters`
     """
 
@@ -33,14 +33,14 @@ class Spellings:
 
     @classmethod
     def of(cls, spellings: Sequence[list[int]], word: Tensor) -> Spellings:
-        """From one list of character ids a distinct word, and (tokens,) indices into that list."""
+        """From one list of character ids per distinct word, and (tokens,) indices into that list."""
         plan = Packed.plan([len(ids) for ids in spellings])
         flat = torch.tensor([i for ids in spellings for i in ids], dtype=torch.long)
         position = torch.argsort(plan.order)
         return cls(plan.with_data(flat[plan.data]), position[word])
 
     def some(self, tokens: Tensor) -> Spellings:
-        """Those of (n,) some of the tokens, in their order."""
+        """Those of some of the tokens, given by (n,) indices, in that order."""
         chosen, word = self.word[tokens].unique(return_inverse=True)
         starts, lengths = self.characters.offsets, self.characters.lengths
         rows = [starts[: lengths[i]] + i for i in chosen.tolist()]

@@ -15,13 +15,13 @@ from elman.errors import UsageError
 from elman.layers import decoding
 from elman.layers.decoding import Constraint
 
-# What a forbidden transition scores in training. Minus infinity would make the gradient of a label that no path reaches
-# not-a-number (inf - inf). Here exp() gives exactly 0 against any legal path, and 10^8 of them in a row still fit into
-# float32.
+# The score of a forbidden transition in training. Minus infinity would make the gradient of a label that no path
+# reaches not-a-number (inf - inf). Here exp() gives exactly 0 against any legal path, and 10^8 of them in a row still
+# fit into float32.
 FORBIDDEN = -1e30
 
-# A sum of weights below this may have lost terms to underflow; it is then made again in log space. Float32 ends at
-# 1e-38.
+# A sum of weights below this may have lost terms to underflow; it is then computed again in log space. Float32 ends
+# at 1e-38.
 SAFE = 1e-20
 
 
@@ -30,11 +30,11 @@ class CRF(nn.Module):
 
     Parameters: `transitions` (K, K) [from, to], `start` (K,), `end` (K,). All begin at zero, where the CRF is a softmax
     at each row. A constraint is fixed: the same in training, in marginals and in decoding. It is not saved with the
-    weights (the labels and their scheme say it again at loading).
+    weights (it follows from the labels and their scheme at loading).
 
     Rows are packed: (N, K), time-major, longest sequence first, no padding; the rows of step t belong to the first
     `batch_sizes[t]` of `number_of_sequences` sequences, the rest of which have length 0 (score 0, log partition 0).
-    The work is done in the dtype of the parameters, float32 or float64.
+    Computation is in the dtype of the parameters, float32 or float64.
     """
 
     def __init__(self, size: int, constraint: Constraint | None = None) -> None:
@@ -50,11 +50,11 @@ class CRF(nn.Module):
             torch.ones(size, size, dtype=torch.bool),
             torch.ones(size, dtype=torch.bool),
         )
-        for given, wanted in zip(legal, (self.start, self.transitions, self.end), strict=True):
-            if given.shape != wanted.shape or given.dtype != torch.bool:
+        for mask, scores in zip(legal, (self.start, self.transitions, self.end), strict=True):
+            if mask.shape != scores.shape or mask.dtype != torch.bool:
                 raise UsageError(
-                    f"expected a constraint of booleans of shape {tuple(wanted.shape)} for {size} labels, "
-                    f"found {given.dtype} of shape {tuple(given.shape)}"
+                    f"expected a constraint of booleans of shape {tuple(scores.shape)} for {size} labels, "
+                    f"found {mask.dtype} of shape {tuple(mask.shape)}"
                 )
         self.legal_start: Tensor
         self.legal_transitions: Tensor
@@ -79,10 +79,10 @@ class CRF(nn.Module):
         return _log_partition(rows, batch_sizes, number_of_sequences, *self._scores())
 
     def score(self, rows: Tensor, tags: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
-        """What the path `tags` (N,) int64 scores in every sequence: (number_of_sequences,)."""
+        """The score of the path `tags` (N,) int64 in every sequence: (number_of_sequences,)."""
         sizes = decoding.check_layout(rows, batch_sizes, number_of_sequences)
         if tags.shape != rows.shape[:1]:
-            raise UsageError(f"expected tags of shape ({rows.shape[0]},), one a row, found {tuple(tags.shape)}")
+            raise UsageError(f"expected tags of shape ({rows.shape[0]},), one per row, found {tuple(tags.shape)}")
         start, transitions, end = self._scores()
         rows = rows.to(start.dtype)
         total = rows.new_zeros(number_of_sequences)
@@ -107,18 +107,18 @@ class CRF(nn.Module):
     ) -> Tensor:
         """p(y_t = label | rows) of every row: (N, K), each row summing to 1. Exact.
 
-        They are the gradient of log Z by the rows. Works under `torch.no_grad` and `torch.inference_mode`.
-        create_graph: with gradients of their own; the rows must have some.
-        Raises UsageError when the constraint leaves a sequence no path at all.
+        They are the gradient of log Z with respect to the rows. Works under `torch.no_grad` and `torch.inference_mode`.
+        create_graph: with gradients of their own; the rows must require them.
+        Raises UsageError when the constraint leaves a sequence without any path.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            # clone: autograd does not keep tensors that were born in inference mode
+            # clone: autograd does not keep tensors created in inference mode
             fixed = [scores if create_graph else scores.detach().clone() for scores in self._scores()]
             emissions = rows if create_graph else rows.detach().clone().requires_grad_()
             partition = _log_partition(emissions, batch_sizes, number_of_sequences, *fixed)
             if self.constrained and bool((partition < FORBIDDEN / 2).any()):
                 raise UsageError(
-                    "expected a legal sequence of labels for every sentence, found one with none: "
+                    "expected a legal sequence of labels for every sentence, found a sentence without one: "
                     "the constraint forbids every path with these labels"
                 )
             return torch.autograd.grad(partition.sum(), emissions, create_graph=create_graph)[0].to(fixed[0].dtype)
@@ -143,7 +143,7 @@ class CRF(nn.Module):
         return Constraint(self.legal_start, self.legal_transitions, self.legal_end) if self.constrained else None
 
     def _scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """start, transitions, end with the constraint put in."""
+        """start, transitions, end with the constraint applied."""
         if not self.constrained:
             return self.start, self.transitions, self.end
         return (
@@ -158,8 +158,8 @@ def _log_partition(
 ) -> Tensor:
     """The forward recursion. alpha (running, K): log of the summed weight of all paths ending in each label here.
 
-    alpha is kept near zero and what was taken off is set aside in `level`, so that the gradient of a sentence of
-    thousands of words is as sharp in float32 as that of a short one.
+    alpha is kept near zero and what was subtracted is put aside in `level`, so that the gradient of a sentence of
+    thousands of words is as precise in float32 as that of a short one.
     """
     sizes = decoding.check_layout(rows, batch_sizes, number_of_sequences)
     rows = rows.to(start.dtype)

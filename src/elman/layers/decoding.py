@@ -9,7 +9,7 @@ Rows are packed: time-major, longest sequence first, no padding, so that the row
 
 All of this runs in float64 on the CPU and adds in the same order for any batch: a path does not depend on what a
 sentence was batched with, float32 scores of any size cannot overflow, and forbidden paths are worth exactly minus
-infinity, so that no score buys one.
+infinity, so that no score can make up for one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def viterbi(
     """The best label of every row on the best path of its sequence: (N, K) -> (N,) int64, on the device of `rows`.
 
     Between equal paths the lowest label wins, looking from the last row to the first.
-    Raises UsageError when scores are not finite, or when the constraint leaves a sequence no path at all.
+    Raises UsageError when scores are not finite, or when the constraint leaves a sequence without any path.
     """
     sizes = check_layout(rows, batch_sizes, number_of_sequences)
     chain = _chain(rows, transitions, start, end, allowed)
@@ -113,15 +113,15 @@ def nbest(
     into, final = np.ascontiguousarray(chain.transitions.numpy().T), chain.end.numpy()
     offsets = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
     lengths = np.asarray(sizes, dtype=np.int64)
-    found: list[list[tuple[list[int], float]]] = []
+    paths: list[list[tuple[list[int], float]]] = []
     for sequence in range(number_of_sequences):
         own = offsets[: int((lengths > sequence).sum())] + sequence
-        found.append(_best_of_one(scores[own], alphas[own], into, final, k) if len(own) else [([], 0.0)])
-    return found
+        paths.append(_best_of_one(scores[own], alphas[own], into, final, k) if len(own) else [([], 0.0)])
+    return paths
 
 
 def check_layout(rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> list[int]:
-    """The batch sizes as a list, once rows (N, K) and they are seen to fit each other. Raises UsageError."""
+    """The batch sizes as a list, once checked to fit rows (N, K). Raises UsageError otherwise."""
     sizes = list(batch_sizes)
     if rows.dim() != 2 or rows.shape[0] != sum(sizes):
         raise UsageError(
@@ -137,7 +137,7 @@ def check_layout(rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: 
 
 
 class _Chain(NamedTuple):
-    """The scores of a chain in float64 on the CPU, the constraint put in as minus infinity."""
+    """The scores of a chain in float64 on the CPU, the constraint applied as minus infinity."""
 
     rows: Tensor
     transitions: Tensor
@@ -184,7 +184,7 @@ def _best_scores(chain: _Chain, sizes: list[int]) -> Tensor:
 
 
 def _refuse_dead_ends(last: np.ndarray, length: int) -> None:
-    """`last` (finished, K): scores of whole paths. A row of minus infinity is a sequence that no legal path crosses."""
+    """`last` (finished, K): scores of whole paths. A row of minus infinity is a sequence without a legal path."""
     if (last.max(1) == -np.inf).any():
         raise UsageError(
             f"expected a legal sequence of labels for every sentence, found none for one of {length} words: "
@@ -213,15 +213,15 @@ def _best_of_one(
         heap += [(-float(whole[label]), 1 + label, length - 1, label, nothing) for label in rest]
         heapq.heapify(heap)
     serial = labels + 1
-    found: list[tuple[list[int], float]] = []
-    while heap and len(found) < k:
+    paths: list[tuple[list[int], float]] = []
+    while heap and len(paths) < k:
         negative, _, position, label, parent = heapq.heappop(heap)
         path = parent.copy()
         path[position] = label
         for t in range(position - 1, -1, -1):
             path[t] = (alphas[t] + into[path[t + 1]]).argmax()
-        found.append((path.tolist(), -negative))
-        wanted = k - len(found)
+        paths.append((path.tolist(), -negative))
+        wanted = k - len(paths)
         if position == 0 or wanted == 0:
             continue
         links = into[path[1:]]  # (L - 1, from)
@@ -229,7 +229,7 @@ def _best_of_one(
         own = rows[at + 1, path[1:]]
         own[:-1] += links[at[1:], path[1:-1]]
         own[-1] += end[path[-1]]
-        tails = np.cumsum(own[::-1])[::-1]  # tails[j]: all that path j+1 .. L scores, without the link into j+1
+        tails = np.cumsum(own[::-1])[::-1]  # tails[j]: the whole score of path j+1 .. L, without the link into j+1
         others = alphas[:position] + links[:position] + tails[:position, None]
         others[at[:position], path[:position]] = -np.inf
         flat = others.ravel()
@@ -241,4 +241,4 @@ def _best_of_one(
         for one in chosen[np.argsort(-flat[chosen], kind="stable")][:wanted].tolist():
             heapq.heappush(heap, (-float(flat[one]), serial, one // labels, one % labels, path))
             serial += 1
-    return found
+    return paths

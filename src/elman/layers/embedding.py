@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class RareEmbedding(nn.Module):
     """(n,) ids -> (n, size). Id 0 is the unknown item.
 
-    In training an item seen c times stands as the unknown one with probability unknown / (unknown + c)
+    In training an item seen c times becomes the unknown one with probability unknown / (unknown + c)
     (Kiperwasser and Goldberg 2016). Initialised normal with a standard deviation of size ** -0.5.
-    counts: how often each id was seen in training; unknown: 0 switches dropping off; size 0: there is no embedding."""
+    counts: how often each id was seen in training; unknown: 0 disables dropping; size 0: no embedding."""
 
     def __init__(self, counts: list[int], size: int, unknown: float) -> None:
         super().__init__()
@@ -26,5 +26,5 @@ class RareEmbedding(nn.Module):
         if self.training:
             ids = ids.masked_fill(torch.rand(len(ids), device=ids.device) < self.drop[ids], 0)
         assert self.embedding is not None
-        found: Tensor = self.embedding(ids)
-        return found
+        vectors: Tensor = self.embedding(ids)
+        return vectors

@@ -1,4 +1,4 @@
-"""One vector a sequence from the outputs of all its steps."""
+"""One vector per sequence from the outputs of all its steps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ POOLINGS = ("final", "max", "mean", "attention")
 class Pooling(nn.Module):
     """(sequences, size), in packed order, from the outputs ys (rows, size) of the steps.
 
-    how: final      the vector that is given: O of the final state of each direction
+    how: final      the vector that is passed: O of the final state of each direction
          max, mean  of each unit over the steps (Collobert and Weston 2008 for max)
          attention  the mean weighted by softmax over the steps of v . tanh(W y + b) (Yang et al. 2016), which learns
                     W (size, size), b and v
-    A sequence without steps has zeros, but for `final`. Raises UsageError for an unknown name."""
+    A sequence without steps has zeros, except with `final`. Raises UsageError for an unknown name."""
 
     def __init__(self, how: str, size: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Pooling(nn.Module):
             self.score = nn.Linear(size, 1, bias=False)
 
     def forward(self, ys: Packed, final: Tensor | None = None) -> Tensor:
-        """`final` (sequences, size) is needed by the pooling of this name alone."""
+        """`final` (sequences, size) is needed only by the pooling of this name."""
         if self.how == "final":
             assert final is not None
             return final
@@ -45,7 +45,7 @@ class Pooling(nn.Module):
 
 
 def pool_max(ys: Packed) -> Tensor:
-    """(sequences, size): the largest number of each unit."""
+    """(sequences, size): the largest value of each unit."""
     where = ys.sequence_of_row.unsqueeze(1).expand_as(ys.data)
     zeros = ys.data.new_zeros(ys.sequences, ys.data.shape[1])
     return zeros.scatter_reduce(0, where, ys.data, "amax", include_self=False)
@@ -60,7 +60,7 @@ def pool_mean(ys: Packed) -> Tensor:
 def pool_weighted(ys: Packed, scores: Tensor) -> Tensor:
     """(sequences, size): the mean weighted by softmax(scores) over the steps of each sequence. scores: (rows,)."""
     where = ys.sequence_of_row
-    with torch.no_grad():  # softmax does not change with what is taken off; this keeps exp in range
+    with torch.no_grad():  # softmax does not depend on what is subtracted; this keeps exp in range
         largest = scores.new_zeros(ys.sequences).scatter_reduce(0, where, scores, "amax", include_self=False)
     weights = (scores - largest[where]).exp()
     total = scores.new_zeros(ys.sequences).index_add(0, where, weights)

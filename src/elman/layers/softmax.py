@@ -1,4 +1,4 @@
-"""The softmax over a vocabulary, in blocks of rows: the logits of a window never stand in memory whole."""
+"""The softmax over a vocabulary, in blocks of rows: the logits of a window are never all in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from elman.recurrent.backend import half_wanted
 from elman.recurrent.kernels.products import rounded
 
-# Numbers of a block of logits: 16 MB, which stay near the processor until their gradients are made of them.
+# Numbers in a block of logits: 16 MB, which stay close to the processor until their gradients are computed.
 BLOCK = 4_000_000
 
 
@@ -61,11 +61,11 @@ class _Loss(torch.autograd.Function):
 def log_probabilities(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """(rows,) the log-probability of each target, without gradients. Shapes as in `vocabulary_loss`."""
     with torch.no_grad():
-        found = h.new_empty(len(h))
+        logs = h.new_empty(len(h))
         for rows in _blocks(len(h), len(weight)):
             logits = torch.addmm(bias, h[rows], weight.t())
-            found[rows] = logits.gather(1, targets[rows].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
-        return found
+            logs[rows] = logits.gather(1, targets[rows].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
+        return logs
 
 
 def _operand(values: Tensor, half: bool) -> Tensor:
@@ -74,7 +74,7 @@ def _operand(values: Tensor, half: bool) -> Tensor:
 
 
 def _blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices of rows, as even as can be, whose logits are about BLOCK numbers."""
+    """Slices of rows, as even as possible, whose logits are about BLOCK numbers."""
     count = max(1, round(rows * width / BLOCK))
     size = max(-(-rows // count), 1)
     for first in range(0, rows, size):

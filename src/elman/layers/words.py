@@ -13,8 +13,8 @@ class Words(RareEmbedding):
 
     counts, unknown: as for `RareEmbedding`; size 0: there are no learned vectors
     vectors: (m, dim) the given vectors, row 0 zero; fixed, and kept outside the state_dict; or None
-    dropout: in training whole rows are 0 so often
-    keep_given: the rows of the given vectors are spared from dropout
+    dropout: the share of whole rows set to 0 in training
+    keep_given: the rows of the given vectors are exempt from dropout
     """
 
     def __init__(

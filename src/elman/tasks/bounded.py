@@ -1,4 +1,4 @@
-"""Building a network from the settings of a model folder, which may say anything: it has no more than its weights."""
+"""Building a network from the settings in a model folder, which may say anything: it cannot outgrow its weights."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
 class TooLargeError(Exception):
-    """A network is larger than the weights that are to fill it."""
+    """A network is larger than the weights stored for it."""
 
 
 @contextmanager
 def bounded(weights: Iterable[Tensor]) -> Iterator[None]:
-    """Inside it, this thread makes no more parameters than there are weights, and no more numbers in them.
+    """Inside the block, this thread makes no more parameters than there are weights, and no more numbers in them.
 
-    Raises TooLargeError at the first one too many, before its memory is touched: a billion layers end at the first
-    that has no weights. A parameter that takes the place of another counts once."""
+    Raises TooLargeError at the first one too many, before its memory is touched: a billion layers stop at the
+    first without weights. A parameter that replaces another counts once."""
     sizes = [weight.numel() for weight in weights]
     thread, made = threading.get_ident(), dict[tuple[nn.Module, str], int]()
 
@@ -30,8 +30,8 @@ def bounded(weights: Iterable[Tensor]) -> Iterator[None]:
         made[module, name] = parameter.numel()
         if len(made) > len(sizes) or sum(made.values()) > sum(sizes):
             raise TooLargeError(
-                f"it has more than the {len(sizes):,} weights of {sum(sizes):,} numbers that are stored, from "
-                f"{type(module).__name__}.{name} on"
+                f"it has more than the {len(sizes):,} stored weights of {sum(sizes):,} numbers, starting at "
+                f"{type(module).__name__}.{name}"
             )
 
     hook = register_module_parameter_registration_hook(count)

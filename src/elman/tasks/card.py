@@ -18,8 +18,8 @@ def text(
 ) -> str:
     """The card as Markdown: what the model is, how it was trained, what it scores, how to use it.
 
-    paragraphs: what the model is; usage: lines of Python; seed: of its training, if it has one
-    score_rows: the main scores of a result's JSON, by name, as they are shown"""
+    paragraphs: what the model is; usage: lines of Python; seed: of its training, if any
+    score_rows: the main scores of a result's JSON, by name, as displayed"""
     lines = [f"# {name}", ""]
     for paragraph in paragraphs:
         lines += [paragraph, ""]
@@ -34,7 +34,7 @@ def text(
     if run and "epochs" in run:
         lines += [
             f"Trained for {run['epochs']} epochs ({run['steps']:,} steps, {run['seconds']:.0f} s), "
-            f"seed {seed}; the weights are those of epoch {run['best_epoch']}.",
+            f"seed {seed}; the weights are from epoch {run['best_epoch']}.",
             "",
         ]
     elif run:

@@ -1,4 +1,4 @@
-"""Texts as a network of a task sees them, laid out for those who look inside."""
+"""Texts as a task's network sees them, laid out for inspection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elman.recurrent import Packed
 
 
 class Lookup(NamedTuple):
-    """A table whose rows are a part of what the recurrent layers read: columns `start` to `stop` of row r of their
+    """A table whose rows are part of the recurrent layers' input: columns `start` to `stop` of row r of their
     input are row ids[r] of the parameter of this name. ids: (rows,) in packed order."""
 
     parameter: str
@@ -23,9 +23,9 @@ class Lookup(NamedTuple):
 
 
 class Spelled(NamedTuple):
-    """A recurrent reader of characters, whose vectors are columns `start` to `stop` of what the recurrent layers read.
+    """A recurrent character encoder, whose vectors are columns `start` to `stop` of the recurrent layers' input.
 
-    parameter: the name of its table of characters; ids: the characters of the distinct words, one sequence a word;
+    parameter: the name of its character table; ids: the characters of the distinct words, one sequence per word;
     word: (rows,) which of these sequences each row's word is, in their packed order"""
 
     parameter: str
@@ -36,10 +36,10 @@ class Spelled(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a pass of the network gave, J outputs in all.
+    """The result of a forward pass of the network, J outputs in all.
 
-    losses: (J,) with gradients. With `rest`, their sum has the gradient of the loss that training uses
-    rest:   a scalar: what of the loss reaches its parameters without passing through an output; or None
+    losses: (J,) with gradients. With `rest`, their sum has the gradient of the training loss
+    rest:   a scalar: the part of the loss that reaches its parameters without passing through an output; or None
     log_probabilities: (J, labels) of every answer, with gradients
     shown:  (J,) the negative log-likelihood of each target
     """
@@ -58,14 +58,14 @@ class Examined:
     tokens:  the steps of each text, as read
     outputs: (text, step) of each output; a step of None is an output for the whole text
     answers: the ids, among `labels`, of what each output is scored against: one, or any number with `multilabel`
-    targets: the same in words
+    targets: the same as text
     labels:  every answer, in the order of the probabilities
     lookups: see `Lookup`
-    spelled: see `Spelled`, where words are read by their characters
-    run:     a pass in plain torch, with gradients; the recurrent layers are `network.layers`, called once
-    multilabel: each label is answered yes or no, and has a probability of its own
-    annotated:  targets are what somebody said of the text, not what comes next in it
-    extras:  arguments of the figures that only this model has, by the figure's name
+    spelled: see `Spelled`, if words are read by their characters
+    run:     a forward pass in plain torch, with gradients; the recurrent layers are `network.layers`, called once
+    multilabel: each label is a yes/no decision with its own probability
+    annotated:  targets are annotations of the text, not what comes next in it
+    extras:  arguments of the figures that only this model has, by figure name
     """
 
     layout: Packed
@@ -82,11 +82,11 @@ class Examined:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 
-def require_one_a_token(texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> None:
+def require_one_per_token(texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> None:
     """Raise UsageError unless every token of every text has a target."""
     for text, wanted in zip(texts, targets, strict=True):
         if len(wanted) != len(text):
-            raise UsageError(f"expected {len(text)} targets, one a token, found {len(wanted)}")
+            raise UsageError(f"expected {len(text)} targets, one per token, found {len(wanted)}")
 
 
 def outputs_of_steps(layout: Packed) -> list[tuple[int, int | None]]:
@@ -96,5 +96,5 @@ def outputs_of_steps(layout: Packed) -> list[tuple[int, int | None]]:
 
 
 def by_rows(layout: Packed, texts: Sequence[Sequence[str]]) -> list[str]:
-    """One string a step of each text -> one a row, in packed order."""
+    """One string per step of each text -> one per row, in packed order."""
     return [texts[text][step] for text, step in outputs_of_steps(layout) if step is not None]

@@ -1,4 +1,4 @@
-"""What the jobs of all tasks have in common: batches made when they are asked for, and what a run depends on."""
+"""What the jobs of all tasks share: batches made on demand, and what a run depends on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ B = TypeVar("B")
 
 
 class Lazy(Sequence[B], Generic[B]):
-    """`size` batches, each made when it is asked for by make(i)."""
+    """`size` batches, each made on demand by make(i)."""
 
     def __init__(self, size: int, make: Callable[[int], B]) -> None:
         self.size, self.make = size, make
@@ -34,7 +34,7 @@ def beginnings(layout: Packed, sequences: int, steps: int) -> Packed:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Of the order of an epoch's batches, which depends on nothing else."""
+    """For the order of an epoch's batches, which depends on nothing else."""
     return seed * 1_000_003 + epoch
 
 
@@ -43,7 +43,7 @@ def depends_on(
 ) -> dict[str, str]:
     """A job's fingerprint: this version, the settings of its model, hashes of its data and of all other inputs.
 
-    inputs: name -> content; None where there is none"""
+    inputs: name -> content; None if absent"""
     parts = {"elman": __version__, "training data": train, "settings": repr(settings)}
     if dev is not None:
         parts["dev data"] = dev

@@ -22,8 +22,8 @@ def model_class(task: str, model: str = "network") -> Any:
 def load(folder: str | Path, *, allow_code: bool = False) -> Any:
     """The model in a folder that `fit` or `elman train` wrote.
 
-    allow_code: run the source of the cell that is stored with the model, if it has one of its author's own.
-    Raises ModelError that names the file at fault: missing, damaged, of a newer version, or in need of allow_code."""
+    allow_code: run the source of the custom cell that is stored with the model, if it has one.
+    Raises ModelError that names the file at fault: missing, damaged, of a newer version, or needing allow_code."""
     stored = storage.read_config(Path(folder))
     try:
         kind = model_class(stored.task, stored.model)

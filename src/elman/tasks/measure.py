@@ -1,4 +1,4 @@
-"""How the models of a task are compared: what the statistics of their examples come to."""
+"""How the models of a task are compared: the score of their examples' statistics."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from elman.metrics.significance import Score
 class Measure:
     """The score of `Model.statistics`.
 
-    name:    of the score, as in the JSON of a result
+    name:    of the score, as in a result's JSON
     score:   sums of statistics (samples, k) -> (samples,)
-    counted: the column of the statistics that holds an example's size, and `unit` what it is counted in
-    lower:   the lower the better
-    percent: shown in percent
-    more:    keys of a result's JSON that are shown beside it
+    counted: the column of the statistics that holds an example's size, and `unit` its unit
+    lower:   lower is better
+    percent: shown as a percentage
+    more:    keys of a result's JSON that are shown next to it
     """
 
     name: str

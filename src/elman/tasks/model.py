@@ -1,4 +1,4 @@
-"""What every model of every task is: settings, `fit`, scores, a folder. Networks and their rivals, side by side."""
+"""What every model of every task has: settings, `fit`, scores, a folder. Networks and their rivals alike."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ D = TypeVar("D")  # the data that a task trains on and is scored on
 
 
 class Model(Generic[D]):
-    """A model of a task. Subclasses say which, and what its settings are.
+    """A model of a task. Subclasses define which, and its settings.
 
     task, kind:       its place in `TASKS`
-    config, training: the classes of its settings; all have one flat space of names, the same as on the command line
-    resumable:        whether training goes by steps, can be stopped and gone on with
-    scheme:           the chunk scheme of its tags, if it has tags in one
+    config, training: the classes of its settings; they share one flat namespace, the same as on the command line
+    resumable:        whether training runs in steps, and can be stopped and resumed
+    scheme:           the chunk scheme of its tags, if they follow one
     reading:          how its training data was read, kept for later commands
     Raises UsageError for an unknown setting, naming the nearest real one.
     """
@@ -55,7 +55,7 @@ class Model(Generic[D]):
     # What a subclass defines
 
     def fit(self, train: D, dev: D | float | None = None, *, test: D | None = None) -> Self:
-        """Train; returns self. Networks and their rivals take more arguments, by name."""
+        """Train; returns self. Networks and their rivals take more keyword arguments."""
         raise NotImplementedError
 
     def evaluate(self, data: D) -> Any:
@@ -65,14 +65,14 @@ class Model(Generic[D]):
     @property
     def measure(self) -> Measure:
         """The score by which models of the task are compared."""
-        raise UsageError(f"a model of the kind {self.task} {self.kind} has no statistics, so it cannot be compared")
+        raise UsageError(f"a model of kind {self.task} {self.kind} has no statistics, so it cannot be compared")
 
     def statistics(self, data: D) -> NDArray[Any]:
-        """(examples, k) numbers whose sums `measure` scores: one row an example of the data, right or wrong alike."""
-        raise UsageError(f"a model of the kind {self.task} {self.kind} has no statistics, so it cannot be compared")
+        """(examples, k) numbers whose sums `measure` scores: one row per example of the data, right or wrong."""
+        raise UsageError(f"a model of kind {self.task} {self.kind} has no statistics, so it cannot be compared")
 
     def describe(self) -> list[str]:
-        """The paragraphs of the model card that say what this is."""
+        """The paragraphs of the model card that describe this model."""
         raise NotImplementedError
 
     def usage(self, name: str) -> list[str]:
@@ -89,20 +89,20 @@ class Model(Generic[D]):
         return {}
 
     def _write_more(self, path: Path) -> None:
-        """Write what else belongs in the folder, before config.json; the weights come with training, or after."""
+        """Write whatever else belongs in the folder, before config.json; the weights come during training, or after."""
 
     def _weights(self) -> Mapping[str, Tensor]:
         """What model.safetensors holds."""
         raise NotImplementedError
 
     def _restore(self, path: Path) -> None:
-        """Take up what is in a folder; settings, scheme, reading and source are there already."""
+        """Load the rest from a folder; settings, scheme, reading and source are set already."""
         raise NotImplementedError
 
     # The model folder
 
     def save(self, path: str | Path) -> None:
-        """Write the model folder. Raises UsageError when there is one already, ResourceError when the disk refuses."""
+        """Write the model folder. Raises UsageError if one exists already, ResourceError if writing fails."""
         path = Path(path)
         if (path / "model.safetensors").exists() or (path / "config.json").exists():
             raise UsageError(f"{path}: expected a new folder, found a model; choose another")
@@ -128,18 +128,18 @@ class Model(Generic[D]):
 
     @classmethod
     def load(cls, path: str | Path, *, allow_code: bool = False) -> Self:
-        """From a model folder. allow_code: run the source of the cell that is stored with it, if it has one.
+        """Load from a model folder. allow_code: run the source of the custom cell stored with it, if it has one.
 
         Raises ModelError that names the file at fault."""
         path = Path(path)
         stored = storage.read_config(path)
         if (stored.task, stored.model) != (cls.task, cls.kind):
             expected, found = f"{cls.task} {cls.kind}", f"{stored.task} {stored.model}"
-            raise ModelError(f"{path / 'config.json'}: expected a model of the kind {expected}, found {shorten(found)}")
+            raise ModelError(f"{path / 'config.json'}: expected a model of kind {expected}, found {shorten(found)}")
         if stored.code and not allow_code:
             raise ModelError(
-                f"{path}: this model runs a cell of its author's own, whose source is {path / 'cell.py'}; read it, "
-                "and if you trust it load with allow_code=True (on the command line --allow-code)"
+                f"{path}: this model runs a custom cell, whose source is {path / 'cell.py'}; read it, and "
+                "if you trust it, load with allow_code=True (on the command line --allow-code)"
             )
         try:
             model = cls(**stored.settings)
@@ -153,7 +153,9 @@ class Model(Generic[D]):
             raise ModelError(f"{path}: {problem}") from problem
         except (MemoryError, OverflowError, RuntimeError, RecursionError) as problem:
             text = " ".join(str(problem).split())[:200]
-            raise ModelError(f"{path}: what its files say cannot be built ({text}); restore them") from problem
+            raise ModelError(
+                f"{path}: the model its files describe cannot be built ({text}); restore them"
+            ) from problem
         return model
 
     def _write_card(self, path: Path, metrics: Mapping[str, Any]) -> None:
@@ -169,14 +171,14 @@ class Model(Generic[D]):
         atomic.replace_file(path / "README.md", text.encode("utf-8"))
 
     def _write_results(self, path: Path, metrics: dict[str, Any], data: Mapping[str, Any]) -> None:
-        """metrics.json and the card: `metrics`, and the scores on each part of `data` that is there."""
-        metrics |= {part: self.evaluate(given).to_json() for part, given in data.items() if given is not None}
+        """Write metrics.json and the card: `metrics`, and the scores on each part of `data` that exists."""
+        metrics |= {part: self.evaluate(scored).to_json() for part, scored in data.items() if scored is not None}
         storage.write_metrics(path, metrics)
         self._write_card(path, metrics)
 
 
 class NetworkModel(Model[D]):
-    """A model that the loop trains."""
+    """A model trained by the loop."""
 
     kind = "network"
     training: ClassVar[type[Config]] = TrainingConfig
@@ -192,13 +194,13 @@ class NetworkModel(Model[D]):
     def _begin(
         self, train: D, dev: D | float | None, test: D | None, old: Self | None, run: RunFolder
     ) -> tuple[Job, dict[str, Any]]:
-        """Check the data, make what numbers it, and the network by `_seeded`: the job of the loop, and what is scored
-        at the end by the name of the part. old: the model to start from, whose entries come first; its weights are
-        taken over afterwards. Raises DataError, and UsageError where `old` does not fit."""
+        """Check the data, make its vocabularies, and the network with `_seeded`: the job for the loop, and what is
+        scored at the end, by part name. old: the model to start from, whose entries come first; its weights are copied
+        afterwards. Raises DataError, and UsageError if `old` does not fit."""
         raise NotImplementedError
 
     def weight_rows(self) -> Mapping[str, Rows]:
-        """Beginning of a weight's name -> what its rows stand for, where they belong to a vocabulary."""
+        """Prefix of a weight's name -> what its rows stand for, if they belong to a vocabulary."""
         raise NotImplementedError
 
     # The same for all
@@ -218,22 +220,22 @@ class NetworkModel(Model[D]):
         invocation: dict[str, Any] | None = None,
         watch: Watch | None = None,
     ) -> Self:
-        """Train on data with right answers; returns self, with the best weights by the dev score.
+        """Train on data with gold answers; returns self, with the best weights by dev score.
 
-        dev:        data of the same kind; or a fraction of train, chosen by the seed, that is set aside; or None: the
-                    last weights count
-        test:       scored once at the end, into metrics.json; chooses nothing
+        dev:        data of the same kind; or a fraction of train, chosen by the seed, to set aside; or None: the last
+                    weights are kept
+        test:       scored once at the end, into metrics.json; never used for selection
         out:        the model folder; None keeps the model in memory only
-        init:       the folder of another model of the same kind and architecture to start from; what it knows stays
-        resume:     resume an unfinished training in `out`; everything must be as it was
-        allow_code: run the source of the cell that is stored with `init`
-        progress:   what shows the progress; None is silent
+        init:       the folder of another model of the same kind and architecture to start from; what it knows is kept
+        resume:     resume an unfinished training in `out`; everything must be unchanged
+        allow_code: run the source of the custom cell that is stored with `init`
+        progress:   shows the progress; None is silent
         reading:    how the data was read (format, column, ...), kept for later commands
         invocation: what the caller needs to call this again to resume; kept as training/run.json until training ends
-        watch:      what looks on while it trains, such as elman.inspect.watch.Watcher(); it changes no weight
+        watch:      observes the training, such as elman.inspect.watch.Watcher(); it changes no weights
 
-        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit, Interrupted on
-        Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError when the disk does not take what is written."""
+        Raises DataError for data that cannot be trained on, UsageError if the folder does not fit, Interrupted on
+        Ctrl-C or SIGTERM after a checkpoint is saved, ResourceError if writing to disk fails."""
         old = None if init is None else type(self).load(init, allow_code=allow_code)
         self.reading = dict(reading or {})
         with opened(out, resume=resume) as run:
@@ -252,17 +254,17 @@ class NetworkModel(Model[D]):
 
     @property
     def evaluated(self) -> Any:
-        """The network in evaluation. Setting that on every module takes a tenth of a short sentence's time, so it is
-        done only where it is not so already."""
+        """The network in evaluation mode. Setting it on every module takes a tenth of a short sentence's time, so it is
+        done only if needed."""
         return self.network.eval() if self.network.training else self.network
 
     @property
     def training_window(self) -> int | None:
-        """Steps of a window of truncated backpropagation, for a model of one running stream; None for all others."""
+        """Steps per window of truncated backpropagation, for a model of one continuous stream; None for all others."""
         return None
 
     def about(self) -> dict[str, Any]:
-        """What to say of a network with recurrent layers, by name."""
+        """Facts about a network with recurrent layers, by name."""
         model = self.settings.model
         one_way = getattr(model, "one_way", True)
         return ({"pooling": model.pooling} if hasattr(model, "pooling") else {}) | {
@@ -278,23 +280,23 @@ class NetworkModel(Model[D]):
     def _load_network(self, path: Path, build: Callable[[], nn.Module]) -> None:
         """Build the network and load its weights from a model folder. Raises ModelError that names the file.
 
-        A stored cell of the author's own is code that was allowed to run, so nothing is gained by bounding it."""
+        A stored custom cell is code that was allowed to run, so bounding it would gain nothing."""
         weights = path / "model.safetensors"
         tensors = storage.read_tensors(weights)
         try:
             with nullcontext() if self._source is not None else bounded(tensors.values()):
                 self._network = build()
-        except (TooLargeError, RuntimeError, MemoryError) as problem:  # the last two where one weight is too large
+        except (TooLargeError, RuntimeError, MemoryError) as problem:  # the last two if one weight is too large
             text = " ".join(str(problem).split())[:200]
             raise ModelError(
-                f"{path / 'config.json'}: its settings are not those of the network in {weights.name}: {text}; "
+                f"{path / 'config.json'}: its settings do not match the network in {weights.name}: {text}; "
                 "restore the files"
             ) from problem
         storage.load_weights(weights, tensors, self.network)
         self.network.eval()
 
     def _seeded(self, build: Callable[[], nn.Module]) -> None:
-        """Make the network, its first weights drawn from the seed; the caller's generator is left alone."""
+        """Make the network, its initial weights drawn from the seed; the caller's generator is left untouched."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.training.seed)
             self._network = build()
@@ -305,7 +307,7 @@ class NetworkModel(Model[D]):
     def _cells(self, *names: str, stored: bool = False) -> list[type[Cell]]:
         """The classes of registered cells and of file.py:MyCell, which is checked and whose source is kept.
 
-        stored: take those from the source that came with the model. Raises UsageError for an unknown or wrong cell."""
+        stored: take the latter from the source in the model folder. Raises UsageError for an unknown or wrong cell."""
         classes = []
         for name in names:
             file, own, class_name = name.rpartition(".py:")
@@ -314,11 +316,11 @@ class NetworkModel(Model[D]):
             else:
                 classes.append(cell_from_source(self._source or "", class_name, f"{file}.py"))
             if own and not stored:
-                check_cell(classes[-1]).raise_if_wrong()  # here, not as an odd error or a wrong result later
-                found = Path(f"{file}.py").read_text(encoding="utf-8")
-                if self._source not in (None, found):
-                    raise UsageError(f"the cells {' and '.join(names)} come from two files; put both classes into one")
-                self._source = found
+                check_cell(classes[-1]).raise_if_wrong()  # here, not as an obscure error or a wrong result later
+                source = Path(f"{file}.py").read_text(encoding="utf-8")
+                if self._source not in (None, source):
+                    raise UsageError(f"the cells {' and '.join(names)} come from two files; put both into one file")
+                self._source = source
         return classes
 
     def _train(
@@ -330,15 +332,15 @@ class NetworkModel(Model[D]):
         invocation: dict[str, Any] | None,
         watch: Watch | None = None,
     ) -> None:
-        """Train in an open folder, score, and write all that belongs to the model.
+        """Train in an open folder, score, and write everything that belongs to the model.
 
-        data:       what is scored at the end, by the name of the part
+        data:       what is scored at the end, by part name
         invocation: what the caller needs to call again to resume; kept as training/run.json until training ends
-        watch:      what looks on while it trains"""
+        watch:      observes the training"""
         if invocation is not None and not run.resuming:
             storage.write_json(run.training / "run.json", invocation)
         if not run.resuming or not (run.path / "config.json").exists():
-            self._write_folder(run.path)  # once: what a resumed run finds there is what it must fit
+            self._write_folder(run.path)  # once: a resumed run must match what it finds there
         self.result = fit(job, self.settings.training, run, progress or make_progress(quiet=True), watch)
         result = self.result
         training = {
@@ -358,7 +360,7 @@ class CountedModel(Model[D]):
     # What a subclass defines
 
     def _prepare(self, train: D, dev: D | float | None, test: D | None) -> tuple[Any, dict[str, Any]]:
-        """Check the data: what `_estimate` takes, and what is scored at the end by the name of the part."""
+        """Check the data: what `_estimate` takes, and what is scored at the end, by part name."""
         raise NotImplementedError
 
     def _estimate(self, data: Any) -> None:
@@ -377,15 +379,15 @@ class CountedModel(Model[D]):
         progress: Progress | None = None,
         reading: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Estimate from data with right answers; returns self.
+        """Estimate from data with gold answers; returns self.
 
-        dev:      data of the same kind, or a fraction of train that is set aside, as for a network of the same seed;
-                  scored, and where the model says so, it chooses a setting
-        test:     scored; chooses nothing
+        dev:      data of the same kind, or a fraction of train to set aside, as for a network with the same seed;
+                  scored, and if the model says so, used to choose a setting
+        test:     scored; never used for selection
         out:      the model folder; None keeps the model in memory only
-        progress: taken as by every model; there is none to show
+        progress: accepted as by every model; there is none to show
         reading:  how the data was read, kept for later commands
-        Raises DataError for data that cannot be trained on, UsageError where the folder does not fit."""
+        Raises DataError for data that cannot be trained on, UsageError if the folder does not fit."""
         self.reading = dict(reading or {})
         if out is None:
             self._estimate(self._prepare(train, dev, test)[0])
@@ -405,12 +407,12 @@ class CountedModel(Model[D]):
 
 @contextmanager
 def opened(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder]:
-    """The run's folder; without `out` one that is gone afterwards, for a model kept in memory only."""
+    """The run's folder; without `out` a temporary one, for a model kept in memory only."""
     if out is not None:
         with prepare(out, resume=resume) as run:
             yield run
         return
     if resume:
-        raise UsageError("resume=True needs out=, the folder of the training to go on with")
+        raise UsageError("resume=True needs out=, the folder of the training to resume")
     with tempfile.TemporaryDirectory(prefix="elman-") as temporary, prepare(temporary) as run:
         yield run

@@ -20,8 +20,8 @@ FORMAT_VERSION = 1
 
 
 class Stored(msgspec.Struct, forbid_unknown_fields=True):
-    """config.json. `model` is the kind of model, "network" or a rival of it; `reading` is how the training files were
-    read (format, column, ...), for later commands to go by; `code` says that cell.py holds the source of the user's own
+    """config.json. `model` is the kind of model, "network" or one of its rivals; `reading` is how the training files
+    were read (format, column, ...), for later commands to use; `code` says that cell.py holds the source of a custom
     cell."""
 
     task: str
@@ -41,7 +41,7 @@ def write(
     source: str | None,
     write_more: Callable[[Path], None],
 ) -> None:
-    """All but the weights, config.json last: where it stands, the others are complete. Raises ResourceError."""
+    """Everything but the weights, config.json last: if it exists, the rest is complete. Raises ResourceError."""
     atomic.make_folder(folder)
     for name, vocabulary in vocabularies.items():
         if vocabulary is not None:
@@ -72,7 +72,7 @@ def read_config(folder: Path) -> Stored:
     if version != FORMAT_VERSION:
         raise ModelError(
             f"{path}: expected format_version {FORMAT_VERSION}, found {shorten(version)}; it was written by elman "
-            f"{shorten(value.get('elman', '?')) if isinstance(value, dict) else '?'}: load it with that"
+            f"{shorten(value.get('elman', '?')) if isinstance(value, dict) else '?'}: load it with that version"
         )
     try:
         return msgspec.convert(value, Stored)
@@ -99,7 +99,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(path: Path, tensors: dict[str, Tensor], network: torch.nn.Module) -> None:
-    """Put tensors, read from a file, into a network. Raises ModelError that names it and the first tensor at fault."""
+    """Load tensors, read from a file, into a network. Raises ModelError that names it and the first tensor at fault."""
     wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         have = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -125,7 +125,7 @@ def read_json(path: Path) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from problem
     except RecursionError:
-        raise ModelError(f"{path}: expected JSON of a model, found lists or objects too deep to be one") from None
+        raise ModelError(f"{path}: expected a model's JSON, found lists or objects nested too deeply") from None
 
 
 def write_json(path: Path, value: Any, *, indent: bool = True) -> None:

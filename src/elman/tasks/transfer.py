@@ -1,4 +1,4 @@
-"""Starting a network from another one's weights: rows of what both know are taken over, the others start afresh."""
+"""Starting a network from another one's weights: rows of what both know are copied, the others start from scratch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from elman.text.vocabulary import Vocabulary
 
 
 class Rows(NamedTuple):
-    """What the rows of a weight stand for: items of a vocabulary, called `name` for people.
+    """What the rows of a weight stand for: items of a vocabulary, called `name` in messages.
 
-    axes: 2 for a weight that has such an item on either axis"""
+    axes: 2 for a weight that has such items on both axes"""
 
     name: str
     items: Vocabulary
@@ -23,38 +23,40 @@ class Rows(NamedTuple):
 
 
 def take_over(old: Any, new: Any) -> None:
-    """Start the network of `new` from the weights of `old`, a trained model of the same class, and say what was taken.
+    """Start the network of `new` from the weights of `old`, a trained model of its class, and report what was copied.
 
-    `weight_rows()` of both: beginning of a weight's name -> its `Rows`; all other weights must have the same shape.
-    Raises UsageError for another architecture, naming the weight."""
+    `weight_rows()` of both: prefix of a weight's name -> its `Rows`; all other weights must have the same shape.
+    Raises UsageError for a different architecture, naming the weight."""
     weights, wanted = old.network.state_dict(), new.network.state_dict()
     if weights.keys() != wanted.keys():
         odd = sorted(weights.keys() ^ wanted.keys())
-        raise UsageError(f"the model to start from has another architecture: {quoted(odd[:4])} is in only one")
+        raise UsageError(
+            f"the model to start from has a different architecture: only one of them has {quoted(odd[:4])}"
+        )
     before, after = old.weight_rows(), new.weight_rows()
     for name, tensor in wanted.items():
-        key, given = _key_of(after, name), weights[name]
+        key, weight = _key_of(after, name), weights[name]
         rows = None if key is None else after[key]
         axes = 0 if rows is None else rows.axes
-        if given.shape[axes:] != tensor.shape[axes:]:
-            shapes = f"{tuple(given.shape)} there, {tuple(tensor.shape)} here"
-            raise UsageError(f"the model to start from has another architecture: {name} is {shapes}")
+        if weight.shape[axes:] != tensor.shape[axes:]:
+            shapes = f"{tuple(weight.shape)} there, {tuple(tensor.shape)} here"
+            raise UsageError(f"the model to start from has a different architecture: {name} is {shapes}")
         if key is None or rows is None:
-            tensor.copy_(given)
+            tensor.copy_(weight)
             continue
         known = before[key].items
         shared = [item for item in known.items if item in rows.items]
         there = torch.tensor([known[item] for item in shared], dtype=torch.long)
         here = torch.tensor([rows.items[item] for item in shared], dtype=torch.long)
         if axes == 2:
-            tensor[here.unsqueeze(1), here] = given[there.unsqueeze(1), there]
+            tensor[here.unsqueeze(1), here] = weight[there.unsqueeze(1), there]
         else:
-            tensor[here] = given[there]
+            tensor[here] = weight[there]
     warnings.warn(_said(before, after), Notice, stacklevel=3)
 
 
 def extended(old: Vocabulary | None, new: Vocabulary) -> Vocabulary:
-    """The items of `old` in their order, then what `new` has beyond them."""
+    """The items of `old` in their order, then those that only `new` has."""
     if old is None:
         return new
     unknown = old.items[0] if old.unknown is not None else None
@@ -63,15 +65,15 @@ def extended(old: Vocabulary | None, new: Vocabulary) -> Vocabulary:
 
 
 def require_same_settings(old: Any, new: Any, names: Sequence[str]) -> None:
-    """Raise UsageError unless both models cut texts alike: otherwise their items would mean different things."""
+    """Raise UsageError unless both models tokenize texts alike: otherwise their items would mean different things."""
     for name in names:
         was, now = getattr(old.settings.model, name), getattr(new.settings.model, name)
         if was != now:
-            raise UsageError(f"the model to start from has the setting {name}={was}, found {name}={now}; give the same")
+            raise UsageError(f"the model to start from has the setting {name}={was}, found {name}={now}; use the same")
 
 
 def _key_of(rows: Mapping[str, Rows], name: str) -> str | None:
-    """The longest key that the name of a weight begins with."""
+    """The longest key that a weight's name begins with."""
     return max((key for key in rows if name.startswith(key)), key=len, default=None)
 
 
@@ -81,4 +83,4 @@ def _said(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> str:
         taken = sum(item in before[key].items for item in rows.items)
         fresh = len(rows.items) - taken
         counts[rows.name] = f"{taken:,} {rows.name}" + (f" ({fresh:,} new)" if fresh else "")
-    return f"taken over from the model to start from: {', '.join(counts.values())}, and all other weights"
+    return f"copied from the model to start from: {', '.join(counts.values())}, and all other weights"

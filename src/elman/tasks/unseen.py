@@ -1,4 +1,4 @@
-"""What dev data has and training lacks: it is said before the training, because no model can give it."""
+"""What dev data has and training data lacks: reported before training, because no model can predict it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN = 5
 
 
 def notice_unseen(known: set[str], answers: Iterable[tuple[str, str, int]], what: str) -> None:
-    """Say which answers are not known. answers: (tag or label, file, line) of dev data; what: "tag" or "label"."""
+    """Report which answers are unknown. answers: (tag or label, file, line) of dev data; what: "tag" or "label"."""
     counts: dict[str, int] = {}
     first: dict[str, str] = {}
     for answer, file, line in answers:
@@ -24,7 +24,7 @@ def notice_unseen(known: set[str], answers: Iterable[tuple[str, str, int]], what
     more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
     many = f"{len(counts)} {what}s" if len(counts) > 1 else f"a {what}"
     warnings.warn(
-        f"dev data has {many} that training lacks, and that no model can give: {', '.join(shown)}{more}",
+        f"dev data has {many} that training data lacks, and that no model can predict: {', '.join(shown)}{more}",
         Notice,
         stacklevel=3,
     )

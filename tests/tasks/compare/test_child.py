@@ -44,8 +44,8 @@ def test_how_it_ended(tmp_path: Path, code: str, expected: int, shell: int) -> N
         (2, "note: x\nelman: error: unknown cell 'q'\ntry: --help\n", "unknown cell 'q'"),
         (1, "Traceback\nboom\n\n", "boom"),
         (5, "", "exit code 5"),
-        (-9, "half a", "ended by SIGKILL; was there too little memory?"),
-        (-11, "", "ended by SIGSEGV"),
+        (-9, "half a", "killed by SIGKILL; was there too little memory?"),
+        (-11, "", "killed by SIGSEGV"),
     ],
 )
 def test_the_reason(code: int, said: str, expected: str) -> None:

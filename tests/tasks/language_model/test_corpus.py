@@ -92,7 +92,7 @@ def test_the_parts_of_a_split_are_the_text(lines: list[str], fraction: float) ->
 
 
 def test_wrong_texts(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the text:2:3: </s> stands for the end"):
+    with pytest.raises(DataError, match=r"the text:2:3: </s> marks the end"):
         numbered(TextSource.of(["a", "b </s>"]))
     with pytest.raises(DataError, match="found none"):
         numbered(TextSource.of([]))

@@ -151,7 +151,7 @@ def test_a_model_that_is_kept_is_the_same(model, tmp_path):
 def test_bytes_that_are_no_model(model):
     whole = model.model
     for content in (b"", b"lCRF", b"x" * 100, whole[:-1], whole[: len(whole) // 2], whole + b"x"):
-        with pytest.raises(ModelError, match=r"^expected a model of CRFsuite, whole"):
+        with pytest.raises(ModelError, match=r"^expected a complete CRFsuite model"):
             FeatureCRF()._open(content)
 
 

@@ -267,7 +267,7 @@ def test_hidden_markov_against_enumeration(kind: str, decoding: str) -> None:
 def test_n_best_only_where_it_is_exact(folders) -> None:
     for kind in ("majority", "trigram", "crf"):
         if kind in folders:
-            with pytest.raises(UsageError, match="no n best sequences"):
+            with pytest.raises(UsageError, match="no n-best sequences"):
                 elman.load(folders[kind]).predict([["Ada"]], nbest=2)
     for kind in ("network", "window", "hmm"):
         (empty, one) = elman.load(folders[kind]).predict([[], ["Ada"]], nbest=2)
@@ -350,7 +350,7 @@ def test_the_window_learns_what_lies_in_it(tmp_path: Path) -> None:
 def test_the_window_resumes_and_starts_from_another(folders, tmp_path: Path) -> None:
     new = WindowTagger(**QUICK["window"]).fit(corpus(), init=folders["window"], out=tmp_path / "new")
     assert elman.load(tmp_path / "new").predict(STRANGE) == new.predict(STRANGE)
-    with pytest.raises(ModelError, match="expected a model of the kind tag window"):
+    with pytest.raises(ModelError, match="expected a model of kind tag window"):
         WindowTagger(**QUICK["window"]).fit(corpus(), init=folders["network"])
     with pytest.raises(UsageError, match="both 0"):
         WindowTagger(word_size=0, affix_size=0)

@@ -1,4 +1,4 @@
-"""What a model says of a text, and how such answers are scored: the same for every model."""
+"""A model's answer for a text, and how such answers are scored: the same for every model."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 from elman.metrics.classification import ClassificationScore
 from elman.text.example import Example
 
-THRESHOLD = 0.5  # of several labels, those above it are given
+THRESHOLD = 0.5  # with several labels, those above it are given
 
 
 @dataclass(frozen=True)
 class LabelPrediction:
-    """What a model says of one text.
+    """A model's answer for one text.
 
-    labels:        the one label; of several, those with a probability above one half, the most probable first
+    labels:        the one label; with several, those with a probability above one half, most probable first
     chances:       the probability of each of these
-    probabilities: of every label the model has; None unless asked for
-    unknown:       the share of its tokens of which the model knows nothing; None for an empty text, or where the model
-                   does not read tokens
+    probabilities: of every label the model has; None unless requested
+    unknown:       the share of its tokens unknown to the model; None for an empty text, or if the model does not read
+                   tokens
     """
 
     labels: list[str]
@@ -31,12 +31,12 @@ class LabelPrediction:
 
     @property
     def label(self) -> str | None:
-        """The most probable of the labels given; None where none is."""
+        """The most probable of the labels given; None without one."""
         return self.labels[0] if self.labels else None
 
 
 def chosen(names: Sequence[str], several: bool, row: Sequence[float]) -> list[int]:
-    """The places of the labels that are given, by the probability of each. Of equal ones the first."""
+    """The indices of the labels to give, by the probability of each. Of equal ones the first."""
     if not several:
         return [max(range(len(names)), key=lambda i: row[i])]
     return sorted((i for i in range(len(names)) if row[i] > THRESHOLD), key=lambda i: -row[i])

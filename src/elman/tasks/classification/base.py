@@ -26,7 +26,7 @@ from elman.text.vocabulary import Vocabulary
 
 
 class Prepared(NamedTuple):
-    """The data of a training, and the tokens of its texts."""
+    """The data of a training run, and the tokens of its texts."""
 
     train: list[Example]
     tokens: list[list[str]]
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
 
 
 class ClassificationModel(Model[Iterable[Example]]):
-    """A model that gives texts labels. It is trained on examples.
+    """A model that labels texts. It is trained on examples.
 
         model = Classifier(cell="lstm").fit(train, dev, out="my-classifier")
         model("a wonderful film")
@@ -54,7 +54,7 @@ class ClassificationModel(Model[Iterable[Example]]):
     # What a subclass defines
 
     def _probabilities(self, texts: Sequence[Sequence[str]]) -> Tensor:
-        """(texts, labels) of tokens of texts."""
+        """(texts, labels) from the tokens of texts."""
         raise NotImplementedError
 
     def _how(self) -> str:
@@ -62,7 +62,7 @@ class ClassificationModel(Model[Iterable[Example]]):
         raise NotImplementedError
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
-        """The vocabularies beside the labels."""
+        """The vocabularies besides the labels."""
         return {}
 
     # Training
@@ -75,9 +75,9 @@ class ClassificationModel(Model[Iterable[Example]]):
         seed: int,
         old: ClassificationModel | None = None,
     ) -> Prepared:
-        """Check and cut the data, choose the dev part, take up labels and tokenizer; those of `old` come first.
+        """Check and tokenize the data, choose the dev part, set labels and tokenizer; those of `old` come first.
 
-        Raises DataError, and UsageError where `old` cuts texts otherwise."""
+        Raises DataError, and UsageError if `old` tokenizes texts differently."""
         several = self.settings.model.several
         train = list(train)
         require_labels(train, "training data", several)
@@ -108,31 +108,31 @@ class ClassificationModel(Model[Iterable[Example]]):
         return text.lower() if self.settings.model.lowercase else text
 
     def _tokens(self, examples: Sequence[Example]) -> list[list[str]]:
-        """The tokens of each text. Raises DataError for a text of more than the setting `longest`."""
+        """The tokens of each text. Raises DataError for a text longer than the setting `longest`."""
         cut, longest = self.tokenizer.split, self.settings.model.longest
-        found = [cut(self._cased(example.text)) for example in examples]
-        for example, tokens in zip(examples, found, strict=True):
+        texts = [cut(self._cased(example.text)) for example in examples]
+        for example, tokens in zip(examples, texts, strict=True):
             if longest and len(tokens) > longest:
                 raise DataError(
-                    f"expected at most {longest} tokens, as the setting longest says, found {len(tokens)}; cut the "
+                    f"expected at most {longest} tokens (the setting longest), found {len(tokens)}; shorten the "
                     "text, or raise the setting",
                     file=example.file or None,
                     line=example.line or None,
                 )
-        return found
+        return texts
 
     # Use
 
     @property
     def labels(self) -> list[str]:
-        """Every label it can give, in the order of its probabilities."""
+        """Every label it can predict, in the order of its probabilities."""
         if self._labels is None:
             raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
         return list(self._labels.items)
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What cuts its texts."""
+        """What splits its texts."""
         if self._tokenizer is None:
             raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
         return self._tokenizer
@@ -145,7 +145,7 @@ class ClassificationModel(Model[Iterable[Example]]):
     def predict(self, texts: Iterable[str | Example], *, probabilities: bool = False) -> list[LabelPrediction]:
         """The labels of many texts, in their order. probabilities: those of all labels too.
 
-        Raises DataError for a text that is longer than the setting `longest` allows."""
+        Raises DataError for a text longer than the setting `longest` allows."""
         names, several, known = self.labels, self.settings.model.several, self.known_tokens
         answers, cut = [], self._tokens(as_examples(texts))
         for tokens, row in zip(cut, self._probabilities(cut).tolist(), strict=True):
@@ -157,7 +157,7 @@ class ClassificationModel(Model[Iterable[Example]]):
 
     @property
     def known_tokens(self) -> Container[str] | None:
-        """The tokens that it knows something of; None where answers do not depend on tokens."""
+        """The tokens that it knows anything about; None if answers do not depend on tokens."""
         return None
 
     def probabilities(self, texts: Iterable[str | Example]) -> Tensor:
@@ -176,7 +176,7 @@ class ClassificationModel(Model[Iterable[Example]]):
 
     @property
     def measure(self) -> Measure:
-        """Accuracy; of several labels, their F1."""
+        """Accuracy; with several labels, their F1."""
         if self.settings.model.several:
             return Measure("micro_f1", micro_f1, unit="texts", more=("accuracy", "macro_f1"))
         return Measure("accuracy", accuracy, unit="texts", more=("macro_f1", "expected_calibration_error"))
@@ -218,11 +218,11 @@ class ClassificationModel(Model[Iterable[Example]]):
 
 
 def as_examples(texts: Iterable[str | Example]) -> list[Example]:
-    """Raises UsageError for what is no list of texts."""
+    """Texts as examples. Raises UsageError for anything but a list of texts."""
     if isinstance(texts, str):
-        raise UsageError(f"expected a list of texts, found the one text {texts[:40]!r}; put it in a list")
-    found = [Example(text) if isinstance(text, str) else text for text in texts]
-    for one in found:
+        raise UsageError(f"expected a list of texts, found a single text {texts[:40]!r}; put it in a list")
+    examples = [Example(text) if isinstance(text, str) else text for text in texts]
+    for one in examples:
         if not isinstance(one, Example):
             raise UsageError(f"expected texts as strings or examples, found {type(one).__name__}")
-    return found
+    return examples

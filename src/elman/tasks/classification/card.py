@@ -1,4 +1,4 @@
-"""What the model card says of a classifier."""
+"""What the model card says about a classifier."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 def describe(labels: Sequence[str], several: bool, tokenizer: str, what: str) -> list[str]:
     """What it is, and its labels. what: how it labels."""
-    many = ", any number of them for a text" if several else ""
+    many = ", any number of them per text" if several else ""
     return [
         f"A classifier with {len(labels)} labels{many}, made with [elman]: {what}. Tokens: {tokenizer}.",
         f"Labels: {', '.join(f'`{label}`' for label in labels)}.",
@@ -16,7 +16,7 @@ def describe(labels: Sequence[str], several: bool, tokenizer: str, what: str) ->
 
 
 def usage(name: str, *, code: bool) -> list[str]:
-    """How to call it. code: its author's own cell comes with it."""
+    """How to call it. code: a custom cell comes with it."""
     return [
         "import elman",
         "",
@@ -30,9 +30,9 @@ def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = {
         "accuracy": "accuracy",
         "macro_f1": "F1, mean over labels",
-        "micro_f1": "F1 of all labels as one",
+        "micro_f1": "F1, pooled over labels",
         "expected_calibration_error": "calibration error",
     }
     several = result["confusion"] is None
-    found = [(shown, result[name]) for name, shown in names.items() if several or name != "micro_f1"]
-    return [(name, f"{100 * value:.2f} %") for name, value in found if value is not None]
+    rows = [(shown, result[name]) for name, shown in names.items() if several or name != "micro_f1"]
+    return [(name, f"{100 * value:.2f} %") for name, value in rows if value is not None]

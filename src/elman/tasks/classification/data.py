@@ -28,7 +28,7 @@ class Batch:
     layout:  Packed whose data is (rows,), the index of each row among the tokens in the caller's order
     words:   (rows,) ids of the learned vectors
     vectors: (rows,) ids of the given vectors, or None
-    labels:  in packed order (texts,) ids, or (texts, labels) of 0 and 1 where a text has several; or None
+    labels:  in packed order (texts,) ids, or (texts, labels) of 0 and 1 if a text has several; or None
     """
 
     layout: Packed
@@ -47,7 +47,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """words: id 0 is the unknown one. labels: every label of the training data, in the order of code points.
+    """words: id 0 is the unknown one. labels: every label of the training data, in code point order.
     vectors: words of the given vectors, id 0 the zero vector. counts: how often each word was seen in training."""
 
     words: Vocabulary
@@ -56,7 +56,7 @@ class Vocabularies:
     counts: list[int]
 
     def __contains__(self, token: object) -> bool:
-        """Whether something is known of a token: a vector, learned or given."""
+        """Whether anything is known about a token: a vector, learned or given."""
         return token in self.words or (self.vectors is not None and token in self.vectors)
 
     @classmethod
@@ -74,11 +74,11 @@ class Vocabularies:
 
     @classmethod
     def loaded(cls, words: Vocabulary, labels: Vocabulary, vectors: Vocabulary | None = None) -> Vocabularies:
-        """Those of a trained model, whose counts matter no more."""
+        """Those of a trained model, whose counts no longer matter."""
         return cls(words, labels, vectors, [0] * len(words))
 
     def batch(self, texts: Sequence[Sequence[str]], labels: Tensor | None = None) -> Batch:
-        """Tokens of texts (none at all is legal) as a batch. labels: in the caller's order, see `label_ids`."""
+        """Tokens of texts (possibly none) as a batch. labels: in the caller's order, see `label_ids`."""
         layout = Packed.plan([len(text) for text in texts])
         flat = [token for text in texts for token in text]
         words = torch.tensor(self.words.ids(flat), dtype=torch.long)[layout.data]
@@ -89,17 +89,17 @@ class Vocabularies:
 
 
 def label_ids(labels: Vocabulary, examples: Sequence[Example], several: bool) -> Tensor:
-    """(texts,) the id of each label; or with `several` (texts, labels), 1 where the text has the label and else 0."""
+    """(texts,) the id of each label; or with `several` (texts, labels), 1 where the text has the label, otherwise 0."""
     if not several:
         return torch.tensor([labels[(example.labels or [])[0]] for example in examples], dtype=torch.long)
-    found = torch.zeros(len(examples), len(labels))
-    for row, example in zip(found, examples, strict=True):
+    rows = torch.zeros(len(examples), len(labels))
+    for row, example in zip(rows, examples, strict=True):
         row[labels.ids(example.labels or [])] = 1
-    return found
+    return rows
 
 
 def label_vocabulary(examples: Sequence[Example]) -> Vocabulary:
-    """Every label there is. Raises DataError when there is nothing to tell apart."""
+    """Every label that occurs. Raises DataError when there are none."""
     labels = sorted({label for example in examples for label in example.labels or ()})
     if not labels:
         file = examples[0].file if examples else None
@@ -114,7 +114,7 @@ def require_labels(examples: Sequence[Example], what: str, several: bool) -> Non
     for example in examples:
         if example.labels is None or (len(example.labels) != 1 and not several):
             found = "none" if not example.labels else f"{len(example.labels)}"
-            many = "; the setting several allows any number" if found != "none" else "; name what holds it"
+            many = "; the setting several allows any number" if found != "none" else "; name the field that holds it"
             raise DataError(
                 f"{what}: expected one label for every text, found {found}{many}",
                 file=example.file or None,
@@ -123,7 +123,7 @@ def require_labels(examples: Sequence[Example], what: str, several: bool) -> Non
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
-    """A hash of texts and labels: what of the data training depends on."""
+    """A hash of texts and labels: all that training depends on in the data."""
     digest = hashlib.sha256()
     for example in examples:
         for part in (example.text, *(example.labels or ())):
@@ -133,9 +133,9 @@ def fingerprint(examples: Iterable[Example]) -> str:
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Set a fraction aside, chosen by the seed, of each label the same share: (train, dev), in the order of the file.
+    """Set a fraction aside, chosen by the seed, the same share of each label: (train, dev), in the order of the file.
 
-    Raises UsageError for a share that is none, DataError where it would leave nothing."""
+    Raises UsageError for an invalid fraction, DataError if it would leave nothing."""
     if not 0 < fraction < 1:
         raise UsageError(f"expected a fraction of the training data between 0 and 1 for dev, found {fraction}")
     count, total = round(len(examples) * fraction), len(examples)
@@ -147,11 +147,11 @@ def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list
 
 
 def fold(examples: Sequence[Example], number: int, folds: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """(all but fold `number` of `folds`, that fold), counted from 1; of each label each fold has the same share.
+    """(all but fold `number` of `folds`, that fold), counted from 1; each fold has the same share of each label.
 
     Raises UsageError for numbers that do not fit, DataError for fewer texts than folds."""
     if folds < 2 or not 1 <= number <= folds:
-        raise UsageError(f"expected a fold from 1 to a number of folds of 2 or more, found {number} of {folds}")
+        raise UsageError(f"expected 2 or more folds and a fold from 1 to their number, found {number} of {folds}")
     if len(examples) < folds:
         raise DataError(f"expected at least {folds} texts for {folds} folds, found {len(examples)}")
     return _parts(examples, set(_by_label(examples, seed)[number - 1 :: folds]))

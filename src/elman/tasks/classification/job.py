@@ -26,7 +26,7 @@ class ClassifierJob(Job):
     """What `elman.training.fit` trains.
 
     tokens, dev_tokens: those of each text of train and dev
-    inputs: what else the run depends on, name -> content; None where there is none
+    inputs: what else the run depends on, name -> content; None if absent
     """
 
     network: TextClassifierNetwork
@@ -66,7 +66,7 @@ class ClassifierJob(Job):
         return Lazy(len(groups), make)
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
-        # The loop divides by what it is told are tokens, and shows their speed; the loss is a mean over texts.
+        # The loop divides by the number of tokens it is given, and shows their speed; the loss is a mean over texts.
         tokens = max(batch.tokens, 1)
         return self.network.loss(batch) / batch.texts * tokens, tokens
 
@@ -91,11 +91,11 @@ def in_batches(
     network: TextClassifierNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]], size: int, name: str
 ) -> Tensor:
     """(texts, size) in the caller's order: what the network's method of this name gives for each text."""
-    found = torch.zeros(len(texts), size)
+    rows = torch.zeros(len(texts), size)
     for group in batches_by_tokens([max(len(text), 1) for text in texts], EVALUATION_TOKENS):
         batch = vocabularies.batch([texts[i] for i in group])
-        found[group] = batch.layout.caller_rows(getattr(network, name)(batch))
-    return found
+        rows[group] = batch.layout.caller_rows(getattr(network, name)(batch))
+    return rows
 
 
 def probabilities(network: TextClassifierNetwork, vocabularies: Vocabularies, texts: Sequence[Sequence[str]]) -> Tensor:
@@ -104,7 +104,7 @@ def probabilities(network: TextClassifierNetwork, vocabularies: Vocabularies, te
 
 
 def summary(result: ClassificationResult) -> dict[str, float]:
-    """The scores of a result by name; those that are undefined are left out, but for the one that chooses."""
+    """The scores of a result by name; those that are undefined are left out, except the one used for selection."""
     scores = {
         "accuracy": result.accuracy,
         "macro_f1": result.macro_f1,

@@ -18,7 +18,7 @@ class TextClassifierNetwork(nn.Module):
 
     words (rows, word_size) | vectors (rows, dim) -> `pooled`: (texts, encoded_size) -> dropout -> head -> linear.
     vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict.
-    weights: (labels,) the weight of each label in the loss, or None; with `several`, of its being there.
+    weights: (labels,) the weight of each label in the loss, or None; with `several`, of its presence.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class TextClassifierNetwork(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def _finish(self, encoded_size: int, labels: int) -> None:
-        """Make the head; the last thing that a subclass does, so that first weights are drawn from below to above."""
+        """Make the head; the last thing that a subclass does, so that initial weights are drawn from bottom to top."""
         self.encoded_size = encoded_size
         layers: list[nn.Module] = [nn.Dropout(self.config.dropout)]
         width = encoded_size
@@ -46,7 +46,7 @@ class TextClassifierNetwork(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def pooled(self, xs: Packed) -> Tensor:
-        """(texts, encoded_size) of (rows, width). What a subclass defines."""
+        """(texts, encoded_size) from (rows, width). Defined by subclasses."""
         raise NotImplementedError
 
     def encode(self, batch: Batch) -> Tensor:
@@ -63,7 +63,7 @@ class TextClassifierNetwork(nn.Module):
         return loss(self(batch), batch.labels, self.weights, self.config.label_smoothing)
 
     def outcome(self, batch: Batch) -> Outcome:
-        """The pass that `examine` speaks of."""
+        """The pass that `examine` describes."""
         assert batch.labels is not None
         scores, functional = self(batch), nn.functional
         if self.config.several:
@@ -115,8 +115,8 @@ def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: floa
     """The negative log-likelihood, summed over the texts: a scalar; or with reduction "none" of each one.
 
     scores (texts, labels); labels (texts,) ids: softmax, or (texts, labels) of 0 and 1: a sigmoid for each.
-    smoothing: what is to be learned is (1 - smoothing) of the gold labels and else all labels alike
-    (Szegedy et al. 2016); of each sigmoid, yes and no alike."""
+    smoothing: the target is (1 - smoothing) of the gold labels, and the rest spread evenly over all labels
+    (Szegedy et al. 2016); for each sigmoid, over yes and no."""
     functional = nn.functional
     if labels.dim() == 1:
         return functional.cross_entropy(scores, labels, weights, reduction=reduction, label_smoothing=smoothing)
@@ -125,12 +125,12 @@ def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: floa
 
 
 def balanced(labels: Tensor, count: int) -> Tensor:
-    """(labels,) weights with which all labels weigh alike. labels: all of the training data, as in `loss`.
+    """(labels,) weights that balance all labels. labels: all of the training data, as in `loss`.
 
-    One label a text: n / (count * n of the label), 1 in the mean over the texts. Several: how many texts are without
-    the label for each one that has it."""
+    One label per text: n / (count * n of the label), 1 in the mean over the texts. Several: how many texts lack the
+    label for each one that has it."""
     if labels.dim() == 1:
         seen = torch.bincount(labels, minlength=count).clamp(min=1)
         return len(labels) / (count * seen.float())
-    there = labels.sum(0).clamp(min=1)
-    return (len(labels) - there).clamp(min=1) / there
+    having = labels.sum(0).clamp(min=1)
+    return (len(labels) - having).clamp(min=1) / having

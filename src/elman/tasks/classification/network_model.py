@@ -1,4 +1,4 @@
-"""`Classifier`, and what the classifiers that the loop trains have in common: answers, vectors, looking inside."""
+"""`Classifier`, and what the classifiers trained by the loop share: answers, vectors, inspection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from elman.training import Job, RunFolder
 
 
 class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
-    """A classifier that the loop trains."""
+    """A classifier trained by the loop."""
 
     training = ClassifierTraining
 
@@ -38,7 +38,7 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
         self._vocabularies: Vocabularies | None = None
 
     def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
-        """The network, its weights drawn at random. stored: own cells are those of the model folder."""
+        """The network, its weights drawn at random. stored: custom cells are those of the model folder."""
         raise NotImplementedError
 
     def _begin(
@@ -81,31 +81,31 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
             return probabilities(self.evaluated, self.vocabularies, texts)
 
     def encode(self, texts: Iterable[str | Example]) -> NDArray[np.float32]:
-        """(texts, dim) float32: the vectors of texts, from which the labels are told, in the order of the input."""
+        """(texts, dim) float32: the vectors of texts, from which the labels are predicted, in input order."""
         tokens = self._tokens(as_examples(texts))
         network = self.evaluated
         with torch.inference_mode():
-            found: NDArray[np.float32] = in_batches(
+            vectors: NDArray[np.float32] = in_batches(
                 network, self.vocabularies, tokens, network.encoded_size, "encode"
             ).numpy()
-        return found
+        return vectors
 
     def read_text(self, text: str) -> tuple[list[str], None]:
         """The tokens of a text."""
         return self._tokens([Example(text)])[0], None
 
     def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
-        """Tokens of texts, each with one output for its labels; where none are given, the model's own. See `Examined`.
+        """Tokens of texts, each with one output for its labels; if none are given, the model's own. See `Examined`.
 
-        Raises DataError for a label that it does not have."""
+        Raises DataError for a label it does not have."""
         names, several = self.labels, self.settings.model.several
         if targets is None:
             rows = self._probabilities(texts).tolist()
             targets = [[names[i] for i in chosen(names, several, row)] for row in rows]
         for label in sorted({label for labels in targets for label in labels if label not in names}):
-            raise DataError(f"expected the labels {quoted(names)}, found {label!r}")
+            raise DataError(f"expected one of the labels {quoted(names)}, found {label!r}")
         examples = [Example("", list(labels)) for labels in targets]
-        require_labels(examples, "what is looked into", several)
+        require_labels(examples, "inspected data", several)
         assert self._labels is not None
         batch = self.vocabularies.batch(texts, label_ids(self._labels, examples, several))
         network: TextClassifierNetwork = self.evaluated
@@ -141,13 +141,13 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
         vectors = stored_given(path)
         words = storage.read_vocabulary(path / "words.json")
         assert self._labels is not None
-        given = None if vectors is None else storage.read_vocabulary(path / "vectors.json")
-        if given is not None and vectors is not None and len(given) != len(vectors):
+        named = None if vectors is None else storage.read_vocabulary(path / "vectors.json")
+        if named is not None and vectors is not None and len(named) != len(vectors):
             raise ModelError(
-                f"{path / 'vectors.json'}: expected {len(vectors)} words, one a vector, found {len(given)}; "
+                f"{path / 'vectors.json'}: expected {len(vectors)} words, one per vector, found {len(named)}; "
                 "the folder's files do not match"
             )
-        self._vocabularies = Vocabularies.loaded(words, self._labels, given)
+        self._vocabularies = Vocabularies.loaded(words, self._labels, named)
         self._load_network(path, lambda: self._make(vectors, None, stored=True))
 
 

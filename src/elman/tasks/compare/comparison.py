@@ -1,4 +1,4 @@
-"""`compare`: train systems on the same split, one after the other, and say how they differ and how surely."""
+"""`compare`: train systems on the same split, one after the other, and report how they differ and how surely."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from elman.tasks.measure import Measure
 from elman.training import atomic
 
 STATE = "compare.json"
-TWICE = 5.0  # seconds: prediction that takes less is timed a second time, when all that it needs is loaded
+TWICE = 5.0  # seconds: prediction that takes less is timed a second time, when everything it needs is loaded
 
 
 class Run(msgspec.Struct, forbid_unknown_fields=True):
     """One training, as it is kept in compare.json.
 
-    problem:    why it failed, None if it did not; the rest is then not there
+    problem:    why it failed, and the rest is then missing; None if it did not
     seconds:    of training alone
-    predicting: of predicting the scored part; units: how much that is, in the measure's unit
+    predicting: of predicting the scored part; units: its size, in the measure's unit
     size:       of the model folder, in bytes
-    memory:     most that the process held which read, trained and scored, in bytes
+    memory:     peak of the process that read, trained and scored, in bytes
     result:     the scores, as in metrics.json
     """
 
@@ -62,14 +62,14 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Row:
-    """One system. Everything but the names is None, or empty, where no run of it succeeded.
+    """One system. Everything but the names is None, or empty, if no run of it succeeded.
 
     scores:    of each seed
     deviation: the standard deviation over seeds; None for one
-    interval:  over test sets of this kind; test: against the best rival. Both of the statistics of examples, averaged
+    interval:  over test sets of this kind; test: against the best rival. Both from the examples' statistics, averaged
                over the seeds
     more:      further scores, averaged over the seeds
-    seconds:   of a training, the mean; speed: units predicted in a second, the median
+    seconds:   of a training, the mean; speed: units predicted per second, the median
     size, memory: in bytes, the largest
     problems:  why runs failed, by seed
     """
@@ -92,7 +92,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """part: "dev" or "test", what was scored; best: the rival that the tests are against; rows in the order asked."""
+    """part: "dev" or "test", what was scored; best: the rival that the tests are against; rows as requested."""
 
     task: str
     part: str
@@ -119,7 +119,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Split:
-    """The files, and how `elman train` is told to read them."""
+    """The files, and the options by which `elman train` reads them."""
 
     train: Path
     dev: Path
@@ -150,15 +150,15 @@ def compare(
     resume: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
-    """Train every system with every seed by `elman train`, each in a process of its own; score them here.
+    """Train every system with every seed by `elman train`, each in its own process; score them here.
 
-    scored:   what a model's `fit` gets as the test part (without one: as dev), read
-    out:      a new folder; it gets the folder of every model, and what is known of each in compare.json
+    scored:   what a model's `fit` is given as the test part (without one: as dev), already read
+    out:      a new folder, for the folder of every model, and what is known of each in compare.json
     seeds:    how many, for systems that are random
-    max_time: seconds, for every training alike: networks end in order, what has no such end is stopped and has failed
-    resume:   go on with what is in `out`: finished trainings are kept, unfinished ones gone on with
-    tell:     what says how far it is
-    Raises UsageError for a folder that does not fit, Interrupted on Ctrl-C or SIGTERM with what is finished kept."""
+    max_time: seconds, the same for every training: networks end in order, a system without it is stopped and fails
+    resume:   resume what is in `out`: finished trainings are kept, unfinished ones resumed
+    tell:     called with reports of progress
+    Raises UsageError for a folder that does not fit, Interrupted on Ctrl-C or SIGTERM; finished trainings are kept."""
     require_distinct(systems)
     if seeds < 1:
         raise UsageError(f"expected at least one seed, found {seeds}")
@@ -177,7 +177,7 @@ def compare(
                 name = system.folder(seed)
                 what = f"[{i + 1}/{len(work)}] {system.name}" + (f", seed {seed}" if system.random else "")
                 if name in state.runs and state.runs[name].problem is None:
-                    tell(f"{what}: is there already, kept")
+                    tell(f"{what}: finished already, kept")
                     continue
                 tell(f"{what} ...")
                 state.runs[name] = _run(task, system, seed, split, scored, out / name, max_time, threads)
@@ -199,17 +199,17 @@ def _run(
     max_time: float | None,
     threads: int | None,
 ) -> Run:
-    """Train and score one. What goes wrong becomes the run's problem."""
+    """Train and score one. An error becomes the run's problem."""
     run = Run(system.name, seed)
-    told = dict(system.settings)
+    settings = dict(system.settings)
     common = {"seed": seed, "threads": threads, "max_time": max_time}
-    told |= {key: value for key, value in common.items() if key in system.keys and told.get(key) is None}
-    pairs = [f"--set={key}={_text(value)}" for key, value in told.items() if value is not None]
+    settings |= {key: value for key, value in common.items() if key in system.keys and settings.get(key) is None}
+    pairs = [f"--set={key}={_text(value)}" for key, value in settings.items() if value is not None]
     arguments = ["train", task, f"--model={system.model}", *split.arguments(), f"--out={folder.absolute()}", *pairs]
     if (folder / "training" / "run.json").exists():
         arguments = ["train", task, f"--resume={folder.absolute()}"]
     else:
-        atomic.remove(folder)  # of a training that was stopped, and cannot be gone on with
+        atomic.remove(folder)  # of a training that was stopped, and cannot be resumed
     limit = None if "max_time" in system.keys else max_time
     child = run_elman([*arguments, "--quiet", "--json"], threads, limit)
     if child.problem is not None:
@@ -220,7 +220,7 @@ def _run(
         run.seconds, run.result = float(metrics["training"]["seconds"]), metrics[split.part]
         run.memory = child.memory
         run.size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-        model = load(folder, allow_code=True)  # which was trained from the user's own file a moment ago
+        model = load(folder, allow_code=True)  # just trained from the user's own file
         table, run.predicting = _timed(model, scored)
         measure = model.measure
         run.units = float(table[:, measure.counted].sum())
@@ -233,7 +233,7 @@ def _run(
 
 
 def _timed(model: Any, scored: Any) -> tuple[NDArray[Any], float]:
-    """The statistics, and the seconds that they took."""
+    """The statistics, and the seconds they took."""
     times: list[float] = []
     while len(times) < 1 or (len(times) < 2 and times[0] < TWICE):
         began = time.perf_counter()
@@ -246,7 +246,7 @@ def _gather(task: str, systems: Sequence[System], seeds: int, part: str, out: Pa
     """The rows, from what is in the folder."""
     measure: Measure | None = None
     means: dict[str, NDArray[np.float64]] = {}
-    found: dict[str, tuple[Row, list[float]]] = {}
+    results: dict[str, tuple[Row, list[float]]] = {}
     signature, examples = None, 0
     for system in systems:
         numbers = system.seeds(seeds)
@@ -261,7 +261,7 @@ def _gather(task: str, systems: Sequence[System], seeds: int, part: str, out: Pa
             measure = measure or own
             table = _statistics(out / f"{system.folder(seed)}.npy")
             if own.name != measure.name or (means and table.shape != next(iter(means.values())).shape):
-                row.problems[seed] = f"scored by {own.name}, which cannot be compared with the {measure.name} of others"
+                row.problems[seed] = f"scored by {own.name}, which cannot be compared with the others' {measure.name}"
                 continue
             row.seeds.append(seed)
             good.append(run)
@@ -272,11 +272,11 @@ def _gather(task: str, systems: Sequence[System], seeds: int, part: str, out: Pa
             scores = [float(measure.score(table.sum(0, dtype=np.float64)[None])[0]) for table in tables]
             signature, examples = signature or good[0].result.get("signature"), len(tables[0])
             row = _row(row, measure, good, scores, means[system.name])
-        found[system.name] = row, scores
-    best = _best(systems, {name: row for name, (row, _) in found.items() if row.mean is not None}, measure)
+        results[system.name] = row, scores
+    best = _best(systems, {name: row for name, (row, _) in results.items() if row.mean is not None}, measure)
     rows = []
     for system in systems:
-        row = found[system.name][0]
+        row = results[system.name][0]
         if best is not None and measure is not None and row.mean is not None and system.name != best:
             test = paired_test(means[best], means[system.name], measure.score)
             row = replace(row, test=test)
@@ -291,7 +291,7 @@ def _row(row: Row, measure: Measure, runs: list[Run], scores: list[float], table
         more[key] = statistics.fmean(values) if values else None
     try:
         interval = bootstrap_interval(table, measure.score)
-    except UsageError:  # not defined on so little data
+    except UsageError:  # undefined on so little data
         interval = None
     return replace(
         row,
@@ -308,7 +308,7 @@ def _row(row: Row, measure: Measure, runs: list[Run], scores: list[float], table
 
 
 def _best(systems: Sequence[System], rows: Mapping[str, Row], measure: Measure | None) -> str | None:
-    """The best rival; of all, where there is none."""
+    """The best rival; without one, the best of all."""
     network = {next(iter(models)) for models in TASKS.values()}
     rivals = [s.name for s in systems if s.name in rows and s.model not in network]
     names = rivals or list(rows)
@@ -319,18 +319,18 @@ def _best(systems: Sequence[System], rows: Mapping[str, Row], measure: Measure |
 
 
 def _open(out: Path, given: dict[str, Any], resume: bool) -> State:
-    """The state in the folder, or a new one. Raises UsageError where the folder does not fit."""
+    """The state in the folder, or a new one. Raises UsageError if the folder does not fit."""
     path = out / STATE
     if not path.exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out}: expected a new or empty folder to write models into, found another")
+            raise UsageError(f"{out}: expected a new or empty folder to write models into, found something else")
         atomic.make_folder(out)
         state = State(given)
         _write(out, state)
         return state
     if not resume:
         raise UsageError(
-            f"{out}: expected a new folder, found a comparison; go on with it by --resume, or name another"
+            f"{out}: expected a new folder, found a comparison; resume it with --resume, or name another folder"
         )
     try:
         state = msgspec.convert(storage.read_json(path), State)
@@ -339,7 +339,7 @@ def _open(out: Path, given: dict[str, Any], resume: bool) -> State:
     changed = [key for key in given if state.given.get(key) != given[key]]
     if changed:
         raise UsageError(
-            f"{out}: it was begun with other values of {', '.join(changed)}; give the same, or compare in a new folder"
+            f"{out}: it was started with other values of {', '.join(changed)}; use the same, or compare in a new folder"
         )
     return state
 
@@ -380,7 +380,7 @@ def _said(run: Run) -> str:
 
 @contextmanager
 def _sigterm_too() -> Iterator[None]:
-    """SIGTERM is Ctrl-C here, where nobody else sees to it."""
+    """Treat SIGTERM as Ctrl-C here, unless something else handles it."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

@@ -1,6 +1,6 @@
 """python measured.py REPORT COMMAND...: run a command; write its exit code, seconds and peak memory to REPORT, as JSON.
 
-A process of its own and a small one, which imports nothing of elman: what the kernel counts for a child includes, from
+A separate and small process, which imports nothing from elman: what the kernel counts for a child includes, from
 before its program starts, the memory of the process that started it.
 """
 

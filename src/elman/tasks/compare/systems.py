@@ -1,4 +1,4 @@
-"""What is compared: models of a task, each with the settings that it is asked for with."""
+"""What is compared: models of a task, each with the settings requested for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.tasks.model import Model
 
 @dataclass(frozen=True)
 class System:
-    """name: as it is shown; keys: everything that the model can be told; settings: what it is told."""
+    """name: as shown; keys: every setting that the model has; settings: those given."""
 
     name: str
     model: str
@@ -24,15 +24,15 @@ class System:
 
     @property
     def random(self) -> bool:
-        """Whether it depends on a seed that is not given: it is run with several."""
+        """Whether it depends on a seed that is not given: it is then run with several."""
         return "seed" in self.keys and "seed" not in self.settings
 
     def folder(self, seed: int) -> str:
-        """Of the model, below that of the comparison."""
+        """The model's, below that of the comparison."""
         return f"{re.sub(r'[^A-Za-z0-9.=_,-]+', '-', self.name)}-{seed}"
 
     def seeds(self, count: int) -> list[int]:
-        """Those to run it with: from 1 on, or the one that is given."""
+        """Those to run it with: from 1 on, or the one given."""
         return list(range(1, count + 1)) if self.random else [int(self.settings.get("seed", 1))]
 
 
@@ -48,16 +48,14 @@ def make_system(task: str, name: str, model: str, settings: Mapping[str, Any] | 
     """Checked. Raises UsageError for an unknown model or setting, and for a model that cannot be compared."""
     kind = model_class(task, model)
     if kind.statistics is Model.statistics:
-        raise UsageError(
-            f"a model of the kind {task} {model} has no statistics, so it cannot be compared; leave it out"
-        )
-    kind(**(settings or {}))  # raises where a setting is wrong
+        raise UsageError(f"a model of kind {task} {model} has no statistics, so it cannot be compared; leave it out")
+    kind(**(settings or {}))  # raises if a setting is invalid
     keys = frozenset((*kind.config.names(), *kind.training.names()))
     return System(name, model, dict(settings or {}), keys)
 
 
 def require_distinct(systems: Sequence[System]) -> None:
-    """Raises UsageError for none at all, and where two would have the same folder."""
+    """Raises UsageError if there are none, or if two would have the same folder."""
     if not systems:
         raise UsageError("expected systems to compare, found none")
     seen: dict[str, str] = {}

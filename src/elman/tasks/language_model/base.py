@@ -40,7 +40,7 @@ class Scored:
 
 
 class BaseLanguageModel(Model[Data]):
-    """The next token of a text. It is trained on texts: a file's path, or a list of lines."""
+    """The next token of a text. It is trained on texts: a file path, or a list of lines."""
 
     task = "lm"
 
@@ -51,32 +51,32 @@ class BaseLanguageModel(Model[Data]):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """How it cuts a line."""
-        return self._there(self._tokenizer)
+        """How it splits a line."""
+        return self._require_trained(self._tokenizer)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Its tokens: <unk>, the end of a line, then by falling count."""
-        return self._there(self._vocabulary)
+        """Its tokens: <unk>, the end of a line, then by descending count."""
+        return self._require_trained(self._vocabulary)
 
-    def _there(self, value: Any) -> Any:
+    def _require_trained(self, value: Any) -> Any:
         if value is None:
             raise UsageError("this model is not trained yet; call fit(train, dev), or elman.load(folder)")
         return value
 
     @property
     def carries(self) -> bool:
-        """Whether what came before a line counts for it."""
+        """Whether earlier lines affect the scores of a line."""
         raise NotImplementedError
 
     def start(self) -> Any:
-        """What is known before the first token, for `read` and `sample`."""
+        """The state before the first token, for `read` and `sample`."""
         raise NotImplementedError
 
     def read(self, ids: np.ndarray[Any, Any], state: Any) -> tuple[Floats, Any]:
-        """The natural log-probability of each id (tokens,) of whole lines, and what is known after them.
+        """The natural log-probability of each id (tokens,) of whole lines, and the state after them.
 
-        Without `carries`, each line begins anew."""
+        Without `carries`, each line starts from scratch."""
         raise NotImplementedError
 
     # Texts and numbers
@@ -86,9 +86,9 @@ class BaseLanguageModel(Model[Data]):
     ) -> dict[str, TextSource | None]:
         """The three texts; tokenizer and vocabulary are made from the first. With `old`, its tokenizer is used, and its
         tokens come first."""
-        for given in (train, dev, test):
-            if given is not None and not isinstance(given, float | int):
-                TextSource.of(given).require_file()
+        for data in (train, dev, test):
+            if data is not None and not isinstance(data, float | int):
+                TextSource.of(data).require_file()
         text, held = TextSource.of(train), None
         if isinstance(dev, float | int):
             text, held = text.split(float(dev), self.settings.model.tokenizer)
@@ -97,8 +97,8 @@ class BaseLanguageModel(Model[Data]):
         if old is not None:
             require_same_settings(old, self, ("tokenizer",))
         self._tokenizer = make_tokenizer(self.settings.model, text) if old is None else old.tokenizer
-        found = make_vocabulary(self.settings.model, text, self._tokenizer)
-        self._vocabulary = extended(None if old is None else old.vocabulary, found)
+        vocabulary = make_vocabulary(self.settings.model, text, self._tokenizer)
+        self._vocabulary = extended(None if old is None else old.vocabulary, vocabulary)
         return {"train": text, "dev": held, "test": None if test is None else TextSource.of(test)}
 
     def corpus(self, data: Data | Corpus, file: Path | None = None) -> Corpus:
@@ -115,16 +115,16 @@ class BaseLanguageModel(Model[Data]):
     # Scores
 
     def log_probabilities(self, data: Data | Corpus) -> Floats:
-        """The natural log-probability of every token of a text, in order: (tokens,), ends of lines among them."""
-        found, _ = self.read(self.corpus(data).ids, self.start())
-        return found
+        """The natural log-probability of every token of a text, in order: (tokens,), including line ends."""
+        logs, _ = self.read(self.corpus(data).ids, self.start())
+        return logs
 
     def evaluate(
         self, data: Data | Corpus, *, ngram: BaseLanguageModel | None = None, weight: float = 0.5
     ) -> PerplexityResult:
         """Perplexity of a text: a path, or lines. ngram: a model to mix with, `weight` being this model's share.
 
-        Raises UsageError where the other model has another vocabulary, DataError for a file that cannot be read."""
+        Raises UsageError if the other model has another vocabulary, DataError for a file that cannot be read."""
         corpus = self.corpus(data)
         logs = self.log_probabilities(corpus)
         if ngram is not None:
@@ -149,14 +149,14 @@ class BaseLanguageModel(Model[Data]):
     def _translated(self, corpus: Corpus, other: BaseLanguageModel) -> Corpus:
         if set(other.vocabulary.items) != set(self.vocabulary.items):
             raise UsageError(
-                "expected two models of one vocabulary, found two: a mixture would be no distribution; train both on "
-                "the same text with the same tokenizer"
+                "expected two models with one vocabulary, found two: a mixture would not be a distribution; train both "
+                "on the same text with the same tokenizer"
             )
         table = np.array([other.vocabulary[item] for item in self.vocabulary.items], np.int64)
         return Corpus(table[corpus.ids], corpus.characters, corpus.digest)
 
     def score(self, lines: Iterable[str], *, tokens_at_once: int = 4000) -> Iterator[Scored]:
-        """Each line's tokens with their log-probabilities, as the lines come, at constant memory."""
+        """Each line's tokens with their log-probabilities, as the lines come, in constant memory."""
         state, batch, size = self.start(), [], 0
         for line in lines:
             batch.append([*self.tokenizer.split(line), END])
@@ -169,7 +169,7 @@ class BaseLanguageModel(Model[Data]):
             yield from self.score_batch(batch, state)[0]
 
     def score_batch(self, lines: Sequence[Sequence[str]], state: Any) -> tuple[list[Scored], Any]:
-        """Lines as tokens, END behind each -> their scores, and what is known after them."""
+        """Lines as tokens, END after each -> their scores, and the state after them."""
         logs, state = self.read(self._ids([token for line in lines for token in line]), state)
         cut = np.cumsum([0, *(len(line) for line in lines)])
         return [Scored(list(x), logs[a:b].tolist()) for x, a, b in zip(lines, cut, cut[1:], strict=False)], state
@@ -198,10 +198,10 @@ class BaseLanguageModel(Model[Data]):
         top_p: float = 1.0,
         seed: int | None = None,
     ) -> Iterator[str]:
-        """Tokens drawn one by one, as text that can be put together as it comes, at constant memory.
+        """Tokens drawn one by one, as text that can be concatenated as it comes, in constant memory.
 
         temperature: 0 takes the likeliest token; top_k, top_p: draw only among the k likeliest, or among the likeliest
-        that make up the share p (Holtzman et al. 2020); <unk> is never drawn. seed: the same one gives the same text.
+        that make up the share p (Holtzman et al. 2020); <unk> is never drawn. seed: the same seed gives the same text.
         Raises UsageError for values out of range."""
         choice = Choice(temperature, top_k, top_p, seed)
         if tokens < 0:
@@ -212,7 +212,7 @@ class BaseLanguageModel(Model[Data]):
         raise NotImplementedError
 
     def _pieces(self, ids: Iterable[int], begun: bool) -> Iterator[str]:
-        """Drawn ids as text; begun: something stands before them on their line."""
+        """Drawn ids as text; begun: something precedes them on their line."""
         between = " " if self.settings.model.tokenizer in ("space", "words") else ""
         if self.settings.model.tokenizer == "subwords":
             yield from self._subwords(ids)
@@ -225,7 +225,7 @@ class BaseLanguageModel(Model[Data]):
             begun = i != END_ID
 
     def _subwords(self, ids: Iterable[int]) -> Iterator[str]:
-        """Bytes of one character may be several subwords: a piece comes when it is whole."""
+        """The bytes of one character may be several subwords: a piece comes when it is complete."""
         held: list[str] = []
         for i in ids:
             if i == END_ID:

@@ -1,4 +1,4 @@
-"""What the model card says of a language model."""
+"""What the model card says about a language model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def usage(name: str, *, code: bool) -> list[str]:
-    """How to call it. code: its author's own cell comes with it."""
+    """How to call it. code: a custom cell comes with it."""
     return [
         "import elman",
         "",

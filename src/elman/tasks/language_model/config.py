@@ -21,23 +21,23 @@ HIGHEST = 7  # order of an n-gram model
 
 @config
 class CorpusConfig(Config):
-    """Of every language model: how a text is cut into tokens."""
+    """Of every language model: how a text is split into tokens."""
 
-    # the keys of elman.text.tokenizing.TOKENIZERS; a test holds them together
+    # the keys of elman.text.tokenizing.TOKENIZERS; a test keeps them in sync
     tokenizer: str = setting(
         "space",
         "--tokenizer",
-        "what the tokens of a line are: what white space divides, words of any script, characters, or subwords",
+        "the tokens of a line: as separated by white space, words of any script, characters, or subwords",
         one_of("space", "words", "characters", "subwords"),
     )
     subword_size: int = setting(
         4000,
         "--subword-size",
-        "size of the subwords' vocabulary",
+        "size of the subword vocabulary",
         Rule(lambda v: v >= 300, "a whole number of 300 or more"),
     )
     minimum: int = setting(
-        0, "--minimum", "words seen less often are <unk>; 0: 2 in a text of words without <unk>, else 1", SIZE
+        0, "--minimum", "words seen less often are <unk>; 0: 2 for a text of words without <unk>, else 1", SIZE
     )
 
 
@@ -46,36 +46,36 @@ class LanguageModelConfig(CorpusConfig):
     """The architecture of a language model. The same defaults hold in Python and on the command line."""
 
     cell: str = setting("lstm", "--cell", CELL_HELP)
-    hidden_size: int = setting(400, "--hidden/--hidden-size", "units of each layer", COUNT)
+    hidden_size: int = setting(400, "--hidden/--hidden-size", "units per layer", COUNT)
     layers: int = setting(2, "--layers", "recurrent layers", COUNT)
-    embedding_size: int = setting(200, "--embedding-size", "size of the tokens' vectors; 0: as hidden", SIZE)
-    tied: bool = setting(True, "--tied", "one matrix reads and writes the tokens")
-    lines: bool = setting(False, "--lines", "read each line for itself, not all as one stream")
-    input_dropout: float = setting(0.2, "--input-dropout", "variational, of the tokens' vectors", SHARE)
+    embedding_size: int = setting(200, "--embedding-size", "size of the token vectors; 0: as hidden", SIZE)
+    tied: bool = setting(True, "--tied", "one matrix for reading and writing tokens")
+    lines: bool = setting(False, "--lines", "read each line independently, not all as one stream")
+    input_dropout: float = setting(0.2, "--input-dropout", "variational, of the token vectors", SHARE)
     hidden_dropout: float = setting(0.1, "--hidden-dropout", "variational, between the layers", SHARE)
     dropout: float = setting(0.3, "--dropout", "variational, of the last layer's output", SHARE)
-    embedding_dropout: float = setting(0.0, "--embedding-dropout", "whole tokens, for a window", SHARE)
-    weight_dropout: float = setting(0.0, "--weight-dropout", "entries of U, for a window", SHARE)
+    embedding_dropout: float = setting(0.0, "--embedding-dropout", "of whole tokens, per window", SHARE)
+    weight_dropout: float = setting(0.0, "--weight-dropout", "of entries of U, per window", SHARE)
     # weight of the mean square of the last layer's dropped output, and of its change from step to step
     ar: float = setting(0.0, "--ar", "activation regularisation", NUMBER)
     tar: float = setting(0.0, "--tar", "temporal activation regularisation", NUMBER)
-    precision: str = setting("float32", "--precision", "of the products", one_of("float32", "bfloat16"))
+    precision: str = setting("float32", "--precision", "of matrix products", one_of("float32", "bfloat16"))
 
 
 @config
 class LanguageModelTraining(TrainingConfig):
-    """`TrainingConfig` with the defaults of a language model, and how its stream is cut.
+    """`TrainingConfig` with the defaults of a language model, and how its stream is split.
 
-    A stream is read in `batch_size` lanes side by side, in windows of about `bptt` steps; lines for themselves are put
-    together by `batch_tokens`."""
+    A stream is read in `batch_size` lanes side by side, in windows of about `bptt` steps; independent lines are batched
+    by `batch_tokens`."""
 
     learning_rate: float = 4e-3
     decay: str = "cosine"
     clip: float = 1.0
     epochs: int = 20
     batch_tokens: int = 1000
-    batch_size: int = setting(10, "--batch-size", "lanes that a stream is read in, side by side", COUNT)
-    bptt: int = setting(35, "--bptt", "steps of a window of a stream, on average", COUNT)
+    batch_size: int = setting(10, "--batch-size", "lanes in which a stream is read, side by side", COUNT)
+    bptt: int = setting(35, "--bptt", "steps per window of a stream, on average", COUNT)
 
 
 @config

@@ -1,4 +1,4 @@
-"""Texts as ids: read line by line, cut into tokens, numbered, and kept on the disk, however long they are."""
+"""Texts as ids: read line by line, split into tokens, numbered, and kept on disk, however long they are."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _CHUNK = 1 << 20
 class TextSource:
     """A text to be read line by line, as often as needed: a file, or lines in memory.
 
-    first, last: the part of it that is meant, in lines, or in tokens (ends of lines among them) where `tokens`
-    left_out:    the numbers of lines that are not read; see `without_broken`"""
+    first, last: the selected part of it, in lines, or in tokens (including line ends) with `tokens`
+    left_out:    the numbers of lines that are skipped; see `without_broken`"""
 
     source: Path | Sequence[str]
     encoding: str = "utf-8"
@@ -50,7 +50,7 @@ class TextSource:
             return cls(Path(given), encoding)
         lines = list(given)
         if not all(isinstance(line, str) and "\n" not in line for line in lines):
-            raise UsageError("expected a file's path or a list of lines of text without line ends")
+            raise UsageError("expected a file path or a list of lines of text without line ends")
         return cls(lines)
 
     @property
@@ -78,8 +78,8 @@ class TextSource:
     def without_broken(self, tokenizer_name: str, skip_broken: bool | Skipped = True) -> TextSource:
         """The text without the lines that cannot be read: those with a carriage return inside, or with END as a token.
 
-        Warns of them; a `Skipped` counts them instead. What cannot be read a second time is kept in memory. Raises
-        DataError where more lines are broken than whole, and for what is not of one line."""
+        Warns about them; a `Skipped` counts them instead. What cannot be read a second time is kept in memory. Raises
+        DataError if more lines are broken than intact, and for a fault that is not in one line."""
         broken: dict[int, DataError] = {}
         sieve = Sieve(skip_broken, "line")
 
@@ -107,13 +107,13 @@ class TextSource:
         return replace(self, source=source if readable_again else held, left_out=frozenset(broken))
 
     def _end_inside(self, number: int, line: str) -> DataError:
-        message = f"{END} stands for the end of a line, which is added here; take it out of the text"
+        message = f"{END} marks the end of a line and is added automatically; remove it from the text"
         return DataError(message, file=self.name, line=number, column=line.find(END) + 1 or None)
 
     def pieces(self, tokenizer: Tokenizer) -> Iterator[tuple[list[str], int]]:
-        """(the tokens of each line with END behind them, its characters with its end), of the part that is meant.
+        """(the tokens of each line with END after them, its characters with its end), of the selected part.
 
-        Raises DataError for END among the tokens, which is kept for the ends of lines."""
+        Raises DataError for END among the tokens, which is reserved for line ends."""
         place = 0
         for number, line in self.lines():
             tokens = tokenizer.split(line)
@@ -133,9 +133,9 @@ class TextSource:
                 return
 
     def split(self, fraction: float, tokenizer_name: str) -> tuple[TextSource, TextSource]:
-        """All but the last fraction of the text, and that: characters are cut anywhere, all else at the end of a line.
+        """All but the last fraction of the text, and that: characters are cut anywhere, everything else at line ends.
 
-        Raises UsageError for a fraction that is none, DataError where a part would be empty."""
+        Raises UsageError for an invalid fraction, DataError if a part would be empty."""
         if not 0 < fraction < 1:
             raise UsageError(f"expected a fraction of the training text between 0 and 1 for dev, found {fraction}")
         tokens = tokenizer_name == "characters"
@@ -157,7 +157,7 @@ def make_tokenizer(config: CorpusConfig, text: TextSource) -> Tokenizer:
 
 
 def make_vocabulary(config: CorpusConfig, text: TextSource, tokenizer: Tokenizer) -> Vocabulary:
-    """<unk>, the end of a line, then the tokens by falling count. Raises DataError for an empty text."""
+    """<unk>, the end of a line, then the tokens by descending count. Raises DataError for an empty text."""
     counts: Counter[str] = Counter()
     for tokens, _ in text.pieces(tokenizer):
         counts.update(tokens)
@@ -174,7 +174,7 @@ def make_vocabulary(config: CorpusConfig, text: TextSource, tokenizer: Tokenizer
 class Corpus:
     """A text as ids, END_ID at the end of each line. ids may be mapped from a file, so that no text is too long.
 
-    characters: of the text, one for each end of a line among them
+    characters: of the text, including one for each line end
     digest:     a hash of the ids"""
 
     ids: np.ndarray[Any, np.dtype[np.int32]]
@@ -196,7 +196,7 @@ class Corpus:
     def read(cls, text: TextSource, tokenizer: Tokenizer, vocabulary: Vocabulary, file: Path | None = None) -> Corpus:
         """Number a text. With `file`, the ids are written there and mapped, and memory stays small.
 
-        Raises DataError for a text without a token, ResourceError where the disk does not take the ids."""
+        Raises DataError for a text without tokens, ResourceError if the ids cannot be written."""
         digest = hashlib.sha256()
         characters = count = 0
         held = array("i")
@@ -236,10 +236,10 @@ class Corpus:
 
 def counts(ids: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:
     """How often each id occurs: (size,)."""
-    found = np.zeros(size)
+    totals = np.zeros(size)
     for first in range(0, len(ids), _CHUNK):
-        found += np.bincount(ids[first : first + _CHUNK], minlength=size)
-    return found
+        totals += np.bincount(ids[first : first + _CHUNK], minlength=size)
+    return totals
 
 
 def line_starts(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -40,7 +40,7 @@ class Batch:
 class Lanes:
     """A stream in `count` lanes side by side, read in windows; nothing is left out: the first lanes may be one longer.
 
-    Every token is predicted once: the first one after the end of a line that stands before the text."""
+    Every token is predicted once: the first one after a line end placed before the text."""
 
     def __init__(self, ids: np.ndarray[Any, Any], count: int) -> None:
         self.ids, self.count = ids, min(count, len(ids))
@@ -58,8 +58,8 @@ class Lanes:
         sizes = [sum(length > step for length in lengths) for step in range(lengths[0])]
         pieces = np.full((lengths[0] + 1, self.count), END_ID, np.int64)
         for lane, (first, length) in enumerate(zip(self.starts + start, lengths, strict=True)):
-            given = self.ids[max(first - 1, 0) : first + length]
-            pieces[lengths[lane] + 1 - len(given) : length + 1, lane] = given
+            part = self.ids[max(first - 1, 0) : first + length]
+            pieces[lengths[lane] + 1 - len(part) : length + 1, lane] = part
         if sizes and sizes[-1] == self.count:
             read, written = pieces[:-1].reshape(-1), pieces[1:].reshape(-1)
         else:
@@ -72,17 +72,17 @@ class Lanes:
 def window_lengths(steps: int, bptt: int, source: random.Random) -> list[tuple[int, int]]:
     """(start, length) of the windows of a pass: bptt, or half of it one time in twenty, with a deviation of 5 (less for
     short windows), at least 5 (Merity, Keskar and Socher 2018)."""
-    found, start = [], 0
+    windows, start = [], 0
     while start < steps:
         mean = bptt if source.random() < 0.95 else bptt / 2
         length = max(min(5, bptt), round(source.gauss(mean, min(5.0, bptt / 7))))
-        found.append((start, min(length, steps - start)))
+        windows.append((start, min(length, steps - start)))
         start += length
-    return found
+    return windows
 
 
 def line_batch(ids: np.ndarray[Any, Any], starts: np.ndarray[Any, Any], chosen: Sequence[int]) -> Batch:
-    """Some lines, each from a fresh state after the end of a line."""
+    """Some lines, each from a fresh state after a line end."""
     lines = [ids[starts[i] : starts[i + 1]].astype(np.int64) for i in chosen]
     plan = Packed.plan([len(line) for line in lines])
     read = np.concatenate([np.concatenate([[END_ID], line[:-1]]) for line in lines])
@@ -124,13 +124,13 @@ class LanguageModelJob(Job):
         return Lazy(len(windows), lambda i: self.lanes.window(*windows[i]))
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
-        """In a stream the state goes on from batch to batch; its gradient stops there."""
+        """In a stream the state is carried from batch to batch; its gradient stops there."""
         loss, state = self.network.loss(batch.ids, batch.targets, None if batch.first else self._state)
         self._state = None if self._starts is not None else detach(state)
         return loss, len(batch.targets)
 
     def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
-        """From a fresh state, and with the last output of each sequence only: a softmax over a vocabulary is dear."""
+        """From a fresh state, only the last output of each sequence: a softmax over a vocabulary is expensive."""
         layout = beginnings(batch.ids, sequences, steps)
         ids = layout.with_data(batch.ids.data[layout.data])
         ends = [(i, length - 1) for i, length in enumerate(layout.lengths) if length]
@@ -139,23 +139,23 @@ class LanguageModelJob(Job):
         return Excerpt(lambda: -self.network.log_probabilities(ids, rows).gather(1, targets[:, None])[:, 0], ends)
 
     def rate_scale(self, batch: Batch) -> float:
-        """Windows of other lengths than usual move the weights in proportion (Merity, Keskar and Socher 2018)."""
+        """Windows of unusual length move the weights in proportion (Merity, Keskar and Socher 2018)."""
         return 1.0 if self._starts is not None else batch.steps / self.settings.training.bptt
 
     def carried(self) -> dict[str, Tensor]:
-        found: list[Tensor] = []
+        values: list[Tensor] = []
         if self._state is not None:
-            map_state(lambda value: found.append(value) or value, self._state)  # type: ignore[func-returns-value]
-        return {f"state.{i}": value for i, value in enumerate(found)}
+            map_state(lambda value: values.append(value) or value, self._state)  # type: ignore[func-returns-value]
+        return {f"state.{i}": value for i, value in enumerate(values)}
 
     def carry(self, tensors: Mapping[str, Tensor]) -> None:
         if tensors:
-            given = iter(tensors[f"state.{i}"] for i in range(len(tensors)))
+            values = iter(tensors[f"state.{i}"] for i in range(len(tensors)))
             initial = self.network.layers.initial(self.lanes.count, self.network.bias)
-            self._state = map_state(lambda _: next(given), initial)
+            self._state = map_state(lambda _: next(values), initial)
 
     def score(self) -> dict[str, float]:
-        """Of the dev text; a stream is read in ten lanes at once, so the start of each lacks what came before."""
+        """Of the dev text; a stream is read in ten lanes at once, so the start of each lacks its context."""
         assert self.dev is not None
         total = 0.0
         state: Any = None

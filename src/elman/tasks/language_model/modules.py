@@ -15,8 +15,8 @@ from elman.tasks.language_model.config import LanguageModelConfig
 class LanguageModelNetwork(nn.Module):
     """Scores of the next token, h (rows, embedding_size) writer' + bias.
 
-    embedding -> dropout -> recurrent layers, dropout between them -> dropout -> projection, where the hidden size is
-    another than the embedding's -> softmax over the vocabulary. Tied, the matrix that reads tokens writes them too
+    embedding -> dropout -> recurrent layers, dropout between them -> dropout -> projection, if the hidden size
+    differs from the embedding's -> softmax over the vocabulary. Tied, the matrix that reads tokens also writes them
     (Press and Wolf 2017). Dropouts are those of Merity, Keskar and Socher 2018."""
 
     def __init__(self, config: LanguageModelConfig, cell: type[Cell], vocabulary: int) -> None:
@@ -47,7 +47,7 @@ class LanguageModelNetwork(nn.Module):
 
     @torch.no_grad()
     def begin_with(self, counts: Tensor) -> None:
-        """Let the first guess be how often each token was seen: counts (vocabulary,)."""
+        """Initialise the scores by how often each token was seen: counts (vocabulary,)."""
         self.bias.copy_(((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).log())
 
     @property
@@ -77,7 +77,7 @@ class LanguageModelNetwork(nn.Module):
         return h if self.projection is None else self.projection(h)
 
     def log_probabilities(self, ids: Packed, rows: Tensor | None = None) -> Tensor:
-        """(rows, vocabulary) of every token to come next, from a fresh state, in plain torch.
+        """(rows, vocabulary) of every possible next token, from a fresh state, in plain torch.
 
         rows: (n,) only those of these rows of ids"""
         _, ys, _ = self(ids, None)

@@ -11,7 +11,7 @@ import torch
 
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed, stepper
-from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_a_token
+from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_per_token
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
 from elman.tasks.language_model.data import END, END_ID, counts, line_starts
@@ -23,7 +23,7 @@ from elman.tasks.transfer import Rows
 from elman.text.batching import batches_by_tokens
 from elman.training import Job, RunFolder
 
-STEPS = 1000  # of a stream that are read at once
+STEPS = 1000  # of a stream, read at once
 
 
 class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
@@ -33,7 +33,7 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
         model.evaluate("test.txt").perplexity
         "".join(model.sample(100, prompt="The ", seed=1))
 
-    A text is a file's path or a list of lines. Settings are those of `LanguageModelConfig` and `LanguageModelTraining`,
+    A text is a file path or a list of lines. Settings are those of `LanguageModelConfig` and `LanguageModelTraining`,
     with the same names and defaults as on the command line.
     """
 
@@ -43,7 +43,7 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
     def _begin(
         self, train: Data, dev: Data | float | None, test: Data | None, old: Self | None, run: RunFolder
     ) -> tuple[Job, dict[str, Any]]:
-        """While it trains, the numbered texts lie in DIR/training, so that a text may be longer than memory."""
+        """During training, the numbered texts are stored in DIR/training, so that a text may be larger than memory."""
         texts = self._texts(train, dev, test, old)
         corpora = {
             part: None if text is None else self.corpus(text, run.training / f"{part}.ids")
@@ -67,7 +67,7 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
 
     @property
     def labels(self) -> list[str]:
-        """Every token it can give, in the order of its scores."""
+        """Every token it can predict, in the order of its scores."""
         return list(self.vocabulary.items)
 
     @property
@@ -79,7 +79,7 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
 
     def read(self, ids: np.ndarray[Any, Any], state: Any) -> tuple[Floats, Any]:
         network: LanguageModelNetwork = self.evaluated
-        found = np.empty(len(ids))
+        result = np.empty(len(ids))
         with torch.inference_mode():
             if not self.carries:
                 starts = line_starts(ids)
@@ -87,17 +87,17 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
                     batch = line_batch(ids, starts, group)
                     rows = batch.ids.with_data(self._log(network, batch, None)[0]).to_list()
                     for i, row in zip(group, rows, strict=True):
-                        found[starts[i] : starts[i + 1]] = row
-                return found, state
+                        result[starts[i] : starts[i + 1]] = row
+                return result, state
             last, carried = state
             for first in range(0, len(ids), STEPS):
                 piece = np.array(ids[first : first + STEPS], np.int64)
                 before = torch.from_numpy(np.concatenate([[last], piece[:-1]]))
                 layout = Packed(before, [1] * len(piece), [len(piece)], torch.zeros(1, dtype=torch.long))
                 logs, carried = self._log(network, Batch(layout, torch.from_numpy(piece), False, len(piece)), carried)
-                found[first : first + len(piece)] = logs
+                result[first : first + len(piece)] = logs
                 last = int(piece[-1])
-        return found, (last, carried)
+        return result, (last, carried)
 
     def _log(self, network: LanguageModelNetwork, batch: Batch, state: Any) -> tuple[torch.Tensor, Any]:
         _, ys, state = network(batch.ids, state)
@@ -124,12 +124,12 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
             if last == END_ID and not self.carries:
                 state = None
             logits, state = one(last, state)
-            logits[0] = -np.inf  # <unk> is no word that one could say
+            logits[0] = -np.inf  # <unk> is not a word that can be output
             last = choice.draw(logits)
             yield last
 
     def _tokens(self, text: str) -> list[str]:
-        """The tokens of a text that may have several lines; its last line is not at its end."""
+        """The tokens of a text that may have several lines; its last line is unfinished."""
         lines = text.split("\n")
         return [token for i, line in enumerate(lines) for token in ([END] if i else []) + self.tokenizer.split(line)]
 
@@ -147,14 +147,14 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
         return one
 
     def read_text(self, text: str) -> tuple[list[str], list[str]]:
-        """(what is read, what comes next): the tokens of a text of any number of lines, with the end of a line before
-        the first and behind the last."""
+        """(what is read, what comes next): the tokens of a text of any number of lines, with a line end before the
+        first and after the last."""
         tokens = [END, *self._tokens(text), END]
         return tokens[:-1], tokens[1:]
 
     def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
-        """Tokens as they are read, each text from a fresh state, and what comes next; where that is not given, the next
-        one read, and for the last the likeliest. See `Examined`.
+        """Tokens as read, each text from a fresh state, and what comes next; if that is not given, the next one read,
+        and for the last the likeliest. See `Examined`.
 
         What is not in the vocabulary is read and scored as <unk>."""
         network: LanguageModelNetwork = self.evaluated
@@ -169,7 +169,7 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
                 [*text[1:], *(self.vocabulary.items[int(i)] for i in guess[-1:])]
                 for text, guess in zip(texts, best, strict=True)
             ]
-        require_one_a_token(texts, targets)
+        require_one_per_token(texts, targets)
         written = torch.tensor([i for text in targets for i in number(text)], dtype=torch.long)[plan.data]
         size = network.embedding.shape[1]
 
@@ -202,9 +202,9 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
         projected = 0 if network.projection is None else network.projection.weight.numel()
         saved = len(self.vocabulary) * settings.hidden_size - projected
         tied = f", {saved:,} fewer because one matrix reads and writes tokens" if settings.tied else ""
-        context = "Each line is read for itself." if settings.lines else "Lines are one running stream."
+        context = "Each line is read independently." if settings.lines else "Lines are one continuous stream."
         return [
             f"A language model of {len(self.vocabulary):,} tokens ({settings.tokenizer}), made with [elman]: "
-            f"{settings.layers} layer(s) of `{settings.cell}`, {settings.hidden_size} wide, over vectors of {size}; "
-            f"{parameters:,} parameters{tied}. {context}"
+            f"{settings.layers} layer(s) of `{settings.cell}`, {settings.hidden_size} wide, over vectors of size "
+            f"{size}; {parameters:,} parameters{tied}. {context}"
         ]

@@ -10,7 +10,7 @@ from elman.errors import UsageError
 
 
 class Choice:
-    """How tokens are drawn, with a generator of its own. Raises UsageError for values out of range."""
+    """How tokens are drawn, with its own generator. Raises UsageError for values out of range."""
 
     def __init__(self, temperature: float, top_k: int, top_p: float, seed: int | None) -> None:
         if not 0 <= temperature < np.inf:

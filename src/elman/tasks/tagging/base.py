@@ -23,11 +23,11 @@ from elman.text import Sentence
 
 @dataclass(frozen=True)
 class TagPrediction:
-    """What a tagger says of one sentence.
+    """A tagger's answer for one sentence.
 
-    tags:          one a word
-    probabilities: of the tag given, one a word (a CRF's are marginals); None unless asked for
-    nbest:         whole tag sequences with their probabilities, best first; None unless asked for
+    tags:          one per word
+    probabilities: of the tag given, one per word (a CRF's are marginals); None unless requested
+    nbest:         whole tag sequences with their probabilities, best first; None unless requested
     """
 
     tags: list[str]
@@ -51,7 +51,7 @@ class TaggingModel(Model[Sequence[Sentence]]):
 
     @property
     def labels(self) -> list[str]:
-        """Every tag it can give, in the order of its scores."""
+        """Every tag it can predict, in the order of its scores."""
         raise NotImplementedError
 
     @property
@@ -61,11 +61,11 @@ class TaggingModel(Model[Sequence[Sentence]]):
 
     @property
     def longest_word(self) -> int | None:
-        """Of words with more characters than this only both ends are read; None where that is never so."""
+        """Only both ends are read of words with more characters than this; None if there is no such limit."""
         return None
 
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
-        """The answers to sentences that have words. Raises UsageError for n best that it does not have."""
+        """The answers to sentences that have words. Raises UsageError if it has no n-best sequences."""
         raise NotImplementedError
 
     # Data
@@ -77,7 +77,7 @@ class TaggingModel(Model[Sequence[Sentence]]):
         test: Sequence[Sentence] | None,
         seed: int,
     ) -> tuple[list[Sentence], list[Sentence] | None, list[Sentence] | None]:
-        """train, dev and test, checked, without empty sentences; a dev that is a fraction is taken out of train."""
+        """train, dev and test, checked, without empty sentences; a dev that is a fraction is split off train."""
         train = [sentence for sentence in train if sentence.words]
         require_tags(train, "training data")
         if isinstance(dev, (int, float)):
@@ -109,8 +109,8 @@ class TaggingModel(Model[Sequence[Sentence]]):
     ) -> list[TagPrediction]:
         """Tag many sentences (lists of words, or Sentences); the order is that of the input.
 
-        nbest: how many whole tag sequences to give for each. An empty sentence has no tags.
-        Raises UsageError for a model that does not have exact n best sequences."""
+        nbest: how many whole tag sequences to return for each. An empty sentence has no tags.
+        Raises UsageError for a model without exact n-best sequences."""
         if nbest < 0:
             raise UsageError(f"expected nbest of 0 or more, found {nbest}")
         lists = [list(s.words if isinstance(s, Sentence) else s) for s in texts]
@@ -138,7 +138,7 @@ class TaggingModel(Model[Sequence[Sentence]]):
         return Measure("strict_f1", _f1, counted=3, more=("accuracy", *more))
 
     def statistics(self, data: Sequence[Sentence]) -> NDArray[Any]:
-        """(sentences, 2): right tags, words; of chunks (sentences, 4): right, predicted and gold entities, words.
+        """(sentences, 2): correct tags, words; for chunks (sentences, 4): correct, predicted and gold entities, words.
 
         Raises DataError when some have no tags."""
         require_tags(data, "evaluation data")
@@ -147,11 +147,11 @@ class TaggingModel(Model[Sequence[Sentence]]):
         for sentence, answer in zip(data, self.predict(data), strict=True):
             gold = sentence.tags or []
             if read is None:
-                found = [sum(a == b for a, b in zip(gold, answer.tags, strict=True))]
+                counts = [sum(a == b for a, b in zip(gold, answer.tags, strict=True))]
             else:
                 right, guessed = set(read(gold)), set(read(answer.tags))
-                found = [len(right & guessed), len(guessed), len(right)]
-            rows.append([*found, len(gold)])
+                counts = [len(right & guessed), len(guessed), len(right)]
+            rows.append([*counts, len(gold)])
         return np.array(rows, dtype=np.int64)
 
     # The card
@@ -167,6 +167,6 @@ class TaggingModel(Model[Sequence[Sentence]]):
 
 
 def _f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of right, predicted and gold entities; 0 where there are none, as when training chooses by it."""
-    found = sums[:, 1] + sums[:, 2]
-    return np.divide(2 * sums[:, 0], found, out=np.zeros(len(sums)), where=found > 0)
+    """Of correct, predicted and gold entities; 0 without any, as when training selects by it."""
+    total = sums[:, 1] + sums[:, 2]
+    return np.divide(2 * sums[:, 0], total, out=np.zeros(len(sums)), where=total > 0)

@@ -1,4 +1,4 @@
-"""What the model card says of a tagger."""
+"""What the model card says about a tagger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def describe(labels: Sequence[str], scheme: str | None, what: str) -> list[str]:
 
 
 def usage(name: str, *, code: bool) -> list[str]:
-    """How to call it. code: its author's own cell comes with it."""
+    """How to call it. code: a custom cell comes with it."""
     return [
         "import elman",
         "",
@@ -27,11 +27,11 @@ def usage(name: str, *, code: bool) -> list[str]:
 
 def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The main scores of a result as (name, percent): what a table shows. Undefined ones are left out."""
-    found: list[tuple[str, float | None]] = [("accuracy", result["accuracy"])]
+    rows: list[tuple[str, float | None]] = [("accuracy", result["accuracy"])]
     for part in ("seen", "unseen"):
-        found.append((f"accuracy on {part} words", result.get(f"{part}_accuracy")))
-    found.append(("accuracy on whole sentences", result["sentence_accuracy"]))
+        rows.append((f"accuracy on {part} words", result.get(f"{part}_accuracy")))
+    rows.append(("accuracy on whole sentences", result["sentence_accuracy"]))
     for mode, scores in (result.get("entities") or {}).items():
         for score in ("precision", "recall", "f1"):
-            found.append((f"entity {score} ({mode})", scores[score]))
-    return [(name, f"{100 * value:.2f} %") for name, value in found if value is not None]
+            rows.append((f"entity {score} ({mode})", scores[score]))
+    return [(name, f"{100 * value:.2f} %") for name, value in rows if value is not None]

@@ -12,7 +12,7 @@ LONGEST_AFFIX = 32  # characters: half of what is read of a long word, see elman
 
 @config
 class CountedConfig(Config):
-    """Of every tagger; the majority tagger has no more."""
+    """Of every tagger; the majority tagger has no others."""
 
     scheme: str = setting(
         "auto",
@@ -26,15 +26,15 @@ class CountedConfig(Config):
 class WordsConfig(CountedConfig):
     """Of every network."""
 
-    hidden_size: int = setting(200, "--hidden/--hidden-size", "units of each direction", COUNT)
+    hidden_size: int = setting(200, "--hidden/--hidden-size", "units per direction", COUNT)
     crf: bool = setting(False, "--crf", "score whole tag sequences, by a linear-chain CRF")
     word_size: int = setting(128, "--word-size", "size of the learned word vectors; 0: none", SIZE)
     vectors: str | None = setting(None, "--vectors", "a file of word vectors: word2vec, GloVe or fastText text")
     # variational, around and between the layers
-    dropout: float = setting(0.5, "--dropout", "share of the units dropped in training", SHARE)
-    # its characters and neighbours must do
+    dropout: float = setting(0.5, "--dropout", "share of units dropped in training", SHARE)
+    # which leaves its characters and neighbours
     word_dropout: float = setting(
-        0.2, "--word-dropout", "share of the words read by their characters alone in training", SHARE
+        0.2, "--word-dropout", "share of words read by their characters alone in training", SHARE
     )
     # a word seen n times is unknown with probability unknown / (unknown + n)
     unknown: float = setting(0.25, "--unknown", "how readily rare words are dropped in training", NUMBER)
@@ -48,16 +48,16 @@ class WordsConfig(CountedConfig):
 class TaggerConfig(WordsConfig):
     """The architecture of a tagger. The same defaults hold in Python and on the command line.
 
-    hidden_size and char_hidden_size are those of each direction.
+    hidden_size and char_hidden_size are per direction.
     """
 
     cell: str = setting("lstm", "--cell", CELL_HELP)
     layers: int = setting(1, "--layers", "recurrent layers", COUNT)
-    # the tagger can then run along with its input
+    # the tagger can then keep up with its input as it arrives
     one_way: bool = setting(False, "--one-way", "read from left to right only")
     delays: int = setting(1, "--delays", "how many earlier outputs each step sees", COUNT)
-    window_before: int = setting(0, "", "neighbouring words before, which each step sees too", SIZE)
-    window_after: int = setting(0, "", "neighbouring words after", SIZE)
+    window_before: int = setting(0, "", "preceding words that each step sees too", SIZE)
+    window_after: int = setting(0, "", "following words that each step sees too", SIZE)
     char_cell: str = setting("lstm", "--char-cell", "cell of the character encoder")
     char_size: int = setting(48, "--char-size", "size of the character vectors; 0: no characters", SIZE)
     char_hidden_size: int = setting(96, "--char-hidden/--char-hidden-size", "units of the character encoder", COUNT)
@@ -66,21 +66,21 @@ class TaggerConfig(WordsConfig):
         super().__post_init__()
         self._require_something_to_read("char_size")
         if self.one_way and self.window_after:
-            raise UsageError("one_way looks at nothing to the right, so window_after must be 0")
+            raise UsageError("one_way sees nothing to the right, so window_after must be 0")
 
 
 @config
 class WindowConfig(WordsConfig):
     """The architecture of the window tagger."""
 
-    context: int = setting(2, "--context", "of window: neighbouring words on either side", SIZE)
+    context: int = setting(2, "--context", "for window: neighbouring words on either side", SIZE)
     affix: int = setting(
         4,
         "--affix",
-        "of window: characters at either end of a word",
+        "for window: characters at either end of a word",
         Rule(lambda v: 1 <= v <= LONGEST_AFFIX, f"a whole number from 1 to {LONGEST_AFFIX}"),
     )
-    affix_size: int = setting(24, "--affix-size", "of window: size of their vectors; 0: no characters", SIZE)
+    affix_size: int = setting(24, "--affix-size", "for window: size of the character vectors; 0: no characters", SIZE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,7 +94,7 @@ class DecodingConfig(CountedConfig):
     decoding: str = setting(
         "viterbi",
         "--decoding",
-        "of hmm and trigram: the best sequence of tags, or the best tag at each place",
+        "for hmm and trigram: the best tag sequence, or the best tag at each position",
         one_of("viterbi", "posterior"),
     )
 
@@ -103,13 +103,13 @@ class DecodingConfig(CountedConfig):
 class HMMConfig(DecodingConfig):
     """Of the hidden Markov model of first order."""
 
-    smoothing: float = setting(0.001, "--smoothing", "of hmm: added to every count", NUMBER)
+    smoothing: float = setting(0.001, "--smoothing", "for hmm: added to every count", NUMBER)
 
 
 @config
 class CRFConfig(CountedConfig):
     """Of the CRF over features."""
 
-    c1: float = setting(0.1, "--c1", "of crf: penalty of the sizes of the weights", NUMBER)
-    c2: float = setting(0.01, "--c2", "of crf: penalty of their squares", NUMBER)
-    max_iterations: int = setting(100, "--max-iterations", "of crf: steps of L-BFGS at most", COUNT)
+    c1: float = setting(0.1, "--c1", "for crf: L1 penalty of the weights", NUMBER)
+    c2: float = setting(0.01, "--c2", "for crf: L2 penalty of the weights", NUMBER)
+    max_iterations: int = setting(100, "--max-iterations", "for crf: maximum number of L-BFGS steps", COUNT)

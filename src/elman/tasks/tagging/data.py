@@ -60,7 +60,7 @@ class Vocabularies:
     def of(cls, sentences: Sequence[Sentence], vectors: Vocabulary | None, old: Vocabularies | None) -> Vocabularies:
         """From training sentences with tags. With `old`, its entries come first, so that its rows can be taken over."""
         counts = Counter(word for sentence in sentences for word in sentence.words)
-        # In distinct words, which is how often the character encoder meets them.
+        # Counted in distinct words, which is how often the character encoder sees them.
         characters = Counter(c for word in counts for c in word)
         tags = Counter(tag for sentence in sentences for tag in sentence.tags or ())
         words = extended(old.words if old else None, Vocabulary.from_counts(counts, unknown=UNKNOWN))
@@ -78,7 +78,7 @@ class Vocabularies:
     def loaded(
         cls, words: Vocabulary, characters: Vocabulary, tags: Vocabulary, vectors: Vocabulary | None = None
     ) -> Vocabularies:
-        """Those of a trained model, whose counts matter no more."""
+        """Those of a trained model, whose counts no longer matter."""
         return cls(words, characters, tags, vectors, [0] * len(words), [0] * len(characters))
 
     def batch(self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]] | None = None) -> Batch:
@@ -102,7 +102,7 @@ class Vocabularies:
 
 
 def fingerprint(sentences: Iterable[Sentence]) -> str:
-    """A hash of words and tags: what of a corpus training depends on."""
+    """A hash of words and tags: all that training depends on in a corpus."""
     digest = hashlib.sha256()
     for sentence in sentences:
         digest.update("\x1f".join([*sentence.words, "\x1e", *(sentence.tags or ())]).encode("utf-8", "surrogatepass"))

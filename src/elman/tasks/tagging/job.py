@@ -27,7 +27,7 @@ class TaggerJob(Job):
     """What `elman.training.fit` trains.
 
     scheme: the chunk scheme of the tags, or None
-    inputs: what else the run depends on, name -> content; None where there is none
+    inputs: what else the run depends on, name -> content; None if absent
     """
 
     network: TaggerNetwork
@@ -119,8 +119,8 @@ def summary(result: TaggingResult) -> dict[str, float]:
 
 
 def scheme_of(chosen: str, train: Sequence[Sentence]) -> str | None:
-    """The chunk scheme that the setting `scheme` names, or that the training tags are in; checked, so that every gold
-    sequence is one that decoding may give. Raises DataError at the first that is not."""
+    """The chunk scheme that the setting `scheme` names, or that the training tags follow; checked, so that decoding can
+    produce every gold sequence. Raises DataError at the first that it cannot."""
     if chosen == "none":
         return None
     scheme = schemes.detect(s.tags or [] for s in train) if chosen == "auto" else chosen

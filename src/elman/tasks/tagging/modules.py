@@ -21,10 +21,10 @@ from elman.tasks.tagging.data import Batch, Vocabularies
 class TaggerNetwork(nn.Module):
     """emissions (rows, tags) of a Batch: words (rows, word_size) | vectors (rows, dim) | spelling -> layers -> linear.
 
-    With a CRF the emissions are its unary scores, without they are logits.
+    With a CRF the emissions are its unary scores, without one they are logits.
     config:  has word_size, word_dropout, unknown, crf
     vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict
-    A subclass says by `_finish` what reads the spelling and what the layers are.
+    A subclass sets what reads the spelling and, with `_finish`, the layers.
     """
 
     characters: Any
@@ -41,11 +41,11 @@ class TaggerNetwork(nn.Module):
 
     @property
     def width(self) -> int:
-        """Of what the layers read."""
+        """Of the layers' input."""
         return self.words.output_size + (0 if self.characters is None else int(self.characters.output_size))
 
     def _finish(self, layers: Stack) -> None:
-        """Make the head; the last thing that a subclass does, so that first weights are drawn from below to above."""
+        """Make the head; the last thing that a subclass does, so that initial weights are drawn from bottom to top."""
         self.layers = layers
         self.out = nn.Linear(layers.output_size, self.tags)
         nn.init.xavier_uniform_(self.out.weight)
@@ -71,7 +71,7 @@ class TaggerNetwork(nn.Module):
         return self.crf.loss(scores, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
 
     def outcome(self, batch: Batch) -> Outcome:
-        """The pass that `Tagger.examine` speaks of."""
+        """The pass that `Tagger.examine` describes."""
         assert batch.tags is not None
         scores, layout = self(batch), batch.layout
         losses, rest = self.losses(scores, batch)
@@ -79,8 +79,8 @@ class TaggerNetwork(nn.Module):
             logs = scores.log_softmax(-1)
         else:
             graph = torch.is_grad_enabled()
-            found = self.crf.marginals(scores, layout.batch_sizes, layout.sequences, create_graph=graph)
-            logs = found.clamp(min=1e-30).log()
+            marginals = self.crf.marginals(scores, layout.batch_sizes, layout.sequences, create_graph=graph)
+            logs = marginals.clamp(min=1e-30).log()
         shown = -logs.detach().gather(1, batch.tags.unsqueeze(1)).squeeze(1)
         return Outcome(losses, rest, logs, shown)
 
@@ -89,14 +89,14 @@ class TaggerNetwork(nn.Module):
         assert batch.tags is not None
         if self.crf is None:
             return nn.functional.cross_entropy(scores, batch.tags, reduction="none"), None
-        with torch.enable_grad():  # what a CRF says of one word is a gradient
-            given = scores.detach().requires_grad_()
-            rest = self.crf.loss(given, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
-            (at_scores,) = torch.autograd.grad(rest, given, retain_graph=True)
+        with torch.enable_grad():  # what a CRF assigns to one word is a gradient
+            leaf = scores.detach().requires_grad_()
+            rest = self.crf.loss(leaf, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
+            (at_scores,) = torch.autograd.grad(rest, leaf, retain_graph=True)
         return (at_scores * scores).sum(1), rest
 
     def decode(self, batch: Batch) -> Tensor:
-        """(rows,) the ids of the best tag sequences, legal under the scheme where there is one."""
+        """(rows,) the ids of the best tag sequences, legal under the scheme if there is one."""
         scores, layout = self(batch), batch.layout
         if self.crf is not None:
             return self.crf.decode(scores, layout.batch_sizes, layout.sequences)
@@ -118,15 +118,15 @@ class TaggerNetwork(nn.Module):
             best = viterbi(rows, sizes, count, allowed=self.constraint)
             return best, rows.exp(), paths
         partition = self.crf.log_partition(scores, sizes, count).tolist()
-        found = self.crf.nbest(scores, sizes, count, n)
-        paths = [[(tags, s - z) for tags, s in each] for each, z in zip(found, partition, strict=True)]
+        scored = self.crf.nbest(scores, sizes, count, n)
+        paths = [[(tags, s - z) for tags, s in each] for each, z in zip(scored, partition, strict=True)]
         return self.crf.decode(scores, sizes, count), self.crf.marginals(scores, sizes, count), paths
 
 
 class RecurrentTaggerNetwork(TaggerNetwork):
     """words | vectors | characters (rows, 2 * char_hidden_size) -> dropout -> window -> recurrent layers -> dropout.
 
-    cells: the class of the recurrent layers' cell and that of the character encoder's."""
+    cells: the cell classes of the recurrent layers and of the character encoder."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""`Tagger`, and what the taggers that the loop trains have in common: training, answers, looking inside, storing."""
+"""`Tagger`, and what the taggers trained by the loop share: training, answers, inspection, storage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elman.layers.characters import LONGEST
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
 from elman.tasks import storage
-from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_a_token
+from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_per_token
 from elman.tasks.model import NetworkModel
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
@@ -30,14 +30,14 @@ from elman.training import Job, RunFolder
 
 
 class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
-    """A tagger that the loop trains."""
+    """A tagger trained by the loop."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
-        """The network, its weights drawn at random. stored: own cells are those of the model folder."""
+        """The network, its weights drawn at random. stored: custom cells are those of the model folder."""
         raise NotImplementedError
 
     def _begin(
@@ -71,7 +71,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
 
     @property
     def labels(self) -> list[str]:
-        """Every tag it can give, in the order of its scores."""
+        """Every tag it can predict, in the order of its scores."""
         return list(self.vocabularies.tags.items)
 
     @property
@@ -85,10 +85,10 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 batch = self.vocabularies.batch([texts[i] for i in group])
                 if not probabilities and not nbest:
-                    found = [TagPrediction(tags) for tags in tags_of(network, self.vocabularies, batch)]
+                    predictions = [TagPrediction(tags) for tags in tags_of(network, self.vocabularies, batch)]
                 else:
-                    found = self._explain(batch, probabilities, nbest)
-                for i, answer in zip(group, found, strict=True):
+                    predictions = self._explain(batch, probabilities, nbest)
+                for i, answer in zip(group, predictions, strict=True):
                     answers[i] = answer
         return answers
 
@@ -97,10 +97,10 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         best, chances, paths = self.network.explain(batch, max(n, 1))
         chosen = chances.gather(1, best.unsqueeze(1)).squeeze(1)
         tags = batch.layout.with_data(best).to_list()
-        given = batch.layout.with_data(chosen).to_list()
+        scores = batch.layout.with_data(chosen).to_list()
         answers = []
         where = torch.argsort(batch.layout.order).tolist()
-        for i, (ids, p) in enumerate(zip(tags, given, strict=True)):
+        for i, (ids, p) in enumerate(zip(tags, scores, strict=True)):
             ways = [([names[k] for k in path], float(torch.tensor(s).exp())) for path, s in paths[where[i]]]
             answers.append(
                 TagPrediction(
@@ -111,23 +111,23 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             )
         return answers
 
-    # Looking inside ---------------------------------------------------------------------------------------------
+    # Inspection -------------------------------------------------------------------------------------------------
 
     def read_text(self, text: str) -> tuple[list[str], None]:
         """The words of a text, between spaces."""
         return text.split(), None
 
     def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
-        """Sentences with a tag for every word; where none are given, the tagger's own. See `Examined`.
+        """Sentences with a tag for every word; if none are given, the tagger's own. See `Examined`.
 
-        With a CRF the loss is one for the whole sentence. What reaches an output is then that part of its gradient
-        that goes through the output's scores; the gradient of the transitions is the rest.
-        Raises DataError for a tag that it does not have."""
+        With a CRF there is one loss for the whole sentence. What reaches an output is then the part of its gradient
+        that passes through the output's scores; the gradient of the transitions is the rest.
+        Raises DataError for a tag it does not have."""
         targets = [answer.tags for answer in self.predict(texts)] if targets is None else targets
         names = self.vocabularies.tags
         for tag in sorted({tag for sentence in targets for tag in sentence if tag not in names}):
-            raise DataError(f"expected the tags {quoted(names.items)}, found {tag!r}")
-        require_one_a_token(texts, targets)
+            raise DataError(f"expected one of the tags {quoted(names.items)}, found {tag!r}")
+        require_one_per_token(texts, targets)
         batch = self.vocabularies.batch(texts, targets)
         assert batch.tags is not None
         network: TaggerNetwork = self.evaluated
@@ -166,8 +166,8 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def _restore(self, path: Path) -> None:
         vectors = stored_given(path)
         names = VOCABULARIES if vectors is not None else VOCABULARIES[:-1]
-        found = {name: storage.read_vocabulary(path / f"{name}.json") for name in names}
-        self._vocabularies = Vocabularies.loaded(**found)
+        vocabularies = {name: storage.read_vocabulary(path / f"{name}.json") for name in names}
+        self._vocabularies = Vocabularies.loaded(**vocabularies)
         self._load_network(path, lambda: self._make(vectors, self._legal(), stored=True))
 
     def weight_rows(self) -> Mapping[str, Rows]:

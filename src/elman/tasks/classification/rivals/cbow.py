@@ -1,4 +1,4 @@
-"""The rival without recurrence: the mean of the words' vectors."""
+"""The rival without recurrence: the mean of the word vectors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CbowNetwork(TextClassifierNetwork):
 
 
 class Cbow(NetworkClassifier):
-    """Labels from the mean of the words' vectors, whatever their order (Iyyer et al. 2015; Joulin et al. 2017)."""
+    """Labels from the mean of the word vectors, whatever their order (Iyyer et al. 2015; Joulin et al. 2017)."""
 
     kind = "cbow"
     config = CbowConfig
@@ -35,4 +35,4 @@ class Cbow(NetworkClassifier):
         return CbowNetwork(self.settings.model, self.vocabularies, vectors, weights)
 
     def _how(self) -> str:
-        return "the mean of the words' vectors and a softmax"
+        return "the mean of the word vectors and a softmax"

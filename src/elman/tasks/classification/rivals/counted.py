@@ -1,4 +1,4 @@
-"""What the classifiers that are estimated in one go have in common."""
+"""What the classifiers that are estimated in one go share."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class CountedClassifier(ClassificationModel, CountedModel[Examples]):
     def _read_weights(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """The tensors in a model folder. Raises ModelError unless they are those of these names and shapes."""
         path = path / "model.safetensors"
-        found = storage.read_tensors(path)
-        there = {name: tuple(tensor.shape) for name, tensor in found.items()}
-        if there != shapes or not all(tensor.isfinite().all() for tensor in found.values()):
-            raise ModelError(f"{path}: expected finite tensors {dict(shapes)}, found {there}; the files do not match")
-        return found
+        tensors = storage.read_tensors(path)
+        stored = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if stored != shapes or not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ModelError(f"{path}: expected finite tensors {dict(shapes)}, found {stored}; the files do not match")
+        return tensors

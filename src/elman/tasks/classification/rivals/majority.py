@@ -1,4 +1,4 @@
-"""The baseline under all others: the shares of the labels, whatever the text."""
+"""The baseline below all others: the shares of the labels, whatever the text."""
 
 from __future__ import annotations
 

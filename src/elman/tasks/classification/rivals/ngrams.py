@@ -1,4 +1,4 @@
-"""The baseline to beat: logistic regression on the n-grams that a text has."""
+"""The baseline to beat: logistic regression on the n-grams of a text."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class NgramClassifier(CountedClassifier):
     """Softmax of W x + b, where x_f is 1 for every n-gram f of 1 to `ngram_order` tokens in the text, else 0.
 
     The minimum of sum_i -log p(y_i | x_i) + l2 / 2 |W|^2, by L-BFGS in double precision (Wang and Manning 2012 for the
-    features). With `several`, a sigmoid for each label. The penalty is the one with the best dev score, of equals the
-    strongest.
+    features). With `several`, a sigmoid for each label. The penalty is the one with the best dev score, of equal
+    ones the strongest.
     """
 
     kind = "ngrams"
@@ -48,8 +48,8 @@ class NgramClassifier(CountedClassifier):
             if len(strengths) > 1:
                 assert data.dev is not None and data.dev_tokens is not None
                 self._weight, self._bias = weight, bias
-                found = scored(self.labels, model.several, data.dev, self._probabilities(data.dev_tokens)).result()
-                score = (found.micro_f1 if model.several else found.accuracy) or 0.0
+                result = scored(self.labels, model.several, data.dev, self._probabilities(data.dev_tokens)).result()
+                score = (result.micro_f1 if model.several else result.accuracy) or 0.0
             if score > best:
                 best, kept = score, (weight, bias)
         self._weight, self._bias = kept
@@ -64,7 +64,7 @@ class NgramClassifier(CountedClassifier):
 
     @property
     def known_tokens(self) -> Container[str]:
-        return self._features  # n-grams of one token among them
+        return self._features  # including n-grams of one token
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         return {"ngrams": self._features}
@@ -76,12 +76,12 @@ class NgramClassifier(CountedClassifier):
         super()._restore(path)
         self._features = storage.read_vocabulary(path / "ngrams.json")
         count = len(self.labels)
-        found = self._read_weights(path, {"weight": (len(self._features), count), "bias": (count,)})
-        self._weight, self._bias = found["weight"], found["bias"]
+        tensors = self._read_weights(path, {"weight": (len(self._features), count), "bias": (count,)})
+        self._weight, self._bias = tensors["weight"], tensors["bias"]
 
 
 def _grams(tokens: Sequence[str], order: int) -> Iterator[str]:
-    """Every n-gram of the tokens once. No two are spelled alike: tokens have no blank in them, or are one character."""
+    """Every n-gram of the tokens once. No two are spelled alike: tokens contain no blanks, or are one character."""
     grams = dict.fromkeys(" ".join(tokens[i : i + n]) for n in range(1, order + 1) for i in range(len(tokens) - n + 1))
     return iter(grams)
 
@@ -98,7 +98,7 @@ def features(vocabulary: Vocabulary, texts: Sequence[Sequence[str]], order: int)
 
 
 def regression(x: Tensor, y: Tensor, labels: int, l2: float) -> tuple[Tensor, Tensor]:
-    """weight (n-grams, labels), bias (labels,), float32, of the minimum.
+    """weight (n-grams, labels), bias (labels,), float32, at the minimum.
 
     x: (texts, n-grams) sparse; y: (texts,) ids: softmax, or (texts, labels) of 0 and 1: a sigmoid for each."""
     count = x.shape[1]
@@ -131,8 +131,8 @@ def regression(x: Tensor, y: Tensor, labels: int, l2: float) -> tuple[Tensor, Te
         line_search_fn="strong_wolfe",
     )
     optimizer.step(objective)
-    found = both.detach().float()
-    return found[:count].clone(), found[count].clone()
+    result = both.detach().float()
+    return result[:count].clone(), result[count].clone()
 
 
 def _rows(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-r"""N-gram models as ARPA text, which SRILM, KenLM and others read and write: logarithms to the base 10.
+r"""N-gram models as ARPA text, which SRILM, KenLM and others read and write: base-10 logarithms.
 
     \data\
     ngram 1=4
@@ -29,20 +29,20 @@ from elman.text.files import Path, name_of, open_output, open_text
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 
-ZERO = -99.0  # stands for the logarithm of 0
-MISSING = -100.0  # of <unk> where a file has none, as KenLM has it
+ZERO = -99.0  # represents the logarithm of 0
+MISSING = -100.0  # of <unk> if a file has none, as in KenLM
 BLANK = re.compile(r"[\0\t\n\v\f\r ]")
 TEN = np.log(10.0)
 
 
 def write(path: Path, tables: Sequence[Grams], vocabulary: Sequence[str]) -> None:
-    """Write a model; `.gz` is packed, "-" is standard output.
+    """Write a model; `.gz` is compressed, "-" is standard output.
 
-    Raises UsageError for a word that the format cannot hold, ResourceError where the machine is at fault.
+    Raises UsageError for a word that the format cannot represent, ResourceError if writing fails.
     """
     for word in vocabulary:
         if not word or BLANK.search(word):
-            raise UsageError(f"expected words without blanks, found {word!r}, which an ARPA file cannot hold")
+            raise UsageError(f"expected words without blanks, found {word!r}, which an ARPA file cannot represent")
     texts = list(vocabulary)
     with open_output(path) as out:
         out.write("\\data\\\n")
@@ -53,7 +53,7 @@ def write(path: Path, tables: Sequence[Grams], vocabulary: Sequence[str]) -> Non
                 pairs = zip(parents.tolist(), words.tolist(), strict=True)
                 texts = [f"{texts[parent]} {vocabulary[word]}" for parent, word in pairs]
             out.write(f"\n\\{k}-grams:\n")
-            # Nine digits hold a single-precision number exactly. Rounding must not lift a probability above 1.
+            # Nine digits hold a single-precision number exactly. Rounding must not raise a probability above 1.
             logs = np.clip(table.log_probability / TEN, ZERO, 0.0).tolist()
             if k < len(tables):
                 backoffs = np.maximum(table.log_backoff / TEN, ZERO).tolist()
@@ -67,10 +67,10 @@ def write(path: Path, tables: Sequence[Grams], vocabulary: Sequence[str]) -> Non
 def read(path: Path) -> tuple[list[Grams], list[str]]:
     """Read a model as (n-grams of each order, vocabulary in the order of the unigrams).
 
-    Probabilities are taken as they are; <s> never follows anything and gets 0 whatever the file says. A file without
-    <unk> gets one of probability 1e-100, and a UserWarning says so.
+    Probabilities are taken as is; <s> never follows anything and gets 0 whatever the file says. A file without
+    <unk> gets one of probability 1e-100, with a UserWarning.
 
-    Raises DataError, with file and line, for a file that is not what its own header says.
+    Raises DataError, with file and line, for a file that does not match its own header.
     """
     name = name_of(path)
     with open_text(path) as lines:
@@ -88,7 +88,9 @@ def read(path: Path) -> tuple[list[Grams], list[str]]:
                     if word not in index:
                         raise DataError(f"expected {word} among the 1-grams, found none", file=name, line=first)
                 if UNKNOWN not in index:
-                    warnings.warn(f"{name}: has no <unk>; it gets the probability 1e-100", UserWarning, stacklevel=3)
+                    warnings.warn(
+                        f"{name}: has no <unk>; it is added with probability 1e-100", UserWarning, stacklevel=3
+                    )
                     index[UNKNOWN] = len(vocabulary)
                     vocabulary.append(UNKNOWN)
                     logs, backoffs = np.append(logs, MISSING), np.append(backoffs, 0.0)
@@ -107,7 +109,7 @@ def read(path: Path) -> tuple[list[Grams], list[str]]:
                 keys, logs = keys[by_key], logs[by_key]
                 backoffs = backoffs[by_key] if len(backoffs) else backoffs
                 if (bad := by_key[1:][keys[1:] == keys[:-1]]).size:
-                    message = f"expected each {k}-gram once, found it again"
+                    message = f"expected each {k}-gram once, found one again"
                     raise DataError(message, file=name, line=first + int(bad.min()))
             tables.append(Grams(keys, logs * TEN, backoffs * TEN))
         reader.expect("\\end\\")
@@ -115,7 +117,7 @@ def read(path: Path) -> tuple[list[Grams], list[str]]:
 
 
 def _parents(words: Ints, tables: Sequence[Grams], size: int) -> Ints:
-    """The row of each n-gram in the highest order read so far, -1 for none. words: (rows, its order)."""
+    """The row of each n-gram in the highest order read so far, -1 without one. words: (rows, its order)."""
     rows = words[:, 0]
     for column, table in enumerate(tables[1:], 1):
         rows = find(table.keys, rows, words[:, column], size)
@@ -181,7 +183,7 @@ class _Reader:
             elif len(fields) != k + 2 or highest:
                 if not line or line == f"\\{k + 1}-grams:" or line == "\\end\\":
                     raise self.fault(f"expected {rows} {k}-grams as the header says, found {row}")
-                other = "" if highest else ", and a backoff or none"
+                other = "" if highest else ", and an optional backoff"
                 raise self.fault(f"expected a logarithm and {k} word{'s' * (k > 1)}{other}, found {line[:60]!r}")
             try:
                 log = float(fields[0])
@@ -189,7 +191,7 @@ class _Reader:
                     backoff = float(fields[k + 1])
             except ValueError:
                 raise self.fault(
-                    f"expected a number before and none or one after the words, found {line[:60]!r}"
+                    f"expected a number before the words and at most one after, found {line[:60]!r}"
                 ) from None
             if not log <= 0:
                 raise self.fault(f"expected the logarithm of a probability, at most 0, found {fields[0]}")
@@ -203,7 +205,7 @@ class _Reader:
             try:
                 words.extend([index[word] for word in fields[1 : k + 1]])
             except KeyError as error:
-                raise self.fault(f"expected words of the 1-grams, found {error.args[0]!r}") from None
+                raise self.fault(f"expected words from the 1-grams, found {error.args[0]!r}") from None
             logs.append(log)
             backoffs.append(backoff)
         ids = np.array(words, np.int64).reshape(rows, k)

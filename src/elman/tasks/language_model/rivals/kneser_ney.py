@@ -1,8 +1,8 @@
 """Modified interpolated Kneser-Ney estimation of n-gram models, on sorted arrays of integers.
 
-The n-grams of one order are the rows of a `Grams`. A row is known by its key: (row of its first k-1 words in the order
-below) * (size of the vocabulary) + (its last word). The keys of an order are sorted, so that finding many n-grams is
-one binary search for each order, and those that share a context stand together.
+The n-grams of one order are the rows of a `Grams`. A row is identified by its key: (row of its first k-1 words in the
+order below) * (size of the vocabulary) + (its last word). The keys of an order are sorted, so that finding many n-grams
+is one binary search for each order, and those that share a context are adjacent.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from elman.errors import Notice
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-FALLBACK = (0.5, 1.0, 1.5)  # D1, D2, D3+ where a corpus gives none: those of `lmplz --discount_fallback`
+FALLBACK = (0.5, 1.0, 1.5)  # D1, D2, D3+ if a corpus gives none: those of `lmplz --discount_fallback`
 
 
 class Grams(NamedTuple):
     """The n-grams of one order. Of shape (rows,): row r of the unigrams is the word with the id r."""
 
     keys: Ints  # sorted, without repetition
-    log_probability: Floats  # natural; of the last word after the others
+    log_probability: Floats  # natural; of the last word given the others
     log_backoff: Floats  # natural; what multiplies the order below after this whole n-gram; empty in the highest order
 
 
 def find(keys: Ints, parents: Ints, words: Ints, size: int) -> Ints:
-    """The row of each n-gram, -1 where there is none.
+    """The row of each n-gram, -1 without one.
 
-    keys: of one order. parents: row of each context in the order below, -1 for none. size: of the vocabulary.
+    keys: of one order. parents: row of each context in the order below, -1 without one. size: of the vocabulary.
     """
     if not len(keys):
         return np.full(len(words), -1, np.int64)
@@ -44,11 +44,11 @@ def find(keys: Ints, parents: Ints, words: Ints, size: int) -> Ints:
 def estimate(ids: Ints, order: int, size: int, begin: int) -> list[Grams]:
     """Modified Kneser-Ney with all orders interpolated, as `lmplz` of KenLM estimates it, without pruning.
 
-    ids: a text of sentences, each `begin`, its words, an end. size: of the vocabulary, words without a count included.
+    ids: a text of sentences, each `begin`, its words, an end. size: of the vocabulary, including words without a count.
 
-    The highest order has its counts; below it an n-gram counts the distinct words before it, or, where it begins
-    with `begin` and nothing can be before it, its occurrences. Unigrams are interpolated with the uniform distribution
-    over the vocabulary without `begin`, whose probability is 0. Where the discounts of an order are undefined, as in
+    The highest order uses its counts; below it an n-gram counts the distinct words before it, or, if it begins
+    with `begin` and nothing can precede it, its occurrences. Unigrams are interpolated with the uniform distribution
+    over the vocabulary without `begin`, whose probability is 0. If the discounts of an order are undefined, as in
     tiny corpora, D1, D2 and D3+ are 0.5, 1 and 1.5 (`lmplz --discount_fallback`), and a Notice names the order.
 
     Chen and Goodman 1998; Heafield, Pouzyrevsky, Clark and Koehn 2013.
@@ -58,10 +58,10 @@ def estimate(ids: Ints, order: int, size: int, begin: int) -> list[Grams]:
     undefined = []
     below = np.full(size, 1 / (size - 1))  # the order below the unigrams is uniform
     for k in range(order):
-        found = _discounts(counts[k])
-        if found is None and len(counts[k]):
+        discounts = _discounts(counts[k])
+        if discounts is None and len(counts[k]):
             undefined.append(k + 1)
-        cut = np.array([0.0, *(found or FALLBACK)])[np.minimum(counts[k], 3)]
+        cut = np.array([0.0, *(discounts or FALLBACK)])[np.minimum(counts[k], 3)]
         contexts = keys[k] // size
         total = np.bincount(contexts, counts[k], len(keys[k - 1]) if k else 1).astype(np.float64)
         # A context that nothing follows, such as an end of sentence, passes all of its mass on.
@@ -77,7 +77,7 @@ def estimate(ids: Ints, order: int, size: int, begin: int) -> list[Grams]:
         orders = f"order{'s' * (len(undefined) > 1)} {', '.join(map(str, undefined))}"
         message = (
             f"the discounts of {orders} cannot be estimated (no n-grams of count 1, 2 or 3, or a discount out of"
-            f" range); {', '.join(f'{d:g}' for d in FALLBACK)} are used. More text, or a lower order, would mend it"
+            f" range); {', '.join(f'{d:g}' for d in FALLBACK)} are used. More text, or a lower order, would fix this"
         )
         warnings.warn(message, Notice, stacklevel=3)
     return tables
@@ -97,7 +97,7 @@ def _count(ids: Ints, order: int, size: int, begin: int) -> tuple[list[Ints], li
             rows[ends - 1] * size + ids[ends], return_index=True, return_inverse=True, return_counts=True
         )
         suffix = rows[ends[first]]
-        # Nothing is before an n-gram that starts with begin: those keep their counts.
+        # Nothing precedes an n-gram that starts with begin: those keep their counts.
         starts = np.bincount(rows[since == k - 2], minlength=len(keys[-1])) if k > 2 else np.zeros(size, np.int64)
         counts.append(np.where(starts > 0, raw[-1], np.bincount(suffix, minlength=len(keys[-1]))))
         keys.append(unique)

@@ -1,4 +1,4 @@
-"""N-gram language models: fitted on sentences, scored all positions at once, kept as ARPA text or as arrays."""
+"""N-gram language models: fitted on sentences, scored at all positions at once, stored as ARPA text or as arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Perplexity:
     perplexity: float  # exp(-log_likelihood / tokens)
     tokens: int  # words and sentence ends
     sentences: int
-    unknown: int  # tokens scored as <unk>: not in the vocabulary, or written so
+    unknown: int  # tokens scored as <unk>: not in the vocabulary, or spelled like it
     log_likelihood: float  # natural
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Perplexity:
 class NGram:
     """An n-gram language model with backoff: p(w | c) is what is stored for c w, else backoff(c) p(w | c[1:]).
 
-    Sentences are sequences of words; their begin and their end are added. A word that is not in the vocabulary is
+    Sentences are sequences of words; their begin and end are added. A word that is not in the vocabulary is
     scored as <unk>. Three words are in every vocabulary: <unk>, <s> (begin, of probability 0) and </s> (end).
     """
 
@@ -66,7 +66,7 @@ class NGram:
     def fit(cls, sentences: Iterable[Sentence], order: int = 5) -> NGram:
         """Modified interpolated Kneser-Ney (Chen and Goodman 1998) as `lmplz` estimates it; see `kneser_ney.estimate`.
 
-        <unk> in the text is a word like others. Where the text is too small for the discounts of an order, fixed
+        <unk> in the text is a word like any other. If the text is too small for the discounts of an order, fixed
         ones (0.5, 1, 1.5) are used and a UserWarning names the order.
 
         Raises UsageError for an order outside 1 to 7, no sentences, or a sentence that is a string; DataError for <s>
@@ -85,7 +85,7 @@ class NGram:
     def score(self, sentence: Sentence) -> list[float]:
         """The natural logarithm of the probability of each word and of the sentence's end: len(sentence) + 1 numbers.
 
-        Raises UsageError for a string in the place of words, DataError for <s> or </s> among them.
+        Raises UsageError for a string instead of words, DataError for <s> or </s> among them.
         """
         ids = self._sentences([sentence])[0]
         return [float(log) for log in self._log_probabilities(ids)[1:]]
@@ -93,7 +93,7 @@ class NGram:
     def perplexity(self, sentences: Iterable[Sentence]) -> Perplexity:
         """The perplexity of a text, sentence ends counted, begins not.
 
-        Raises as `score` does, and UsageError for no sentence."""
+        Raises as `score` does, and UsageError for no sentences."""
         tokens = number = unknown = 0
         total = 0.0
         rest = iter(sentences)
@@ -110,21 +110,21 @@ class NGram:
         return Perplexity(math.exp(mean) if mean < 700 else math.inf, tokens, number, unknown, total)
 
     def ids(self, words: Iterable[str]) -> Ints:
-        """Words as their numbers in `vocabulary`, those it lacks as <unk>: what `log_probabilities_of` takes."""
+        """Words as their numbers in `vocabulary`, those not in it as <unk>: what `log_probabilities_of` takes."""
         return np.fromiter((self._index.get(word, self._unknown) for word in words), np.int64)
 
     def log_probabilities_of(self, ids: Ints, *, across: bool = False) -> Floats:
         """The natural logarithm of the probability of each id of a text, shape (tokens,), after those before it.
 
-        ids: words, with the id of </s> at each sentence's end. Contexts begin anew at <s> after each end; with
-        `across` they run over the ends, and nothing is put before the first word. (A model fitted on sentences has
-        seen nothing after </s>: what follows one is then scored with what comes after any word.)
+        ids: words, with the id of </s> at each sentence's end. Contexts restart at <s> after each end; with
+        `across` they run across the ends, and nothing is put before the first word. (A model fitted on sentences has
+        seen nothing after </s>: what follows one is then scored by what comes after any word.)
 
-        Raises UsageError for ids that are not of the vocabulary, or <s>.
+        Raises UsageError for ids outside the vocabulary, or <s>.
         """
         ids = np.asarray(ids, np.int64)
         if ids.ndim != 1 or ((ids < 0) | (ids >= len(self.vocabulary)) | (ids == self._begin)).any():
-            raise UsageError(f"expected one row of ids from 0 to {len(self.vocabulary) - 1}, none of them that of <s>")
+            raise UsageError(f"expected one row of ids from 0 to {len(self.vocabulary) - 1}, none of them for <s>")
         if across or not len(ids):
             return self._log_probabilities(ids)
         starts = np.append(0, np.flatnonzero(ids[:-1] == self._end) + 1)
@@ -132,11 +132,11 @@ class NGram:
         return self._log_probabilities(opened)[opened != self._begin]
 
     def next_distribution(self, context: Sentence, *, begun: bool = True) -> Floats:
-        """The probability of each word of the vocabulary to come next; sums to 1. Shape (vocabulary,).
+        """The probability of each word of the vocabulary coming next; sums to 1. Shape (vocabulary,).
 
-        context: the words of the sentence so far, `[]` at its begin. With begun=False: words from the middle of a text.
+        context: the words of the sentence so far, `[]` at its start. With begun=False: words from the middle of a text.
 
-        Raises UsageError for a string in the place of words.
+        Raises UsageError for a string instead of words.
         """
         if isinstance(context, str):
             raise UsageError(f"expected a sequence of words, found the string {context[:40]!r}; split it first")
@@ -153,9 +153,9 @@ class NGram:
         return chances
 
     def save_arpa(self, path: Path) -> None:
-        """Write the model as ARPA text, which KenLM and SRILM read; `.gz` is packed.
+        """Write the model as ARPA text, which KenLM and SRILM read; `.gz` is compressed.
 
-        Raises UsageError for a word with a blank in it, ResourceError where the machine is at fault."""
+        Raises UsageError for a word with a blank in it, ResourceError if writing fails."""
         arpa.write(path, self._tables, self.vocabulary)
 
     @classmethod
@@ -170,7 +170,7 @@ class NGram:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> NGram:
-        """The model that `to_tensors` gave. Raises ModelError for arrays that are no such model."""
+        """The model that `to_tensors` returned. Raises ModelError for arrays that are not one."""
         try:
             orders = range(1, config["order"] + 1)
             tables = [Grams(*(tensors[f"{field}.{k}"] for field in Grams._fields)) for k in orders]
@@ -184,7 +184,7 @@ class NGram:
             shapes = [keys.shape, table.log_probability.shape, table.log_backoff.shape]
             fine = shapes == [(len(keys),), (len(keys),), (0,) if highest else (len(keys),)] and keys.dtype == np.int64
             if not fine or (np.diff(keys) <= 0).any() or (len(keys) and not 0 <= keys[0] <= keys[-1] < rows * size):
-                raise ModelError(f"n-gram model: the arrays of order {k} do not fit together; fit or copy it again")
+                raise ModelError(f"n-gram model: the arrays of order {k} do not fit together; train or copy it again")
             rows = len(keys)
         if not tables or len(model._index) != size or len(tables[0].keys) != size:
             raise ModelError(f"n-gram model: expected distinct words, one for each unigram, found {size} words")
@@ -198,7 +198,7 @@ class NGram:
     def _log_probabilities(self, ids: Ints) -> Floats:
         """The natural logarithm of each id after those before it, of shape (tokens,); nothing is added to the ids."""
         result = self._tables[0].log_probability[ids]
-        rows = ids  # of the n-gram of order k that ends here, -1 for none
+        rows = ids  # of the n-gram of order k that ends here, -1 without one
         for below, table in zip(self._tables, self._tables[1:], strict=False):
             contexts = np.append(-1, rows[:-1])[: len(ids)]
             rows = find(table.keys, contexts, ids, len(self.vocabulary))
@@ -218,7 +218,7 @@ def _ids(
         if isinstance(sentence, str):
             raise UsageError(f"expected sentences as sequences of words, found the string {sentence[:40]!r}; split it")
         if BEGIN in sentence or END in sentence:
-            raise DataError(f"sentence {before + number}: expected words, found {BEGIN} or {END}; they are added here")
+            raise DataError(f"sentence {before + number}: expected words, found {BEGIN} or {END}, which are added here")
         ids.append(begin)
         ids.extend(map(number_of, sentence))
         ids.append(end)

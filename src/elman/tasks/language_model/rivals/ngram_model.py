@@ -21,9 +21,9 @@ from elman.tasks.model import CountedModel
 
 
 class NGramModel(BaseLanguageModel, CountedModel[Data]):
-    """The next token by the last few, modified interpolated Kneser-Ney (Chen and Goodman 1998); lines one by one.
+    """The next token from the last few, modified interpolated Kneser-Ney (Chen and Goodman 1998); lines one by one.
 
-    `ngram` is the model itself, with ARPA in and out. Sentences begin anew, as `lmplz` has it."""
+    `ngram` is the model itself, with ARPA input and output. Sentences are independent, as in `lmplz`."""
 
     kind = "ngram"
     config = NGramConfig
@@ -45,8 +45,8 @@ class NGramModel(BaseLanguageModel, CountedModel[Data]):
     @property
     def ngram(self) -> NGram:
         """The tables, `next_distribution`, `save_arpa`."""
-        found: NGram = self._there(self._ngram)
-        return found
+        model: NGram = self._require_trained(self._ngram)
+        return model
 
     @property
     def carries(self) -> bool:
@@ -75,7 +75,7 @@ class NGramModel(BaseLanguageModel, CountedModel[Data]):
         for _ in range(tokens):
             with np.errstate(divide="ignore"):
                 logits = np.log(self.ngram.next_distribution(context)[table])
-            logits[0] = -np.inf  # <unk> is no word that one could say
+            logits[0] = -np.inf  # <unk> is not a word that can be output
             drawn = choice.draw(logits)
             context = [] if drawn == END_ID else [*context, self.vocabulary.items[drawn]][-HIGHEST:]
             yield drawn
@@ -104,5 +104,5 @@ class NGramModel(BaseLanguageModel, CountedModel[Data]):
         return [
             f"A {self.ngram.order}-gram language model of {len(self.vocabulary):,} tokens "
             f"({self.settings.model.tokenizer}), made with [elman]: modified interpolated Kneser-Ney, no pruning; "
-            f"n-grams of each order: {sizes}. Each line is read for itself."
+            f"n-grams of each order: {sizes}. Each line is read independently."
         ]

@@ -1,4 +1,4 @@
-"""What the taggers that count share: words by tags, one way to train and to keep them, and tables read back."""
+"""What the taggers that count share: words by tags, one way to train and to store them, and tables read back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Parts = Sequence[Sentence]
 
 @dataclass(frozen=True)
 class Lexicon:
-    """How often each word was seen with each tag: counts (words, tags) int64. Tags in the order of code points."""
+    """How often each word was seen with each tag: counts (words, tags) int64. Tags in code point order."""
 
     words: Vocabulary
     tags: Vocabulary
@@ -52,28 +52,28 @@ class Lexicon:
         return cls(vocabulary, names, table)
 
     def rare(self, most: int = 1) -> np.ndarray:
-        """(words,) bool: which words were seen at most so often."""
+        """(words,) bool: which words were seen at most this often."""
         return self.counts.sum(1) <= most
 
 
 def stored(tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
-    """The table of this name, kind "f" (float64) or "i" (int64). Raises ModelError unless it is there, of this shape,
-    and holds finite numbers that are not negative."""
+    """The table of this name, kind "f" (float64) or "i" (int64). Raises ModelError unless it exists, has this shape,
+    and holds finite, non-negative numbers."""
     table = tensors.get(name)
     if table is None or table.shape != shape or table.dtype != np.dtype(f"{kind}8"):
         found = "none" if table is None else f"{table.dtype} of shape {table.shape}"
         raise ModelError(f"expected a table {name!r} of shape {shape}, found {found}: restore the model or train again")
     if not (np.isfinite(table) & (table >= 0)).all():
         raise ModelError(
-            f"expected counts or probabilities in {name!r}, found others: restore the model or train again"
+            f"expected counts or probabilities in {name!r}, found other values: restore the model or train again"
         )
     return table
 
 
 class CountedTagger(TaggingModel, CountedModel[Parts]):
-    """A tagger that is estimated in one go. What it keeps are arrays, and its words and tags.
+    """A tagger that is estimated in one go. It stores arrays, and its words and tags.
 
-    has_nbest: whether it gives the n best sequences of tags"""
+    has_nbest: whether it has n-best tag sequences"""
 
     config: ClassVar[type[Config]] = CountedConfig
     has_nbest: ClassVar[bool] = False
@@ -98,7 +98,7 @@ class CountedTagger(TaggingModel, CountedModel[Parts]):
         raise NotImplementedError
 
     def _take(self, arrays: Arrays) -> None:
-        """Take up what `_arrays` gave; words and tags are there. Raises ModelError for anything else."""
+        """Restore what `_arrays` returned; words and tags are set. Raises ModelError for anything else."""
         raise NotImplementedError
 
     # The same for all
@@ -113,14 +113,14 @@ class CountedTagger(TaggingModel, CountedModel[Parts]):
     @property
     def words(self) -> Vocabulary:
         """Its words."""
-        return self._there(self._words)
+        return self._require_trained(self._words)
 
     @property
     def tags(self) -> Vocabulary:
-        """Its tags, in the order of code points."""
-        return self._there(self._tags)
+        """Its tags, in code point order."""
+        return self._require_trained(self._tags)
 
-    def _there(self, vocabulary: Vocabulary | None) -> Vocabulary:
+    def _require_trained(self, vocabulary: Vocabulary | None) -> Vocabulary:
         if vocabulary is None:
             raise UsageError("this tagger is not trained yet; call fit(train), or elman.load(folder)")
         return vocabulary
@@ -151,13 +151,13 @@ class CountedTagger(TaggingModel, CountedModel[Parts]):
             raise ModelError(f"{weights}, with words.json and tags.json: {problem}") from None
 
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
-        self._there(self._words)
+        self._require_trained(self._words)
         if nbest and not self.has_nbest:
-            raise UsageError(f"a model of the kind {self.kind} has no n best sequences; network, window and hmm have")
+            raise UsageError(f"a model of kind {self.kind} has no n-best sequences; network, window and hmm do")
         return [self._answer(words, probabilities, nbest) for words in texts]
 
 
 def probabilities_of(chances: NDArray[Any], tags: Sequence[int]) -> list[float]:
-    """Of every row (steps, tags) the probability of one tag; rounding may have made it a little more than 1."""
-    found: list[float] = np.minimum(chances[np.arange(len(tags)), list(tags)], 1.0).tolist()
-    return found
+    """The probability of one tag in every row (steps, tags), at most 1: rounding may have made it slightly more."""
+    values: list[float] = np.minimum(chances[np.arange(len(tags)), list(tags)], 1.0).tolist()
+    return values

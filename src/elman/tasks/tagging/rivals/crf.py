@@ -22,10 +22,11 @@ from elman.text.vocabulary import Vocabulary
 
 
 class FeatureCRF(CountedTagger):
-    """Maximum likelihood by L-BFGS, less c1 times the sum of the weights' sizes and c2 times that of their squares.
+    """Maximum likelihood by L-BFGS, minus c1 times the sum of the weights' magnitudes and c2 times that of their
+    squares.
 
-    `model` is CRFsuite's own binary file. CRFsuite trusts its files: one that was damaged inside is not seen to be, so
-    a checksum is kept with it. A tag's probability is its marginal. Nothing is tuned on dev data. `fit` and `load`
+    `model` is CRFsuite's own binary file. CRFsuite trusts its files: it does not notice damage inside one, so
+    a checksum is stored with it. A tag's probability is its marginal. Nothing is tuned on dev data. `fit` and `load`
     raise UsageError when python-crfsuite is missing."""
 
     kind = "crf"
@@ -45,11 +46,11 @@ class FeatureCRF(CountedTagger):
         self._tags = Vocabulary(self._tagger.labels(), None)
 
     def _open(self, model: bytes) -> None:
-        """Raises ModelError for bytes that are no model of CRFsuite."""
-        # The header, whose second word is the size of the file: CRFsuite itself would read past the end of less.
+        """Raises ModelError for bytes that are not a CRFsuite model."""
+        # The second word of the header is the file's size: CRFsuite itself would read past the end of a shorter one.
         if model[:4] != b"lCRF" or int.from_bytes(model[4:8], "little") != len(model):
             raise ModelError(
-                "expected a model of CRFsuite, whole, found something else: restore the file or train again"
+                "expected a complete CRFsuite model, found something else: restore the file or train again"
             )
         self.model = model
         self._tagger = _crfsuite().Tagger()
@@ -59,7 +60,7 @@ class FeatureCRF(CountedTagger):
             raise ModelError(f"CRFsuite cannot read the model ({error}): restore the file or train again") from None
 
     def marginals(self, words: Sequence[str]) -> np.ndarray:
-        """p(tag at a place | words): (steps, tags), each row summing to 1."""
+        """p(tag at a position | words): (steps, tags), each row summing to 1."""
         if not len(words):
             return np.zeros((0, len(self.tags)))
         self._tagger.set(_seen(words))
@@ -67,20 +68,20 @@ class FeatureCRF(CountedTagger):
 
     def _answer(self, words: list[str], probabilities: bool, nbest: int) -> TagPrediction:
         tags = list(self._tagger.tag(_seen(words)))
-        given = probabilities_of(self.marginals(words), self.tags.ids(tags)) if probabilities else None
-        return TagPrediction(tags, given)
+        chances = probabilities_of(self.marginals(words), self.tags.ids(tags)) if probabilities else None
+        return TagPrediction(tags, chances)
 
     def _arrays(self) -> Arrays:
         return {"crfsuite": np.frombuffer(self.model, dtype=np.uint8), "sha256": _checksum(self.model)}
 
     def _take(self, arrays: Arrays) -> None:
         model, checksum = (arrays.get(name) for name in ("crfsuite", "sha256"))
-        # CRFsuite would not see damage inside.
+        # CRFsuite would not notice damage inside.
         if model is None or checksum is None or not np.array_equal(_checksum(model.tobytes()), checksum):
-            raise ModelError("expected a model of CRFsuite with its checksum, found another: restore it or train again")
+            raise ModelError("expected a CRFsuite model with its checksum, found another: restore it or train again")
         self._open(model.tobytes())
         if self._tagger.labels() != self.labels:
-            raise ModelError(f"expected the tags of CRFsuite's model, found {len(self.tags)} others")
+            raise ModelError(f"expected the tags of the CRFsuite model, found {len(self.tags)} others")
 
     def describe(self) -> list[str]:
         model = self.settings.model
@@ -95,7 +96,7 @@ def _checksum(model: bytes) -> np.ndarray:
 
 
 def _seen(words: Sequence[str]) -> list[list[str]]:
-    """The features, all of which can be encoded: CRFsuite has no characters, only bytes of UTF-8."""
+    """The features, all of which can be encoded: CRFsuite knows no characters, only UTF-8 bytes."""
     return features([word.encode("utf-8", "replace").decode() for word in words])
 
 
@@ -104,4 +105,4 @@ def _crfsuite() -> Any:
     try:
         return importlib.import_module("pycrfsuite")
     except ImportError:
-        raise UsageError("a CRF over features needs python-crfsuite; get it: pip install 'elman[crf]'") from None
+        raise UsageError("a CRF over features needs python-crfsuite; install it: pip install 'elman[crf]'") from None

@@ -10,11 +10,11 @@ WINDOW = 2  # neighbours on either side
 
 
 def features(words: Sequence[str]) -> list[list[str]]:
-    """The features of every word of a sentence, each "name=value" or the name of something that is so.
+    """The features of every word of a sentence, each "name=value" or the name of a property that holds.
 
-    The word, its lower-cased form, its shape, prefixes and suffixes of up to 4 characters, whether it holds digits or
-    hyphens and how it is capitalised; of two neighbours on either side the lower-cased form, of the next ones the shape
-    too, or that the sentence begins or ends there.
+    The word, its lower-cased form, its shape, prefixes and suffixes of up to 4 characters, whether it contains digits
+    or hyphens and how it is capitalised; for two neighbours on either side the lower-cased form, for adjacent ones the
+    shape too, or that the sentence begins or ends there.
     """
     lowered = [word.lower() for word in words]
     shapes = [shape(word) for word in words]
@@ -31,7 +31,7 @@ def features(words: Sequence[str]) -> list[list[str]]:
 
 
 def shape(word: str) -> str:
-    """The word with X for capitals, x for other letters, d for digits, all else as it is; runs are cut to two.
+    """The word with X for capitals, x for other letters, d for digits, everything else as is; runs are cut to two.
 
     >>> shape("McDonald's-1984")
     "XxXxx'x-dd"

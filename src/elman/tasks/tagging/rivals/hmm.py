@@ -5,8 +5,8 @@ the hidden states, words the observations:
 
     p(words, tags) = start[y_1] * prod transitions[y_t, y_t+1] * prod emissions[y_t, w_t]
 
-There is no end of a sentence, so these are probabilities among sentences of one length. All of it is computed in log
-space and float64, exactly: no beam, no underflow.
+There is no end-of-sentence event, so these are probabilities among sentences of one length. Everything is computed in
+log space and float64, exactly: no beam, no underflow.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ from elman.tasks.tagging.rivals.counted import (
 from elman.text.sentence import Sentence
 from elman.text.vocabulary import Vocabulary
 
-NO_PATH = "expected a sequence of tags that these words can have, found none: every one has probability 0"
+NO_PATH = "expected a possible tag sequence for these words, found none: every one has probability 0"
 
 
 class MarkovTagger(CountedTagger):
-    """What hidden Markov models of every order answer. A tag's probability is its posterior."""
+    """The answers of hidden Markov models of every order. A tag's probability is its posterior."""
 
     order: ClassVar[str]
 
     def tag(self, words: Sequence[str]) -> list[str]:
-        """The most probable sequence of tags (Viterbi)."""
+        """The most probable tag sequence (Viterbi)."""
         raise NotImplementedError
 
     def posterior(self, words: Sequence[str]) -> np.ndarray:
-        """p(tag at a place | words) by forward and backward: (steps, K), each row summing to 1."""
+        """p(tag at a position | words) by forward-backward: (steps, K), each row summing to 1."""
         raise NotImplementedError
 
     def nbest(self, words: Sequence[str], k: int) -> list[tuple[list[str], float]]:
-        """The k most probable sequences of tags and p(tags | words) of each, best first; where it `has_nbest`."""
+        """The k most probable tag sequences and p(tags | words) of each, best first; if it `has_nbest`."""
         raise NotImplementedError
 
     def _answer(self, words: list[str], probabilities: bool, nbest: int) -> TagPrediction:
-        by_place = self.settings.model.decoding == "posterior"
-        chances = self.posterior(words) if by_place or probabilities else np.empty(0)
-        tags = [self.tags.items[tag] for tag in chances.argmax(1).tolist()] if by_place else self.tag(words)
-        given = probabilities_of(chances, self.tags.ids(tags)) if probabilities else None
-        return TagPrediction(tags, given, self.nbest(words, nbest) if nbest else None)
+        by_position = self.settings.model.decoding == "posterior"
+        chances = self.posterior(words) if by_position or probabilities else np.empty(0)
+        tags = [self.tags.items[tag] for tag in chances.argmax(1).tolist()] if by_position else self.tag(words)
+        of_tags = probabilities_of(chances, self.tags.ids(tags)) if probabilities else None
+        return TagPrediction(tags, of_tags, self.nbest(words, nbest) if nbest else None)
 
     def describe(self) -> list[str]:
-        way = "the best sequence" if self.settings.model.decoding == "viterbi" else "the best tag at each place"
+        way = "the best sequence" if self.settings.model.decoding == "viterbi" else "the best tag at each position"
         return self._describe(f"a hidden Markov model of {self.order} order, which gives {way}")
 
 
 class HiddenMarkov(MarkovTagger):
-    """The hidden Markov model of first order. Its tables, for K tags and V words, of which word 0 stands for all that
-    are not listed, are read-only float64:
+    """The hidden Markov model of first order. Its tables, for K tags and V words, of which word 0 stands for all
+    unlisted ones, are read-only float64:
 
     start:       (K,)    p(first tag)
     transitions: (K, K)  p(next tag | tag) [tag, next]
     emissions:   (K, V)  p(word | tag)
 
-    `fit` takes relative frequencies, the setting `smoothing` being added to every count (Lidstone). A word that was not
-    seen is emitted as the words that were seen once: the unknown word counts, for every tag, as often as all of those
-    together. A row without any count (a tag that nothing ever follows) is uniform.
+    `fit` takes relative frequencies, with the setting `smoothing` added to every count (Lidstone). An unseen word is
+    emitted like the words seen once: the unknown word counts, for every tag, as often as all of those together. A row
+    without any count (a tag that nothing ever follows) is uniform.
     """
 
     kind = "hmm"
@@ -87,20 +87,20 @@ class HiddenMarkov(MarkovTagger):
     def set_tables(
         self, tags: Vocabulary, words: Vocabulary, start: np.ndarray, transitions: np.ndarray, emissions: np.ndarray
     ) -> Self:
-        """Take these tables in place of training; returns self.
+        """Take these tables instead of training; returns self.
 
         Raises UsageError unless they fit the vocabularies and every row of them sums to 1."""
         size = len(tags)
         if words.unknown is None or not size:
-            raise UsageError("expected at least one tag, and words with an entry for the unknown ones")
+            raise UsageError("expected at least one tag, and words with an entry for unknown ones")
         tables = []
         shapes = _shapes(tags, words)
-        for (name, shape), given in zip(shapes.items(), (start, transitions, emissions), strict=True):
-            table = np.array(given, dtype=np.float64)
+        for (name, shape), values in zip(shapes.items(), (start, transitions, emissions), strict=True):
+            table = np.array(values, dtype=np.float64)
             if table.shape != shape:
                 raise UsageError(f"expected {name} of shape {shape}, found {table.shape}")
             if not (table >= 0).all() or not np.allclose(table.sum(-1), 1, rtol=0, atol=1e-6):
-                raise UsageError(f"expected probabilities in {name}, each row summing to 1, found others")
+                raise UsageError(f"expected probabilities in {name}, each row summing to 1, found other values")
             table.setflags(write=False)
             tables.append(table)
         self._tags, self._words = tags, words
@@ -128,9 +128,9 @@ class HiddenMarkov(MarkovTagger):
         self.set_tables(lexicon.tags, words, *tables)
 
     def log_probability(self, words: Sequence[str], tags: Sequence[str]) -> float:
-        """log p(words, tags); minus infinity where it is impossible, 0 for an empty sentence.
+        """log p(words, tags); minus infinity if impossible, 0 for an empty sentence.
 
-        Raises UsageError when there are not as many tags as words, DataError for a tag that the model does not have.
+        Raises UsageError when there are not as many tags as words, DataError for a tag the model does not have.
         """
         check_lengths(words, tags)
         ids, rows = np.asarray(self.tags.ids(tags), dtype=np.int64), self._rows(words)
@@ -140,11 +140,11 @@ class HiddenMarkov(MarkovTagger):
         return float(self._start[ids[0]] + self._transitions[ids[:-1], ids[1:]].sum() + own)
 
     def log_likelihood(self, words: Sequence[str]) -> float:
-        """log p(words), summed over all sequences of tags (the forward algorithm); 0 for an empty sentence."""
+        """log p(words), summed over all tag sequences (the forward algorithm); 0 for an empty sentence."""
         return float(np.logaddexp.reduce(self._forward(self._rows(words))[-1])) if len(words) else 0.0
 
     def tag(self, words: Sequence[str]) -> list[str]:
-        """The most probable sequence of tags (Viterbi). Of equal ones that with the lowest tags, seen from the end.
+        """The most probable tag sequence (Viterbi). Of equal ones the one with the lowest tags, seen from the end.
 
         Raises UsageError when no sequence is possible, which smoothing prevents.
         """
@@ -163,9 +163,9 @@ class HiddenMarkov(MarkovTagger):
         return [self.tags.items[tag] for tag in reversed(path)]
 
     def posterior(self, words: Sequence[str]) -> np.ndarray:
-        """p(tag at a place | words) by forward and backward: (steps, K), each row summing to 1.
+        """p(tag at a position | words) by forward-backward: (steps, K), each row summing to 1.
 
-        Raises UsageError when no sequence of tags is possible, which smoothing prevents.
+        Raises UsageError when no tag sequence is possible, which smoothing prevents.
         """
         if not len(words):
             return np.zeros((0, len(self.tags)))
@@ -177,14 +177,14 @@ class HiddenMarkov(MarkovTagger):
         return normalized(forward + backward)
 
     def nbest(self, words: Sequence[str], k: int) -> list[tuple[list[str], float]]:
-        """The k most probable sequences of tags and p(tags | words) of each, best first, exactly.
+        """The k most probable tag sequences and p(tags | words) of each, best first, exactly.
 
-        Raises UsageError where some sequence of tags is impossible, which smoothing prevents."""
+        Raises UsageError if some tag sequence is impossible, which smoothing prevents."""
         if not len(words):
             return [([], 1.0)]
         tables = [torch.from_numpy(table) for table in (self._rows(words), self._transitions, self._start)]
         if not all(table.isfinite().all() for table in tables):
-            raise UsageError("n best sequences need a model in which all are possible; train with a smoothing above 0")
+            raise UsageError("n-best sequences need a model in which all are possible; train with a smoothing above 0")
         (paths,) = nbest(tables[0], [1] * len(words), 1, k, transitions=tables[1], start=tables[2])
         total = self.log_likelihood(words)
         return [([self.tags.items[tag] for tag in path], math.exp(score - total)) for path, score in paths]
@@ -228,7 +228,7 @@ def check_lengths(words: Sequence[str], tags: Sequence[str]) -> None:
 
 
 def normalized(scores: np.ndarray) -> np.ndarray:
-    """Rows of logarithms of weights (steps, K) as probabilities. Raises UsageError for a row without any weight."""
+    """Rows of log weights (steps, K) as probabilities. Raises UsageError for a row without any weight."""
     peaks = scores.max(1, keepdims=True)
     if (peaks == -np.inf).any():
         raise UsageError(NO_PATH)

@@ -1,4 +1,4 @@
-"""The baseline under all others: every word gets the tag that it had most often."""
+"""The baseline below all others: every word gets its most frequent tag."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from elman.text.sentence import Sentence
 
 
 class MajorityTagger(CountedTagger):
-    """Every word gets the tag that it had most often. Unknown words get the most frequent tag of the words seen once
-    (of all words, if none was). Of equally frequent tags the first in the order of code points is taken.
+    """Every word gets its most frequent tag. Unknown words get the most frequent tag of the words seen once
+    (of all words, if none was). Of equally frequent tags the first in code point order is taken.
 
     best:   (words + 1,) int64: the tag of each known word, and last that of every other word
-    shares: (words + 1,) float64: how often it was that tag
+    shares: (words + 1,) float64: how often it had that tag
     """
 
     kind = "majority"
@@ -35,8 +35,8 @@ class MajorityTagger(CountedTagger):
 
     def _answer(self, words: list[str], probabilities: bool, nbest: int) -> TagPrediction:
         rows = [self._row_of.get(word, len(self.words)) for word in words]
-        given = self.shares[rows].tolist() if probabilities else None
-        return TagPrediction([self._tag_of_row[row] for row in rows], given)
+        shares = self.shares[rows].tolist() if probabilities else None
+        return TagPrediction([self._tag_of_row[row] for row in rows], shares)
 
     def _arrays(self) -> Arrays:
         return {"best": self.best, "shares": self.shares}
@@ -46,12 +46,11 @@ class MajorityTagger(CountedTagger):
         best, shares = stored(arrays, "best", shape, "i"), stored(arrays, "shares", shape, "f")
         if best.max() >= len(self.tags) or shares.max() > 1:
             raise ModelError(
-                f"expected numbers of {len(self.tags)} tags and shares, found others: restore the model or train again"
+                f"expected ids of {len(self.tags)} tags and shares, found other values: restore it or train again"
             )
         self._set(best, shares)
 
     def describe(self) -> list[str]:
         return self._describe(
-            "every word gets the tag that it had most often in the training data, an unknown one that of the words "
-            "seen once"
+            "every word gets its most frequent tag in the training data, an unknown one that of the words seen once"
         )

@@ -5,11 +5,11 @@ Brants 2000, TnT: a statistical part-of-speech tagger. With two tags before the 
     p(words, tags) = prod p(y_t | y_t-2, y_t-1) * p(end | y_T-1, y_T) * prod p(w_t | y_t)
     p(c | a, b)    = lambda_1 f(c) / N + lambda_2 f(b, c) / f(b) + lambda_3 f(a, b, c) / f(a, b)
 
-Where the paper leaves a choice, or is left: the end is a tag like the others in the second line, so every context that
-was seen has probabilities that sum to 1 (the paper gives it a bigram). In deleted interpolation, ties go to the shorter
-context, and each of the lambdas has a count of one to begin with, so that none is 0 and every sentence can be tagged.
-Theta is the standard deviation, as the text and its values say; the formula printed there lacks the root. The
-capitals of neighbouring words are not a part of the tags.
+Where the paper leaves a choice, or is not followed: the end is a tag like the others in the second line, so every
+context that was seen has probabilities that sum to 1 (the paper gives it a bigram). In deleted interpolation, ties go
+to the shorter context, and each of the lambdas starts with a count of one, so that none is 0 and every sentence can be
+tagged. Theta is the standard deviation, as the text and its values say; the formula printed there lacks the square
+root. The capitals of neighbouring words are not part of the tags.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from elman.tasks.tagging.rivals.hmm import MarkovTagger, check_lengths, normaliz
 from elman.text.sentence import Sentence
 
 LONGEST = 10  # characters of a suffix
-RARE = 10  # words seen at most so often are what unknown words are taken to be like
+RARE = 10  # unknown words are taken to be like words seen at most this often
 MOST_TAGS = 300  # the table of trigrams is dense: 216 MB at this size
 
 
@@ -33,12 +33,12 @@ class TrigramTagger(MarkovTagger):
     """The hidden Markov model of second order (TnT). Everything follows from two tables of counts; K tags, V words.
 
     lexicon:     words by tags
-    trigrams:    (K+1, K+1, K+1) counts; K is the beginning in the first two places, the end in the third
+    trigrams:    (K+1, K+1, K+1) counts; K is the beginning on the first two axes, the end on the third
     lambdas:     (3,) weights of unigram, bigram and trigram
     transitions: (K+1, K+1, K+1) p(tag | the two before)
     theta:       weight of the shorter suffix against the longer
 
-    `fit` raises UsageError for more tags than the table of trigrams is made for.
+    `fit` raises UsageError for more tags than the trigram table is made for.
     """
 
     kind = "trigram"
@@ -60,7 +60,7 @@ class TrigramTagger(MarkovTagger):
         totals = lexicon.counts.sum(0)
         prior = totals / totals.sum()  # (K,)
         self.theta = float(prior.std(ddof=1)) if len(prior) > 1 else 0.0
-        # Of known words only the tags that they had are looked at: word w has those of places[w] up to places[w + 1].
+        # Known words can have only the tags seen with them: word w those from places[w] up to places[w + 1].
         rows, self._known = np.nonzero(lexicon.counts)
         self._known_scores = np.log(lexicon.counts[rows, self._known] / totals[self._known])
         self._places = np.searchsorted(rows, np.arange(len(lexicon.words) + 1)).tolist()
@@ -97,9 +97,9 @@ class TrigramTagger(MarkovTagger):
     def log_probability(self, words: Sequence[str], tags: Sequence[str]) -> float:
         """log p(words, tags); minus infinity for a known word with a tag that it never had.
 
-        p(w | tag) of an unknown word is p(tag | suffix) / p(tag): by the rule of Bayes that lacks the factor p(suffix),
+        p(w | tag) of an unknown word is p(tag | suffix) / p(tag): by Bayes' rule this lacks the factor p(suffix),
         which is the same for all tags. Raises UsageError when there are not as many tags as words, DataError for a tag
-        that the model does not have.
+        the model does not have.
         """
         check_lengths(words, tags)
         ids, edge = self.tags.ids(tags), len(self.tags)
@@ -112,21 +112,21 @@ class TrigramTagger(MarkovTagger):
         return float(total + self._transitions[before, here, edge])
 
     def log_likelihood(self, words: Sequence[str]) -> float:
-        """The logarithm of what `log_probability` sums to over all sequences of tags (the forward algorithm)."""
+        """The logarithm of what `log_probability` sums to over all tag sequences (the forward algorithm)."""
         return float(self._forward([self._emission(word) for word in words])[1])
 
     def tag(self, words: Sequence[str], beam: float | None = None) -> list[str]:
-        """The most probable sequence of tags (Viterbi), exactly.
+        """The most probable tag sequence (Viterbi), exactly.
 
-        With a beam (1000 in the paper), pairs of tags that are so many times less probable than the best pair at their
-        place are dropped, as there: no longer exact and, with tens of tags, no faster, since known words have few.
+        With a beam (1000 in the paper), pairs of tags that many times less probable than the best pair at their
+        position are dropped, as there: no longer exact and, with tens of tags, no faster, since known words have few.
         Raises UsageError for a beam below 1.
         """
         if beam is not None and not beam >= 1:
             raise UsageError(f"expected a beam of 1 or more, found {beam}")
         edge = np.array([len(self.tags)])
         before, here, best = edge, edge, np.zeros((1, 1))  # best: (before, here)
-        # For each step its tags, and by the places of the pair (last tag, tag) those of the pair before it.
+        # For each step its tags, and by the indices of the pair (last tag, tag) those of the pair before it.
         trail: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for word in words:
             tags, scores = self._emission(word)
@@ -149,7 +149,7 @@ class TrigramTagger(MarkovTagger):
         return path[::-1]
 
     def posterior(self, words: Sequence[str]) -> np.ndarray:
-        """p(tag at a place | words) by forward and backward: (steps, K), each row summing to 1."""
+        """p(tag at a position | words) by forward-backward: (steps, K), each row summing to 1."""
         scores = np.full((len(words), len(self.tags)), -np.inf)
         emissions = [self._emission(word) for word in words]
         forward, _ = self._forward(emissions)
@@ -178,7 +178,7 @@ class TrigramTagger(MarkovTagger):
         self._set(Lexicon(self.words, self.tags, counts), trigrams)
 
     def _emission(self, word: str) -> tuple[np.ndarray, np.ndarray]:
-        """The tags that a word may have, in rising order, and log p(word | tag) of each."""
+        """The tags that a word may have, in ascending order, and log p(word | tag) of each."""
         index = self._word_ids.get(word)
         if index is None:
             with np.errstate(divide="ignore"):  # theta is 0 where all tags are equally frequent
@@ -201,8 +201,8 @@ class TrigramTagger(MarkovTagger):
 def deleted_interpolation(trigrams: np.ndarray) -> np.ndarray:
     """The weights (3,) of unigrams, bigrams and trigrams from the counts of trigrams; they sum to 1.
 
-    Each trigram votes, as often as it was seen, for the length of context that would have foretold it best had this one
-    occurrence been left out (Brants 2000, figure 1).
+    Each trigram votes, as often as it was seen, for the length of context that would have predicted it best had this
+    one occurrence been left out (Brants 2000, figure 1).
     """
     pairs, singles = trigrams.sum(0), trigrams.sum((0, 1))
     first, second, third = np.nonzero(trigrams)
@@ -226,7 +226,7 @@ def suffix_model(
 
     counts: (words, K) with which tags they were seen; prior: (K,) p(tag). Successive abstraction: the relative
     frequencies of a suffix, and `theta` times the result for the suffix that is one character shorter, made to sum
-    to 1; under the empty suffix stands the prior.
+    to 1; below the empty suffix is the prior.
     """
     rows = {"": 0}
     parents, lengths = [0], [0]
@@ -248,7 +248,7 @@ def suffix_model(
     np.add.at(table, at, counts[which])
     table = _ratio(table, table.sum(1, keepdims=True))
     above, level = np.asarray(parents), np.asarray(lengths)
-    # Without words nothing is known of the empty suffix either.
+    # Without words nothing is known about the empty suffix either.
     table[0] = (table[0] + theta * prior) / (1 + theta) if len(words) else prior
     for length in range(1, int(level.max()) + 1):
         own = level == length
@@ -262,9 +262,9 @@ def is_capital(word: str) -> bool:
 
 
 def check_size(tags: int) -> None:
-    """Raises UsageError for more tags than the table of trigrams is made for."""
+    """Raises UsageError for more tags than the trigram table is made for."""
     if tags > MOST_TAGS:
-        raise UsageError(f"expected at most {MOST_TAGS} tags for a model of trigrams, found {tags}: use a coarser set")
+        raise UsageError(f"expected at most {MOST_TAGS} tags for a trigram model, found {tags}: use a coarser set")
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The feed-forward tagger over a window of words: what came before recurrent ones, and what they have to beat.
 
 Collobert, Weston, Bottou, Karlen, Kavukcuoglu and Kuksa 2011, Natural language processing (almost) from scratch.
-Nothing in it is recurrent: of a word's spelling it sees the characters at both ends, in place of the paper's suffixes
+Nothing in it is recurrent: of a word's spelling it sees the characters at both ends, instead of the paper's suffixes
 and capitals.
 """
 
@@ -38,7 +38,7 @@ class Affixes(nn.Module):
         place = torch.arange(self.length).unsqueeze(0)  # from either end
         lengths = torch.tensor(ids.lengths).unsqueeze(1)
         word = torch.arange(ids.sequences).unsqueeze(1)
-        offsets = torch.cat([ids.offsets, ids.offsets.new_zeros(1)])  # for words of no character
+        offsets = torch.cat([ids.offsets, ids.offsets.new_zeros(1)])  # for words without characters
 
         def pick(position: Tensor) -> Tensor:
             inside = offsets[position.clamp(0, len(offsets) - 1)] + word
@@ -49,7 +49,7 @@ class Affixes(nn.Module):
 
 
 class Hidden(Layer):
-    """tanh(W x + b) at every step by itself."""
+    """tanh(W x + b) at every step independently."""
 
     def __init__(self, input_size: int, output_size: int) -> None:
         super().__init__()
