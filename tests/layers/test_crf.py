@@ -14,11 +14,18 @@ from torch import Tensor
 from elman.errors import UsageError
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
+from elman.recurrent import Packed
 
 
 def layout(lengths: Sequence[int]) -> list[int]:
     """Batch sizes of lengths that fall."""
     return [sum(length > t for length in lengths) for t in range(max(lengths, default=0))]
+
+
+def packed(rows: torch.Tensor, sizes: Sequence[int], sequences: int) -> Packed:
+    """Rows of sequences in the order of their lengths."""
+    lengths = [sum(size > i for size in sizes) for i in range(sequences)]
+    return Packed(rows, list(sizes), lengths, torch.arange(sequences))
 
 
 def places(lengths: Sequence[int]) -> list[list[int]]:
@@ -80,15 +87,15 @@ class Loss(torch.nn.Module):
         self.crf = crf
 
     def forward(self, rows: Tensor, tags: Tensor, sizes: list[int], number: int) -> Tensor:
-        return self.crf.loss(rows, tags, sizes, number)
+        return self.crf.loss(packed(rows, sizes, number), tags)
 
 
 @settings(max_examples=100, deadline=None)
 @given(problems())
 def test_partition_and_marginals_are_those_of_all_paths(problem) -> None:
     crf, rows, lengths, legal, _ = problem
-    found = crf.log_partition(rows, layout(lengths), len(lengths))
-    marginals = crf.marginals(rows, layout(lengths), len(lengths))
+    found = crf.log_partition(packed(rows, layout(lengths), len(lengths)))
+    marginals = crf.marginals(packed(rows, layout(lengths), len(lengths)))
     assert found.shape == (len(lengths),) and marginals.shape == rows.shape
     for own, partition in zip(places(lengths), found.tolist(), strict=True):
         paths = [path for path in product(range(rows.shape[1]), repeat=len(own)) if is_legal(legal, path)]
@@ -108,7 +115,7 @@ def test_score_is_the_sum_along_the_path(problem) -> None:
     free = CRF(rows.shape[1]).double()
     free.load_state_dict(crf.state_dict())
     tags = torch.randint(rows.shape[1], (len(rows),), generator=generator)
-    found = free.score(rows, tags, layout(lengths), len(lengths)).tolist()
+    found = free.score(packed(rows, layout(lengths), len(lengths)), tags).tolist()
     for own, score in zip(places(lengths), found, strict=True):
         assert score == pytest.approx(path_score(crf, rows[own], tags[own].tolist()), rel=1e-10, abs=1e-10)
 
@@ -128,7 +135,7 @@ def test_loss_is_the_summed_negative_log_likelihood_and_a_constraint_moves_it() 
             paths = [path for path in product(range(3), repeat=len(own)) if is_legal(rule, path)]
             scores = torch.tensor([path_score(crf, rows[own], path) for path in paths], dtype=torch.float64)
             expected += float(scores.logsumexp(0)) - path_score(crf, rows[own], [0] * len(own))
-        losses.append(crf.loss(rows, tags, layout(lengths), 3).item())
+        losses.append(crf.loss(packed(rows, layout(lengths), 3), tags).item())
         assert losses[-1] == pytest.approx(expected, abs=1e-10)
     assert losses[1] < losses[0]  # the same path among fewer
 
@@ -160,7 +167,7 @@ def test_forbidden_entries_get_no_gradient_and_no_gradient_is_infinite_in_float3
     )
     crf = CRF(3, legal)
     rows = torch.randn(9, 3, generator=torch.Generator().manual_seed(3), requires_grad=True)
-    crf.loss(rows, torch.zeros(9, dtype=torch.int64), [2, 2, 2, 1, 1, 1], 2).backward()
+    crf.loss(packed(rows, [2, 2, 2, 1, 1, 1], 2), torch.zeros(9, dtype=torch.int64)).backward()
     for value, allowed in ((crf.start, legal.start), (crf.transitions, legal.transitions), (crf.end, legal.end)):
         assert value.grad is not None and torch.isfinite(value.grad).all()
         assert (value.grad[~allowed] == 0).all()
@@ -178,7 +185,7 @@ def test_float32_does_not_lose_a_path_that_is_far_behind() -> None:
         torch.tensor([False, False, True]),
     )
     rows = torch.tensor([[200.0, 0.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
-    partition = CRF(3, legal).log_partition(rows, [1, 1], 1)
+    partition = CRF(3, legal).log_partition(packed(rows, [1, 1], 1))
     assert partition.item() == pytest.approx(torch.tensor(2.0).log().item(), abs=1e-5)  # by way of 1 or of 2
     partition.sum().backward()
     torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]))
@@ -191,15 +198,15 @@ def test_a_sentence_is_the_same_alone_and_in_a_batch_in_float32() -> None:
     rows = torch.randn(sum(lengths), 17, generator=generator) * 4
     tags = torch.randint(17, (len(rows),), generator=generator)
     sizes = layout(lengths)
-    partition, score = crf.log_partition(rows, sizes, 8), crf.score(rows, tags, sizes, 8)
-    marginals = crf.marginals(rows, sizes, 8)
-    best = crf.decode(rows, sizes, 8)
+    partition, score = crf.log_partition(packed(rows, sizes, 8)), crf.score(packed(rows, sizes, 8), tags)
+    marginals = crf.marginals(packed(rows, sizes, 8))
+    best = crf.decode(packed(rows, sizes, 8))
     for index, own in enumerate(places(lengths)):
-        alone = [1] * len(own)
-        torch.testing.assert_close(crf.log_partition(rows[own], alone, 1)[0], partition[index], rtol=1e-5, atol=0)
-        torch.testing.assert_close(crf.score(rows[own], tags[own], alone, 1)[0], score[index], rtol=1e-5, atol=0)
-        torch.testing.assert_close(crf.marginals(rows[own], alone, 1), marginals[own], rtol=1e-5, atol=1e-6)
-        assert crf.decode(rows[own], alone, 1).tolist() == best[own].tolist()
+        alone = packed(rows[own], [1] * len(own), 1)
+        torch.testing.assert_close(crf.log_partition(alone)[0], partition[index], rtol=1e-5, atol=0)
+        torch.testing.assert_close(crf.score(alone, tags[own])[0], score[index], rtol=1e-5, atol=0)
+        torch.testing.assert_close(crf.marginals(alone), marginals[own], rtol=1e-5, atol=1e-6)
+        assert crf.decode(alone).tolist() == best[own].tolist()
 
 
 @pytest.mark.parametrize("offset", [-50.0, 0.0, 50.0])
@@ -207,45 +214,53 @@ def test_two_thousand_steps_in_float32_are_as_sharp_as_in_float64(offset: float)
     generator = torch.Generator().manual_seed(5)
     crf = random_crf(7, generator)
     rows = torch.randn(2000, 7, generator=generator, dtype=torch.float64) * 3 + offset
-    partition, marginals = crf.log_partition(rows, [1] * 2000, 1), crf.marginals(rows, [1] * 2000, 1)
+    partition, marginals = crf.log_partition(packed(rows, [1] * 2000, 1)), crf.marginals(packed(rows, [1] * 2000, 1))
     crf.float()
-    torch.testing.assert_close(crf.log_partition(rows.float(), [1] * 2000, 1).double(), partition, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(crf.marginals(rows.float(), [1] * 2000, 1).double(), marginals, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        crf.log_partition(packed(rows.float(), [1] * 2000, 1)).double(), partition, rtol=1e-5, atol=1e-5
+    )
+    torch.testing.assert_close(
+        crf.marginals(packed(rows.float(), [1] * 2000, 1)).double(), marginals, rtol=0, atol=1e-4
+    )
 
 
 def test_marginals_without_a_gradient_mode_and_from_an_inference_tensor() -> None:
     generator = torch.Generator().manual_seed(6)
     crf, rows = random_crf(3, generator), torch.randn(5, 3, generator=generator, dtype=torch.float64)
-    expected = crf.marginals(rows, [2, 2, 1], 2)
+    expected = crf.marginals(packed(rows, [2, 2, 1], 2))
     assert not expected.requires_grad and all(parameter.grad is None for parameter in crf.parameters())
     with torch.no_grad():
-        assert torch.equal(crf.marginals(rows, [2, 2, 1], 2), expected)
+        assert torch.equal(crf.marginals(packed(rows, [2, 2, 1], 2)), expected)
     with torch.inference_mode():
-        assert torch.equal(crf.marginals(rows.clone(), [2, 2, 1], 2), expected)
+        assert torch.equal(crf.marginals(packed(rows.clone(), [2, 2, 1], 2)), expected)
 
 
 def test_a_batch_without_words_has_a_loss_of_zero_with_a_gradient() -> None:
     crf = CRF(3)
     rows = torch.zeros(0, 3, requires_grad=True)
     tags = torch.zeros(0, dtype=torch.int64)
-    assert crf.log_partition(rows, [], 2).tolist() == crf.score(rows, tags, [], 2).tolist() == [0.0, 0.0]
-    loss = crf.loss(rows, tags, [], 2)
+    assert (
+        crf.log_partition(packed(rows, [], 2)).tolist() == crf.score(packed(rows, [], 2), tags).tolist() == [0.0, 0.0]
+    )
+    loss = crf.loss(packed(rows, [], 2), tags)
     loss.backward()
     assert loss.item() == 0.0
-    assert crf.marginals(rows, [], 2).shape == (0, 3)
-    assert crf.decode(rows, [], 2).tolist() == []
+    assert crf.marginals(packed(rows, [], 2)).shape == (0, 3)
+    assert crf.decode(packed(rows, [], 2)).tolist() == []
 
 
 def test_a_new_crf_is_a_softmax_at_each_row() -> None:
     rows = torch.randn(5, 4, generator=torch.Generator().manual_seed(7))
-    torch.testing.assert_close(CRF(4).marginals(rows, [2, 2, 1], 2), rows.softmax(1))
+    torch.testing.assert_close(CRF(4).marginals(packed(rows, [2, 2, 1], 2)), rows.softmax(1))
 
 
 def test_rows_of_a_lower_precision_are_taken() -> None:
     rows = torch.randn(3, 4, generator=torch.Generator().manual_seed(8)).bfloat16()
     tags = torch.tensor([0, 1, 2])
     crf = CRF(4)
-    torch.testing.assert_close(crf.loss(rows, tags, [1, 1, 1], 1), crf.loss(rows.float(), tags, [1, 1, 1], 1))
+    torch.testing.assert_close(
+        crf.loss(packed(rows, [1, 1, 1], 1), tags), crf.loss(packed(rows.float(), [1, 1, 1], 1), tags)
+    )
 
 
 def test_decoding_obeys_the_constraint_and_is_the_most_probable_path() -> None:
@@ -255,10 +270,10 @@ def test_decoding_obeys_the_constraint_and_is_the_most_probable_path() -> None:
     rows = torch.randn(5, 4, generator=generator, dtype=torch.float64)
     paths = [path for path in product(range(4), repeat=5) if is_legal(legal, path)]
     best = max(paths, key=lambda path: path_score(crf, rows, path))
-    assert tuple(crf.decode(rows, [1] * 5, 1).tolist()) == best
-    (ranked,) = crf.nbest(rows, [1] * 5, 1, len(paths) + 1)
+    assert tuple(crf.decode(packed(rows, [1] * 5, 1)).tolist()) == best
+    (ranked,) = crf.nbest(packed(rows, [1] * 5, 1), len(paths) + 1)
     assert len(ranked) == len(paths) and tuple(ranked[0][0]) == best
-    partition = crf.log_partition(rows, [1] * 5, 1).item()
+    partition = crf.log_partition(packed(rows, [1] * 5, 1)).item()
     probabilities = torch.tensor([score - partition for _, score in ranked], dtype=torch.float64).exp()
     assert probabilities.sum().item() == pytest.approx(1.0, abs=1e-10)
 
@@ -266,9 +281,9 @@ def test_decoding_obeys_the_constraint_and_is_the_most_probable_path() -> None:
 def test_decoding_cannot_be_bought_out_of_the_constraint() -> None:
     crf = CRF(3, constraint(["O", "B-X", "I-X"], "iob2"))
     rows = torch.tensor([[0.0, -1.0, 1e30], [0.0, -1.0, 1e30]])
-    assert crf.decode(rows, [1, 1], 1).tolist() == [1, 2]
-    assert crf.nbest(rows, [1, 1], 1, 9)[0][0][0] == [1, 2]
-    assert len(crf.nbest(rows, [1, 1], 1, 9)[0]) == 5  # OO, OB, BO, BB, BI
+    assert crf.decode(packed(rows, [1, 1], 1)).tolist() == [1, 2]
+    assert crf.nbest(packed(rows, [1, 1], 1), 9)[0][0][0] == [1, 2]
+    assert len(crf.nbest(packed(rows, [1, 1], 1), 9)[0]) == 5  # OO, OB, BO, BB, BI
 
 
 def test_the_constraint_is_not_saved_with_the_weights() -> None:
@@ -280,16 +295,16 @@ def test_the_constraint_is_not_saved_with_the_weights() -> None:
 def test_calls_that_do_not_fit_are_usage_errors() -> None:
     crf, rows, tags = CRF(3), torch.zeros(3, 3), torch.zeros(3, dtype=torch.int64)
     with pytest.raises(UsageError, match="expected rows"):
-        crf.log_partition(rows, [2, 2], 2)
+        crf.log_partition(packed(rows, [2, 2], 2))
     with pytest.raises(UsageError, match="expected batch sizes"):
-        crf.log_partition(rows, [1, 2], 2)
+        crf.log_partition(packed(rows, [1, 2], 2))
     with pytest.raises(UsageError, match="expected batch sizes"):
-        crf.log_partition(rows, [3], 2)
+        crf.log_partition(packed(rows, [3], 2))
     with pytest.raises(UsageError, match="expected tags"):
-        crf.score(rows, tags[:2], [2, 1], 2)
+        crf.score(packed(rows, [2, 1], 2), tags[:2])
     with pytest.raises(UsageError, match="at least 1 label"):
         CRF(0)
     with pytest.raises(UsageError, match="expected a constraint"):
         CRF(4, constraint(["O", "I"], "io"))
     with pytest.raises(UsageError, match="expected a legal sequence"):
-        CRF(1, constraint(["B-X"], "bioes")).marginals(torch.zeros(2, 1), [1, 1], 1)
+        CRF(1, constraint(["B-X"], "bioes")).marginals(packed(torch.zeros(2, 1), [1, 1], 1))

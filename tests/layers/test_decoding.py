@@ -16,6 +16,7 @@ from elman import schemes
 from elman.errors import UsageError
 from elman.layers import decoding
 from elman.layers.decoding import Constraint, constraint, nbest, viterbi
+from elman.recurrent import Packed
 
 
 class Chain(NamedTuple):
@@ -35,6 +36,12 @@ class Chain(NamedTuple):
 def layout(lengths: Sequence[int]) -> list[int]:
     """Batch sizes of lengths that fall."""
     return [sum(length > t for length in lengths) for t in range(max(lengths, default=0))]
+
+
+def packed(rows: torch.Tensor, sizes: Sequence[int], sequences: int) -> Packed:
+    """Rows of sequences in the order of their lengths."""
+    lengths = [sum(size > i for size in sizes) for i in range(sequences)]
+    return Packed(rows, list(sizes), lengths, torch.arange(sequences))
 
 
 def places(lengths: Sequence[int]) -> list[list[int]]:
@@ -96,9 +103,9 @@ def test_the_best_path_is_the_best_of_all(chain: Chain) -> None:
     call = (chain.rows, layout(chain.lengths), len(chain.lengths))
     if not all(ranked):
         with pytest.raises(UsageError, match="expected a legal sequence"):
-            viterbi(*call, **chain.scores())
+            viterbi(packed(*call), **chain.scores())
         return
-    found = viterbi(*call, **chain.scores())
+    found = viterbi(packed(*call), **chain.scores())
     assert found.dtype == torch.int64 and found.shape == chain.rows.shape[:1]
     for own, paths in zip(places(chain.lengths), ranked, strict=True):
         assert tuple(found[own].tolist()) == paths[0][1]
@@ -107,7 +114,7 @@ def test_the_best_path_is_the_best_of_all(chain: Chain) -> None:
 @settings(max_examples=150, deadline=None)
 @given(chains(), st.sampled_from([1, 2, 3, 7, 2000]))
 def test_the_k_best_paths_are_the_k_best_of_all(chain: Chain, k: int) -> None:
-    found = nbest(chain.rows, layout(chain.lengths), len(chain.lengths), k, **chain.scores())
+    found = nbest(packed(chain.rows, layout(chain.lengths), len(chain.lengths)), k, **chain.scores())
     assert len(found) == len(chain.lengths)
     for own, ours in zip(places(chain.lengths), found, strict=True):
         ranked = ranking(chain, own)
@@ -124,11 +131,11 @@ def test_the_k_best_paths_are_the_k_best_of_all(chain: Chain, k: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(chains())
 def test_a_sequence_is_decoded_alone_as_in_a_batch(chain: Chain) -> None:
-    together = nbest(chain.rows, layout(chain.lengths), len(chain.lengths), 5, **chain.scores())
+    together = nbest(packed(chain.rows, layout(chain.lengths), len(chain.lengths)), 5, **chain.scores())
     for own, ours in zip(places(chain.lengths), together, strict=True):
-        assert nbest(chain.rows[own], [1] * len(own), 1, 5, **chain.scores()) == [ours]
+        assert nbest(packed(chain.rows[own], [1] * len(own), 1), 5, **chain.scores()) == [ours]
         if ours:
-            alone = viterbi(chain.rows[own], [1] * len(own), 1, **chain.scores())
+            alone = viterbi(packed(chain.rows[own], [1] * len(own), 1), **chain.scores())
             assert alone.tolist() == ours[0][0]
 
 
@@ -137,22 +144,22 @@ def test_a_large_batch_is_decoded_in_tiles_as_one_by_one(monkeypatch: pytest.Mon
     lengths = sorted(torch.randint(0, 30, (50,), generator=generator).tolist(), reverse=True)
     rows = torch.randn(sum(lengths), 17, generator=generator)
     transitions = torch.randn(17, 17, generator=generator)
-    whole = viterbi(rows, layout(lengths), 50, transitions)
+    whole = viterbi(packed(rows, layout(lengths), 50), transitions)
     monkeypatch.setattr(decoding, "TILE", 7 * 17 * 17)
-    assert torch.equal(viterbi(rows, layout(lengths), 50, transitions), whole)
+    assert torch.equal(viterbi(packed(rows, layout(lengths), 50), transitions), whole)
     for own in places(lengths):
-        assert torch.equal(viterbi(rows[own], [1] * len(own), 1, transitions), whole[own])
+        assert torch.equal(viterbi(packed(rows[own], [1] * len(own), 1), transitions), whole[own])
 
 
 def test_without_transitions_every_row_is_on_its_own() -> None:
     rows = torch.randn(20, 5, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(viterbi(rows, [8, 7, 5], 8), rows.argmax(1))
+    assert torch.equal(viterbi(packed(rows, [8, 7, 5], 8)), rows.argmax(1))
 
 
 def test_equal_paths_give_the_lowest_labels() -> None:
     rows = torch.zeros(3, 4)
-    assert viterbi(rows, [1, 1, 1], 1, torch.zeros(4, 4)).tolist() == [0, 0, 0]
-    assert viterbi(rows, [1, 1, 1], 1).tolist() == [0, 0, 0]
+    assert viterbi(packed(rows, [1, 1, 1], 1), torch.zeros(4, 4)).tolist() == [0, 0, 0]
+    assert viterbi(packed(rows, [1, 1, 1], 1)).tolist() == [0, 0, 0]
 
 
 LABELS = ["I-X", "O", "B-Y", "I-Y", "B-X", "E-X", "S-X", "E-Y", "S-Y"]
@@ -167,8 +174,8 @@ def test_no_score_buys_a_forbidden_path(scheme: str, scale: float) -> None:
     lengths = [200, 31, 5, 2, 1, 1, 0]
     for kind in (torch.randn, torch.rand):
         rows = (kind((sum(lengths), len(labels)), generator=generator) * scale).clamp(-3.4e38, 3.4e38)
-        found = viterbi(rows, layout(lengths), len(lengths), allowed=allowed)
-        ranked = nbest(rows, layout(lengths), len(lengths), 4, allowed=allowed)
+        found = viterbi(packed(rows, layout(lengths), len(lengths)), allowed=allowed)
+        ranked = nbest(packed(rows, layout(lengths), len(lengths)), 4, allowed=allowed)
         for own, paths in zip(places(lengths), ranked, strict=True):
             for path in [found[own].tolist(), *(path for path, _ in paths)]:
                 assert schemes.violations([labels[label] for label in path], scheme) == []
@@ -177,8 +184,8 @@ def test_no_score_buys_a_forbidden_path(scheme: str, scale: float) -> None:
 def test_the_forbidden_path_that_each_row_wants_is_not_taken() -> None:
     labels = ["O", "B-X", "I-X"]
     rows = torch.tensor([[0.0, -1.0, 1e6], [0.0, -1.0, 1e6], [0.0, -1.0, 1e6]])
-    assert viterbi(rows, [1, 1, 1], 1).tolist() == [2, 2, 2]
-    assert viterbi(rows, [1, 1, 1], 1, allowed=constraint(labels, "iob2")).tolist() == [1, 2, 2]
+    assert viterbi(packed(rows, [1, 1, 1], 1)).tolist() == [2, 2, 2]
+    assert viterbi(packed(rows, [1, 1, 1], 1), allowed=constraint(labels, "iob2")).tolist() == [1, 2, 2]
 
 
 def test_a_constraint_follows_the_rule_and_its_edges() -> None:
@@ -209,7 +216,7 @@ def test_five_best_of_a_long_sentence_are_those_of_a_table_of_k() -> None:
             for label in range(6)
         ]
     expected = sorted((item for cell in table for item in cell), reverse=True)[:5]
-    (found,) = nbest(rows, [1] * 60, 1, 5, transitions)
+    (found,) = nbest(packed(rows, [1] * 60, 1), 5, transitions)
     assert [path for path, _ in found] == [path for _, path in expected]
     assert [score for _, score in found] == pytest.approx([score for score, _ in expected])
 
@@ -218,14 +225,16 @@ def test_calls_that_cannot_be_served_are_usage_errors() -> None:
     rows = torch.zeros(3, 2)
     for bad in (torch.inf, torch.nan, -torch.inf):
         with pytest.raises(UsageError, match="finite"):
-            viterbi(rows + bad, [2, 1], 2)
+            viterbi(packed(rows + bad, [2, 1], 2))
     with pytest.raises(UsageError, match="k of at least 1"):
-        nbest(rows, [2, 1], 2, 0)
+        nbest(packed(rows, [2, 1], 2), 0)
     with pytest.raises(UsageError, match="expected rows"):
-        viterbi(rows, [2, 2], 2)
+        viterbi(packed(rows, [2, 2], 2))
     with pytest.raises(UsageError, match="expected scores of shape"):
-        viterbi(rows, [2, 1], 2, transitions=torch.zeros(3, 3))
+        viterbi(packed(rows, [2, 1], 2), transitions=torch.zeros(3, 3))
     with pytest.raises(UsageError, match="expected scores of shape"):
-        viterbi(rows, [2, 1], 2, allowed=constraint(["O", "B-X", "I-X"], "iob2"))
+        viterbi(packed(rows, [2, 1], 2), allowed=constraint(["O", "B-X", "I-X"], "iob2"))
     with pytest.raises(UsageError, match="for one of 2 words"):
-        viterbi(rows[:, :1], [2, 1], 2, allowed=Constraint(*(torch.tensor(x) for x in ([True], [[False]], [True]))))
+        viterbi(
+            packed(rows[:, :1], [2, 1], 2), allowed=Constraint(*(torch.tensor(x) for x in ([True], [[False]], [True])))
+        )

@@ -6,14 +6,13 @@ sequence data".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.layers import decoding
 from elman.layers.decoding import Constraint
+from elman.recurrent import Packed
 
 # The score of a forbidden transition in training. Minus infinity would make the gradient of a label that no path
 # reaches not-a-number (inf - inf). Here exp() gives exactly 0 against any legal path, and 10^8 of them in a row still
@@ -32,8 +31,7 @@ class CRF(nn.Module):
     at each row. A constraint is fixed: the same in training, in marginals and in decoding. It is not saved with the
     weights (it follows from the labels and their scheme at loading).
 
-    Rows are packed: (N, K), time-major, longest sequence first, no padding; the rows of step t belong to the first
-    `batch_sizes[t]` of `number_of_sequences` sequences, the rest of which have length 0 (score 0, log partition 0).
+    Scores come as a `Packed` of rows (N, K). A sequence of length 0 has score 0 and log partition 0.
     Computation is in the dtype of the parameters, float32 or float64.
     """
 
@@ -66,26 +64,25 @@ class CRF(nn.Module):
     def extra_repr(self) -> str:
         return f"{len(self.start)}{', constrained' if self.constrained else ''}"
 
-    def loss(self, rows: Tensor, tags: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
+    def loss(self, scores: Packed, tags: Tensor) -> Tensor:
         """The negative log-likelihood of tags (N,), summed over the sequences: a scalar.
 
         Tags that the constraint forbids make it huge.
         """
-        partition = self.log_partition(rows, batch_sizes, number_of_sequences)
-        return (partition - self.score(rows, tags, batch_sizes, number_of_sequences)).sum()
+        return (self.log_partition(scores) - self.score(scores, tags)).sum()
 
-    def log_partition(self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
-        """log Z of every sequence: (number_of_sequences,)."""
-        return _log_partition(rows, batch_sizes, number_of_sequences, *self._scores())
+    def log_partition(self, scores: Packed) -> Tensor:
+        """log Z of every sequence: (sequences,), in packed order."""
+        return _log_partition(scores, *self._scores())
 
-    def score(self, rows: Tensor, tags: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
-        """The score of the path `tags` (N,) int64 in every sequence: (number_of_sequences,)."""
-        sizes = decoding.check_layout(rows, batch_sizes, number_of_sequences)
+    def score(self, scores: Packed, tags: Tensor) -> Tensor:
+        """The score of the path `tags` (N,) int64 in every sequence: (sequences,), in packed order."""
+        rows, sizes = scores.data, decoding.check_layout(scores)
         if tags.shape != rows.shape[:1]:
             raise UsageError(f"expected tags of shape ({rows.shape[0]},), one per row, found {tuple(tags.shape)}")
         start, transitions, end = self._scores()
         rows = rows.to(start.dtype)
-        total = rows.new_zeros(number_of_sequences)
+        total = rows.new_zeros(scores.sequences)
         if not sizes:
             return total + rows.sum()
         steps = torch.tensor(sizes, device=rows.device)
@@ -102,9 +99,7 @@ class CRF(nn.Module):
         total = total.index_add(0, sequence[: sizes[0]], start.index_select(0, tags[: sizes[0]]))
         return total.index_add(0, sequence[last], end.index_select(0, tags[last]))
 
-    def marginals(
-        self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int, *, create_graph: bool = False
-    ) -> Tensor:
+    def marginals(self, scores: Packed, *, create_graph: bool = False) -> Tensor:
         """p(y_t = label | rows) of every row: (N, K), each row summing to 1. Exact.
 
         They are the gradient of log Z with respect to the rows. Works under `torch.no_grad` and `torch.inference_mode`.
@@ -113,9 +108,9 @@ class CRF(nn.Module):
         """
         with torch.inference_mode(False), torch.enable_grad():
             # clone: autograd does not keep tensors created in inference mode
-            fixed = [scores if create_graph else scores.detach().clone() for scores in self._scores()]
-            emissions = rows if create_graph else rows.detach().clone().requires_grad_()
-            partition = _log_partition(emissions, batch_sizes, number_of_sequences, *fixed)
+            fixed = [one if create_graph else one.detach().clone() for one in self._scores()]
+            emissions = scores.data if create_graph else scores.data.detach().clone().requires_grad_()
+            partition = _log_partition(scores.with_data(emissions), *fixed)
             if self.constrained and bool((partition < FORBIDDEN / 2).any()):
                 raise UsageError(
                     "expected a legal sequence of labels for every sentence, found a sentence without one: "
@@ -124,20 +119,14 @@ class CRF(nn.Module):
             return torch.autograd.grad(partition.sum(), emissions, create_graph=create_graph)[0].to(fixed[0].dtype)
 
     @torch.no_grad()
-    def decode(self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> Tensor:
+    def decode(self, scores: Packed) -> Tensor:
         """The labels (N,) of the best paths; see `decoding.viterbi`."""
-        return decoding.viterbi(
-            rows, batch_sizes, number_of_sequences, self.transitions, self.start, self.end, self._constraint()
-        )
+        return decoding.viterbi(scores, self.transitions, self.start, self.end, self._constraint())
 
     @torch.no_grad()
-    def nbest(
-        self, rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int, k: int
-    ) -> list[list[tuple[list[int], float]]]:
+    def nbest(self, scores: Packed, k: int) -> list[list[tuple[list[int], float]]]:
         """The k best paths of every sequence; see `decoding.nbest`. exp(score - log_partition) is a probability."""
-        return decoding.nbest(
-            rows, batch_sizes, number_of_sequences, k, self.transitions, self.start, self.end, self._constraint()
-        )
+        return decoding.nbest(scores, k, self.transitions, self.start, self.end, self._constraint())
 
     def _constraint(self) -> Constraint | None:
         return Constraint(self.legal_start, self.legal_transitions, self.legal_end) if self.constrained else None
@@ -153,16 +142,14 @@ class CRF(nn.Module):
         )
 
 
-def _log_partition(
-    rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int, start: Tensor, transitions: Tensor, end: Tensor
-) -> Tensor:
+def _log_partition(scores: Packed, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
     """The forward recursion. alpha (running, K): log of the summed weight of all paths ending in each label here.
 
     alpha is kept near zero and what was subtracted is put aside in `level`, so that the gradient of a sentence of
     thousands of words is as precise in float32 as that of a short one.
     """
-    sizes = decoding.check_layout(rows, batch_sizes, number_of_sequences)
-    rows = rows.to(start.dtype)
+    sizes = decoding.check_layout(scores)
+    rows, number_of_sequences = scores.data.to(start.dtype), scores.sequences
     if not sizes:
         return rows.new_zeros(number_of_sequences) + rows.sum()
     first, *rest = rows.split(sizes)

@@ -4,8 +4,7 @@ A path through a sequence of length L scores `start[y_1] + sum rows[t, y_t] + su
 Without transitions this is a softmax head (give log-probabilities), with them a linear-chain CRF; a `Constraint`
 forbids paths of either.
 
-Rows are packed: time-major, longest sequence first, no padding, so that the rows of step t are the first
-`batch_sizes[t]` sequences.
+Scores come as a `Packed` of rows (N, K).
 
 All of this runs in float64 on the CPU and adds in the same order for any batch: a path does not depend on what a
 sentence was batched with, float32 scores of any size cannot overflow, and forbidden paths are worth exactly minus
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from elman import schemes
 from elman.errors import UsageError
+from elman.recurrent import Packed
 
 Rule = Callable[[str | None, str | None, str], bool]
 
@@ -54,20 +54,18 @@ def constraint(labels: Sequence[str], scheme: str, allowed: Rule = schemes.allow
 
 
 def viterbi(
-    rows: Tensor,
-    batch_sizes: Sequence[int],
-    number_of_sequences: int,
+    scores: Packed,
     transitions: Tensor | None = None,
     start: Tensor | None = None,
     end: Tensor | None = None,
     allowed: Constraint | None = None,
 ) -> Tensor:
-    """The best label of every row on the best path of its sequence: (N, K) -> (N,) int64, on the device of `rows`.
+    """The best label of every row on the best path of its sequence: rows (N, K) -> (N,) int64, on their device.
 
     Between equal paths the lowest label wins, looking from the last row to the first.
     Raises UsageError when scores are not finite, or when the constraint leaves a sequence without any path.
     """
-    sizes = check_layout(rows, batch_sizes, number_of_sequences)
+    rows, sizes = scores.data, check_layout(scores)
     chain = _chain(rows, transitions, start, end, allowed)
     if transitions is None and start is None and end is None and allowed is None:
         return chain.rows.argmax(1).to(rows.device)  # every row on its own
@@ -90,9 +88,7 @@ def viterbi(
 
 
 def nbest(
-    rows: Tensor,
-    batch_sizes: Sequence[int],
-    number_of_sequences: int,
+    scores: Packed,
     k: int,
     transitions: Tensor | None = None,
     start: Tensor | None = None,
@@ -106,23 +102,23 @@ def nbest(
     """
     if k < 1:
         raise UsageError(f"expected k of at least 1, found {k}: ask for one path or more")
-    sizes = check_layout(rows, batch_sizes, number_of_sequences)
-    chain = _chain(rows, transitions, start, end, allowed)
-    scores = chain.rows.numpy()
+    sizes = check_layout(scores)
+    chain = _chain(scores.data, transitions, start, end, allowed)
+    rows = chain.rows.numpy()
     alphas = _best_scores(chain, sizes).numpy()
     into, final = np.ascontiguousarray(chain.transitions.numpy().T), chain.end.numpy()
     offsets = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
     lengths = np.asarray(sizes, dtype=np.int64)
     paths: list[list[tuple[list[int], float]]] = []
-    for sequence in range(number_of_sequences):
+    for sequence in range(scores.sequences):
         own = offsets[: int((lengths > sequence).sum())] + sequence
-        paths.append(_best_of_one(scores[own], alphas[own], into, final, k) if len(own) else [([], 0.0)])
+        paths.append(_best_of_one(rows[own], alphas[own], into, final, k) if len(own) else [([], 0.0)])
     return paths
 
 
-def check_layout(rows: Tensor, batch_sizes: Sequence[int], number_of_sequences: int) -> list[int]:
-    """The batch sizes as a list, once checked to fit rows (N, K). Raises UsageError otherwise."""
-    sizes = list(batch_sizes)
+def check_layout(scores: Packed) -> list[int]:
+    """The batch sizes, once checked to fit rows (N, K). Raises UsageError otherwise."""
+    rows, sizes, number_of_sequences = scores.data, scores.batch_sizes, scores.sequences
     if rows.dim() != 2 or rows.shape[0] != sum(sizes):
         raise UsageError(
             f"expected rows of shape ({sum(sizes)}, labels) for these batch sizes, found {tuple(rows.shape)}"

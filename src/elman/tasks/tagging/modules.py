@@ -68,18 +68,18 @@ class TaggerNetwork(nn.Module):
         scores = self(batch)
         if self.crf is None:
             return nn.functional.cross_entropy(scores, batch.tags, reduction="sum")
-        return self.crf.loss(scores, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
+        return self.crf.loss(batch.layout.with_data(scores), batch.tags)
 
     def outcome(self, batch: Batch) -> Outcome:
         """The pass that `Tagger.examine` describes."""
         assert batch.tags is not None
-        scores, layout = self(batch), batch.layout
+        scores = self(batch)
         losses, rest = self.losses(scores, batch)
         if self.crf is None:
             logs = scores.log_softmax(-1)
         else:
             graph = torch.is_grad_enabled()
-            marginals = self.crf.marginals(scores, layout.batch_sizes, layout.sequences, create_graph=graph)
+            marginals = self.crf.marginals(batch.layout.with_data(scores), create_graph=graph)
             logs = marginals.clamp(min=1e-30).log()
         shown = -logs.detach().gather(1, batch.tags.unsqueeze(1)).squeeze(1)
         return Outcome(losses, rest, logs, shown)
@@ -91,18 +91,18 @@ class TaggerNetwork(nn.Module):
             return nn.functional.cross_entropy(scores, batch.tags, reduction="none"), None
         with torch.enable_grad():  # what a CRF assigns to one word is a gradient
             leaf = scores.detach().requires_grad_()
-            rest = self.crf.loss(leaf, batch.tags, batch.layout.batch_sizes, batch.layout.sequences)
+            rest = self.crf.loss(batch.layout.with_data(leaf), batch.tags)
             (at_scores,) = torch.autograd.grad(rest, leaf, retain_graph=True)
         return (at_scores * scores).sum(1), rest
 
     def decode(self, batch: Batch) -> Tensor:
         """(rows,) the ids of the best tag sequences, legal under the scheme if there is one."""
-        scores, layout = self(batch), batch.layout
+        scores = batch.layout.with_data(self(batch))
         if self.crf is not None:
-            return self.crf.decode(scores, layout.batch_sizes, layout.sequences)
+            return self.crf.decode(scores)
         if self.constraint is None:
-            return scores.argmax(-1)
-        return viterbi(scores.log_softmax(-1), layout.batch_sizes, layout.sequences, allowed=self.constraint)
+            return scores.data.argmax(-1)
+        return viterbi(scores.with_data(scores.data.log_softmax(-1)), allowed=self.constraint)
 
     def explain(self, batch: Batch, n: int) -> tuple[Tensor, Tensor, list[list[tuple[list[int], float]]]]:
         """(rows,) best ids, (rows, tags) the probability of every tag at each step, and per sequence (in packed order)
@@ -110,17 +110,15 @@ class TaggerNetwork(nn.Module):
 
         A CRF's probabilities are its marginals. Without one, steps are independent given the text; under a scheme the n
         best are the legal ones among them, and their log probabilities are not renormalised over the legal ones."""
-        scores, layout = self(batch), batch.layout
-        sizes, count = layout.batch_sizes, layout.sequences
+        scores = batch.layout.with_data(self(batch))
         if self.crf is None:
-            rows = scores.log_softmax(-1)
-            paths = nbest(rows, sizes, count, n, allowed=self.constraint)
-            best = viterbi(rows, sizes, count, allowed=self.constraint)
-            return best, rows.exp(), paths
-        partition = self.crf.log_partition(scores, sizes, count).tolist()
-        scored = self.crf.nbest(scores, sizes, count, n)
+            logs = scores.with_data(scores.data.log_softmax(-1))
+            paths = nbest(logs, n, allowed=self.constraint)
+            return viterbi(logs, allowed=self.constraint), logs.data.exp(), paths
+        partition = self.crf.log_partition(scores).tolist()
+        scored = self.crf.nbest(scores, n)
         paths = [[(tags, s - z) for tags, s in each] for each, z in zip(scored, partition, strict=True)]
-        return self.crf.decode(scores, sizes, count), self.crf.marginals(scores, sizes, count), paths
+        return self.crf.decode(scores), self.crf.marginals(scores), paths
 
 
 class RecurrentTaggerNetwork(TaggerNetwork):

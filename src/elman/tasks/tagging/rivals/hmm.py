@@ -21,6 +21,7 @@ import torch
 
 from elman.errors import ModelError, UsageError
 from elman.layers.decoding import nbest
+from elman.recurrent import Packed
 from elman.tasks.tagging.base import TagPrediction
 from elman.tasks.tagging.config import HMMConfig
 from elman.tasks.tagging.data import UNKNOWN
@@ -185,7 +186,7 @@ class HiddenMarkov(MarkovTagger):
         tables = [torch.from_numpy(table) for table in (self._rows(words), self._transitions, self._start)]
         if not all(table.isfinite().all() for table in tables):
             raise UsageError("n-best sequences need a model in which all are possible; train with a smoothing above 0")
-        (paths,) = nbest(tables[0], [1] * len(words), 1, k, transitions=tables[1], start=tables[2])
+        (paths,) = nbest(Packed.plan([len(words)]).with_data(tables[0]), k, transitions=tables[1], start=tables[2])
         total = self.log_likelihood(words)
         return [([self.tags.items[tag] for tag in path], math.exp(score - total)) for path, score in paths]
 
