@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> None:
             continue
         print(f"{key:22}{_text(key, value)}")
     for name, extra in found["extras"].items():
-        what = "there" if not extra["missing"] else f"missing {', '.join(extra['missing'])}; get it: {extra['get']}"
+        what = "installed" if not extra["missing"] else f"missing {', '.join(extra['missing'])}; get it: {extra['get']}"
         print(f"{'extra ' + name:22}{what}")
 
 
@@ -43,7 +43,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def examine() -> dict[str, Any]:
-    """Everything that is printed, as plain data. What cannot be found out is None; nothing here fails."""
+    """Everything that is printed, as plain data. What cannot be determined is None; nothing here fails."""
     import platform
 
     from elman import __version__
@@ -51,7 +51,7 @@ def examine() -> dict[str, Any]:
     found: dict[str, Any] = {"elman": __version__, "python": platform.python_version(), "system": platform.platform()}
     found |= {name: _version(name) or "missing" for name in CORE}
     found |= {"processor": _processor(), "cores": _cores(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
-    native = _native()  # first: it answers for the cache that checking a cell may use
+    native = _native()  # first: it reports on the cache that checking a cell may use
     found |= _torch() | native
     found["memory_bytes"], found["memory_free_bytes"] = _memory("MemTotal"), _memory("MemAvailable")
     found["disk_free_bytes"] = _disk()
@@ -86,12 +86,12 @@ def _native() -> dict[str, Any]:
         from elman.recurrent.kernels import build
 
         runtime = build.openmp_runtime()
-    except Exception:  # of torch, which has been reported
+    except Exception:  # a problem with torch, which has been reported
         return {}
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they say is in the answer
+        warnings.simplefilter("ignore")  # what they say is in the result
         threads = str(runtime) if runtime else "none that torch uses: compiled cells run on one thread"
         try:
             tools = build.compiler()
@@ -133,7 +133,7 @@ def _processor() -> str | None:
 
 
 def _cores() -> int | None:
-    """Those that this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -158,7 +158,7 @@ def _disk() -> int | None:
 
 
 def _extras() -> dict[str, dict[str, Any]]:
-    """The optional parts that the package itself declares: which of their packages are missing, and how to get them."""
+    """The extras that the package itself declares: which of their packages are missing, and how to get them."""
     from importlib.metadata import PackageNotFoundError, metadata, requires
 
     try:
