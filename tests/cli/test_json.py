@@ -12,7 +12,7 @@ import pytest
 from elman.errors import Notice
 
 DOCS = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
-TYPES = {"text": str, "number": (int, float), "list": list, "object": dict, "truth value": bool}
+TYPES = {"text": str, "number": (int, float), "list": list, "object": dict, "boolean": bool}
 TABLE = {
     key: kind
     for row in re.findall(r"^\| (`.*?) \| (.*?) \|", DOCS, re.MULTILINE)

@@ -134,20 +134,20 @@ def _shapes(names: Sequence[str], file: str | None, seed: int) -> list[Shape]:
     """Raises UsageError for an unknown shape, and for a file that no shape would read."""
     from elman.recurrent.bench import Shape
 
-    found = []
+    shapes = []
     for name in names:
         rectangle = _RECTANGLE.fullmatch(name)
         if rectangle:
             batch, steps, width = map(int, rectangle.groups())
-            found.append(Shape(name, (steps,) * batch, width))
+            shapes.append(Shape(name, (steps,) * batch, width))
         elif name != "ragged":
             raise UsageError(f"unknown shape {name!r}, and not BATCHxSTEPSxWIDTH; {nearest(name, SHAPES)}")
     if "ragged" not in names:
         if file is not None:
             raise UsageError("--file gives the shape ragged its lengths; leave it out, or add ragged to --shapes")
-        return found
-    found.insert(names.index("ragged"), Shape("ragged", _drawn(file, seed), RAGGED_WIDTH, 2))
-    return found
+        return shapes
+    shapes.insert(names.index("ragged"), Shape("ragged", _drawn(file, seed), RAGGED_WIDTH, 2))
+    return shapes
 
 
 def _drawn(file: str | None, seed: int) -> tuple[int, ...]:

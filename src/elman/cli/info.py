@@ -65,16 +65,16 @@ def vocabularies(folder: Path, task: Task) -> dict[str, list[str]]:
     """The vocabularies of a model, by the name of their file. Raises ModelError for a damaged one."""
     from elman.cli.models import read_json
 
-    found = {}
+    items = {}
     for path in sorted(folder.glob("*.json")):
         if path.name in ("config.json", "metrics.json"):
             continue
         value = read_json(path)
         if isinstance(value, dict) and isinstance(value.get("items"), list):
-            found[path.stem] = value["items"]
+            items[path.stem] = value["items"]
         elif path.stem in (task.labels, "words"):
             raise ModelError(f"{path}: expected a vocabulary, found something else; restore the file")
-    return found
+    return items
 
 
 def parameters(path: Path) -> int:

@@ -37,7 +37,7 @@ class TrainingConfig(Config):
 
     optimizer: str = setting("adamw", "--optimizer", "how weights are updated", one_of("adamw", "sgd"))
     learning_rate: float = setting(2e-3, "--learning-rate", "peak learning rate", _ABOVE)
-    momentum: float = setting(0.9, "--momentum", "of sgd", SHARE)
+    momentum: float = setting(0.9, "--momentum", "momentum of sgd", SHARE)
     weight_decay: float = setting(0.0, "--weight-decay", "pulls the weights towards 0", NUMBER)
     # at most a tenth of the run
     warmup_steps: int = setting(100, "--warmup-steps", "steps with rising learning rate", SIZE)
@@ -49,7 +49,7 @@ class TrainingConfig(Config):
     max_time: float | None = setting(None, "--max-time", "stop after 90s, 10m, 1h30m", _ABOVE, kind="text")
     average: float = setting(0.999, "--average", "decay of the moving average of the weights; 0: none", SHARE)
     batch_tokens: int = setting(500, "--batch-tokens", "words per batch, approximately", COUNT)
-    seed: int = setting(1, "--seed", "of everything that is random", SIZE)
+    seed: int = setting(1, "--seed", "seed of everything random", SIZE)
     threads: int | None = setting(None, "--threads", "CPU threads", COUNT)
     checkpoint_every: float = setting(60.0, "--checkpoint-every", "seconds between checkpoints", NUMBER)
 
