@@ -2,9 +2,9 @@
 
     ElmanError                 exit code
       UsageError               2   a wrong flag, key or argument; a call that cannot be served
-      DataError                3   a file of the user's that is not what it should be (file:line:column)
+      DataError                3   a user's file that is not what it should be (file:line:column)
       ModelError               4   a model folder that is broken, too new, or needs --allow-code
-      ResourceError            5   disk full, folder read-only, memory or a tool missing
+      ResourceError            5   disk full, read-only folder, too little memory, a missing tool
       Interrupted            130   stopped by Ctrl-C or SIGTERM; a checkpoint is saved
 
 Everything else that escapes is a bug of ours (exit code 1).
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 
 class ElmanError(Exception):
-    """Base of all errors raised on purpose. The message says what was expected, what was found and how to mend it."""
+    """Base of all errors raised on purpose. The message says what was expected, what was found and how to fix it."""
 
     exit_code = 1
 
@@ -30,7 +30,7 @@ class UsageError(ElmanError, ValueError):
 class DataError(ElmanError, ValueError):
     """A file or text is not what it should be.
 
-    `where` is `file:line:column` as far as it is known (line and column count from 1, columns in characters).
+    `where` is `file:line:column` as far as known (line and column count from 1, columns in characters).
     """
 
     exit_code = 3
@@ -51,7 +51,7 @@ class ModelError(ElmanError):
 
 
 class ResourceError(ElmanError):
-    """The machine cannot give what the work needs: disk space, a writable folder, memory."""
+    """The machine lacks what the work needs: disk space, a writable folder, memory."""
 
     exit_code = 5
 
@@ -63,29 +63,29 @@ class Interrupted(ElmanError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """How an error about an unknown name ends: the known one that was probably meant, or all of them."""
-    import difflib  # late: this file is read by every `elman --help`
+    """The end of an error about an unknown name: the known name that was probably meant, or all of them."""
+    import difflib  # late: every `elman --help` loads this file
 
-    name, known = name[:80], list(known)  # which came from anywhere, and whose comparison takes time
+    name, known = name[:80], list(known)  # it may come from anywhere, and comparing takes time
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"expected one of: {quoted(known)}"
 
 
 def shorten(value: object, limit: int = 40) -> str:
-    """What came from a file, quoted for a message and never long."""
+    """A value from a file, quoted for a message and kept short."""
     if not isinstance(value, str):
         return repr(value) if len(repr(value)) <= limit else repr(value)[: limit - 3] + "..."
     return repr(value if len(value) <= limit else value[: limit - 3] + "...")
 
 
 def quoted(names: Iterable[str]) -> str:
-    """A list of names in an error: each in quotes, so that a space or a comma in one is seen."""
+    """A list of names in an error: each in quotes, so that a space or a comma in one is visible."""
     return ", ".join(repr(name) for name in names) or "none"
 
 
 class Notice(UserWarning):
-    """Something that a user should know and that is no error. The command line prints it as a note."""
+    """Something that a user should know but that is not an error. The command line prints it as a note."""
 
 
 class SlowPath(Notice):
-    """Something runs that is right but slower than it could be, such as a cell that is not compiled; said once."""
+    """Something runs correctly but slower than it could, such as a cell that is not compiled; reported once."""

@@ -1,13 +1,13 @@
-"""Tag schemes: how spans of words are written as one tag a word.
+"""Tag schemes: how spans of words are written as one tag per word.
 
     words    Ada  Lovelace  met  Mary  Somerville  Lovelace    (three persons, the last two side by side)
     io       I    I         O    I     I           I           cannot tell neighbours of one type apart
-    iob1     I    I         O    I     I           B           B only where it must divide
+    iob1     I    I         O    I     I           B           B only where needed to divide
     iob2     B    I         O    B     I           B           B opens every span (also called BIO)
     bioes    B    E         O    B     E           S           E closes, S is a span of one word
 
 A tag is "O" or a letter, "-" and a label (`B-PER`); a letter alone has the label "". In every scheme what may follow a
-tag depends on that tag only, so `allowed` is the whole definition, and what constrained decoding uses.
+tag depends only on that tag, so `allowed` is the whole definition, and what constrained decoding uses.
 
 IOB1: Ramshaw and Marcus 1995; IOB2: Tjong Kim Sang and Veenstra 1999.
 """
@@ -24,7 +24,7 @@ from elman.errors import UsageError, quoted
 
 
 class Span(NamedTuple):
-    """Words `start` to `end`, the last not included, and what they are."""
+    """Words `start` to `end` (exclusive), and their label."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Span(NamedTuple):
 
 
 class Tag(NamedTuple):
-    """A tag taken apart; "O" and the edge of a sentence have the letter "O" and the label ""."""
+    """A parsed tag; "O" and the edge of a sentence have the letter "O" and the label ""."""
 
     letter: str
     label: str
@@ -46,7 +46,7 @@ class Scheme:
     """One scheme.
 
     `follows(previous, next)` judges two neighbours whose letters are the scheme's. `letter(first, last, divides)` is
-    the letter of a word in a span: is it the first, is it the last, does the span stand right after one of its label.
+    the letter of a word in a span: is it the first, is it the last, does the span directly follow one of its label.
     """
 
     name: str
@@ -64,15 +64,15 @@ def _iob2(previous: Tag, next: Tag) -> bool:
 
 
 def _bioes(previous: Tag, next: Tag) -> bool:
-    is_open, goes_on = previous.letter in "BI", next.letter in "IE"
-    return is_open == goes_on and (not is_open or previous.label == next.label)
+    is_open, continues = previous.letter in "BI", next.letter in "IE"
+    return is_open == continues and (not is_open or previous.label == next.label)
 
 
 def _bioes_letter(first: bool, last: bool, divides: bool) -> str:
     return ("S" if last else "B") if first else ("E" if last else "I")
 
 
-# Of two schemes that fit as well, `detect` takes the first: the most usual, and "io" before "iob1", which contains it.
+# Of two that fit equally well, `detect` takes the first: the most common, and "io" before "iob1", which contains it.
 SCHEMES: dict[str, Scheme] = {
     "iob2": Scheme("iob2", "OBI", _iob2, lambda first, last, divides: "B" if first else "I"),
     "io": Scheme("io", "OI", lambda previous, next: True, lambda first, last, divides: "I"),
@@ -82,14 +82,14 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def get_scheme(name: str) -> Scheme:
-    """The scheme of this name. Raises UsageError for an unknown one."""
+    """The scheme with this name. Raises UsageError for an unknown one."""
     if name not in SCHEMES:
         raise UsageError(f"unknown tag scheme {name!r}; expected one of: {quoted(SCHEMES)}")
     return SCHEMES[name]
 
 
 def parse(tag: str | None) -> Tag | None:
-    """A tag taken apart; None where no scheme has such a tag. The argument None is the edge of a sentence."""
+    """The parsed tag; None if no scheme has such a tag. The argument None is the edge of a sentence."""
     if tag is None or tag == "O":
         return OUTSIDE
     if tag[:1] not in ("B", "I", "E", "S") or (len(tag) > 1 and (tag[1] != "-" or len(tag) == 2)):
@@ -98,7 +98,7 @@ def parse(tag: str | None) -> Tag | None:
 
 
 def allowed(previous: str | None, next: str | None, scheme: str) -> bool:
-    """May these two tags stand side by side? None is the edge of a sentence. Tags that the scheme lacks never may."""
+    """Whether these two tags may be adjacent; None is the edge of a sentence. Tags that the scheme lacks never may."""
     rule, left, right = get_scheme(scheme), parse(previous), parse(next)
     if left is None or right is None or left.letter not in rule.letters or right.letter not in rule.letters:
         return False
@@ -106,7 +106,7 @@ def allowed(previous: str | None, next: str | None, scheme: str) -> bool:
 
 
 def violations(tags: Sequence[str], scheme: str) -> list[tuple[int, str]]:
-    """What is not legal in this scheme: the index of the tag at fault, and what was expected and how to mend it."""
+    """What is not legal in this scheme: the index of the tag at fault, and what was expected and how to fix it."""
     rule = get_scheme(scheme)
     found: list[tuple[int, str]] = []
     previous: Tag | None = OUTSIDE
@@ -115,7 +115,7 @@ def violations(tags: Sequence[str], scheme: str) -> list[tuple[int, str]]:
         if here is None or here.letter not in rule.letters:
             letters = ", ".join(f"{letter}-" for letter in rule.letters[1:])
             found.append(
-                (index, f"expected O or a tag that begins with {letters} ({scheme}), found {tag!r}; mend the tag")
+                (index, f"expected O or a tag that begins with {letters} ({scheme}), found {tag!r}; fix the tag")
             )
             here = None
         elif previous is not None and not rule.follows(previous, here):
@@ -136,22 +136,22 @@ def _fault(index: int, length: int, before: str, here: Tag, scheme: str) -> tupl
         place = "at the end of the sentence" if index == length else f"before {tag}"
         return (
             index - 1,
-            f"expected I{kind} or E{kind} to go on from {before}, found its end {place}; close it with E or S",
+            f"expected I{kind} or E{kind} to continue {before}, found its end {place}; close it with E or S",
         )
     if scheme == "iob1":
         return (
             index,
-            f"expected I{label} {after} (iob1 has B only between two of one label), found {tag}; write I{label}",
+            f"expected I{label} {after} (iob1 uses B only between two spans of one label), found {tag}; write I{label}",
         )
     first = "S" if here.letter == "E" else "B"
     return (
         index,
-        f"expected B{label} before {tag} (nothing to go on from), found it {after}; write {first}{label} to open",
+        f"expected B{label} before {tag} (nothing to continue), found it {after}; write {first}{label} to open",
     )
 
 
 def spans(tags: Sequence[str], scheme: str) -> list[Span]:
-    """The spans of a legal sequence of tags. Raises UsageError, with the first fault, for one that is not legal."""
+    """The spans of a legal sequence of tags. Raises UsageError, with the first fault, if it is not legal."""
     if wrong := violations(tags, scheme):
         index, message = wrong[0]
         raise UsageError(f"tag {index + 1} of {len(tags)}: {message}")
@@ -187,10 +187,10 @@ def convert(tags: Sequence[str], source: str, target: str) -> list[str]:
 
 
 def detect(sequences: Iterable[Sequence[str]], tolerance: float = 0.005) -> str | None:
-    """The scheme that these tags are written in, or None where they are not spans at all (parts of speech, say).
+    """The scheme that these tags are written in, or None if they do not mark spans at all (parts of speech, say).
 
-    A share of `tolerance` of the tags may be misspelt. Of the schemes the one that the fewest sentences break is taken,
-    so that a few stray tags do not hide it. Tags of "O" alone say nothing: None.
+    Up to a share `tolerance` of the tags may be malformed. The scheme that the fewest sentences violate is chosen, so
+    that a few stray tags do not hide it. Only "O" tags do not identify a scheme: None.
     """
     tags: Counter[str] = Counter()
     broken: Counter[frozenset[str]] = Counter()

@@ -145,7 +145,7 @@ def test_a_busy_machine_is_no_place_to_measure(elman, mine: str, monkeypatch: py
         assert f"load {load}, {threads} threads, 2 cores" in bench._busy({"load": load, "cores": 2}, threads)
     monkeypatch.setattr(os, "getloadavg", lambda: (77.0, 1.0, 1.0))
     ran = elman("bench", "cells", *SMALL, "--cells", mine, "--json")
-    assert json.loads(ran.out)["machine"]["load"] == 77 and ran.err.count("times mislead") == 2
+    assert json.loads(ran.out)["machine"]["load"] == 77 and ran.err.count("times are misleading") == 2
 
 
 # Whose lengths ----------------------------------------------------------------------------------------------------

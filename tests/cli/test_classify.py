@@ -170,7 +170,7 @@ def test_folds_are_resumed(elman, reviews: Path, inside: Path, monkeypatch: pyte
     [
         (["--folds", "1"], 2, "expected 2 or more"),
         (["--fold", "1"], 2, "--folds"),
-        (["--folds", "3", "--fold", "4"], 2, "one of them"),
+        (["--folds", "3", "--fold", "4"], 2, "from 1 to that number"),
         (["--folds", "3", "--test", "dev.csv"], 2, "leave out --test"),
         (["--folds", "1000"], 3, "at least 1000 texts"),
         (["--text-column", "none"], 3, "a column named 'none'"),

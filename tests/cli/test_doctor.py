@@ -1,4 +1,4 @@
-"""`elman doctor`: what is found, and what is said of what is missing."""
+"""`elman doctor`: what is found, and what is reported about what is missing."""
 
 from __future__ import annotations
 

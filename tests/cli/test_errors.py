@@ -62,7 +62,7 @@ def test_missing_and_broken_files_are_of_their_codes(elman, inside: Path) -> Non
 
 @pytest.fixture
 def raising(monkeypatch: pytest.MonkeyPatch):
-    """A command `raise` that raises what it is told."""
+    """A command `raise` that raises what it is given."""
     told: list[BaseException] = []
 
     @click.command("raise")

@@ -12,7 +12,7 @@ import pytest
 from elman.errors import Notice
 
 DOCS = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
-TYPES = {"text": str, "number": (int, float), "list": list, "object": dict, "truth value": bool}
+TYPES = {"text": str, "number": (int, float), "list": list, "object": dict, "boolean": bool}
 TABLE = {
     key: kind
     for row in re.findall(r"^\| (`.*?) \| (.*?) \|", DOCS, re.MULTILINE)
@@ -136,7 +136,7 @@ def test_check_finds_out_what_a_file_is_for(elman, inside: Path) -> None:
     (inside / "words.jsonl").write_text('{"words": ["a"], "tags": ["DT"]}\n')
     for name in ("train.csv", "labelled.tsv", "texts.jsonl"):
         ran = elman("check", name)
-        assert "texts" in ran.out and f"{name}: taken for texts with labels; --task tag" in ran.err, (name, ran)
+        assert "texts" in ran.out and f"{name}: read as texts with labels; --task tag" in ran.err, (name, ran)
     for name in ("tags.tsv", "words.jsonl"):
         ran = elman("check", name)
         assert "sentences" in ran.out and ran.err == "", (name, ran)
@@ -152,7 +152,7 @@ def test_a_text_of_unknown_words_is_said_to_be_a_guess(elman, answers, tmp_path_
     ran = elman("predict", folder / "k", stdin="völlig andere Wörter hier\na fine film\n")
     assert ran.code == 0 and len(ran.out.splitlines()) == 2
     assert (
-        "standard input: of 1 text the model knows at most a tenth of the words" in ran.err and "(lines 1)" in ran.err
+        "standard input: in 1 text the model knows at most a tenth of the words" in ran.err and "(lines 1)" in ran.err
     )
     assert elman("predict", folder / "k", stdin="a fine film\n").err == ""
 

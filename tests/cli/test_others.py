@@ -97,17 +97,17 @@ def test_demo_and_again(elman, inside: Path, monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(progress.Plain, "step", interrupt)
         ran = elman(*command)
-    assert ran.code == 130 and "the same command goes on" in ran.err and ran.out == ""
+    assert ran.code == 130 and "the same command resumes" in ran.err and ran.out == ""
     first = elman(*command)
     assert first.code == 0, first.err
-    assert "an Elman network: already trained" in first.err and "an LSTM: going on" in first.err
+    assert "an Elman network: already trained" in first.err and "an LSTM: resuming" in first.err
     again = elman(*command)
     assert again.out == first.out and again.err.count("already trained") == 3
     assert "sheep/" in first.out.splitlines()[-1] and "elman predict" in first.err
     answer = json.loads(elman(*command, "--json").out)
     assert answer["models"].keys() == {"elman", "lstm", "bilstm"} and answer["tagged"][0][0] == "the"
     other = elman("demo", "--out", "δ", "--sentences", 50, "--epochs", 1)
-    assert other.code == 0 and "made anew" in other.err and "already trained" not in other.err
+    assert other.code == 0 and "made again" in other.err and "already trained" not in other.err
 
 
 def test_demo_leaves_other_folders_alone(elman, inside: Path) -> None:

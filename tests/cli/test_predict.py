@@ -129,7 +129,7 @@ def test_files_in_and_out(elman, model: Path, inside: Path) -> None:
     assert elman("predict", model, name, "-o", "out.conllu.gz") == (0, "", "")
     assert gzip.decompress((inside / "out.conllu.gz").read_bytes()).decode() == expected
     ran = elman("predict", model, name, "--output", "./" + name)
-    assert ran.code == 2 and "destroy" in ran.err and (inside / name).read_text(encoding="utf-8") == CONLLU
+    assert ran.code == 2 and "overwritten" in ran.err and (inside / name).read_text(encoding="utf-8") == CONLLU
     assert elman("predict", model, name, "-o", "none/out").code == 2
     assert elman("predict", model, "none.conllu").code == 3
 

@@ -1,4 +1,4 @@
-"""`--skip-broken` on check, train, eval and compare, for every task: refused without it, counted and told with it."""
+"""`--skip-broken` on check, train, eval and compare, every task: refused without it, counted and reported with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOOD = {
     "lm": ("txt", ["Ada met Mary\n", "Mary left\n", "\n", "he left\n"] * 4),
 }
 BROKEN = {"tag": "Ada\tN\n\tV\n\n", "classify": "a film without a label,\n", "lm": "Ada </s> left\n"}
-# The line of the fault when it is put behind the first sentence, text or line, and a row of names before them.
+# The line of the fault when it is put after the first sentence, text or line, and a header row before them.
 LINE = {"tag": 6, "classify": 3, "lm": 2}
 MODEL = {"tag": "majority", "classify": "majority", "lm": "ngram"}
 WHAT = {"tag": "sentence", "classify": "text", "lm": "line"}

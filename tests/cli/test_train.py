@@ -1,4 +1,4 @@
-"""Training from the command line: what is refused, what is written, and going on after a stop."""
+"""Training from the command line: what is refused, what is written, and resuming after a stop."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_what_is_trained_on_is_not_scored_on(elman, corpus: Path, inside: Path) 
     other = corpus / ".." / corpus.name / "train.conllu"
     for key in ("--dev", "--test"):
         ran = elman("train", "tag", "--train", train, key, other, "--out", "m")
-        assert ran.code == 2 and f"{key}: expected another file" in ran.err and not (inside / "m").exists()
+        assert ran.code == 2 and f"{key}: expected a file other" in ran.err and not (inside / "m").exists()
 
 
 def test_dev_data_without_a_word(elman, corpus: Path, inside: Path) -> None:

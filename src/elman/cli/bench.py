@@ -1,4 +1,4 @@
-"""`elman bench cells`: how fast the cells are on this machine, beside torch's own modules and ONNX Runtime."""
+"""`elman bench cells`: how fast the cells are on this machine, next to torch's own modules and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -36,13 +36,17 @@ def bench(context: click.Context) -> None:
 @click.command("cells", short_help="Every cell: the plain loop, torch, and compiled.")
 @click.option("--cells", "cell_names", metavar="A,B", help="Registered names or file.py:MyCell (default: all cells).")
 @click.option(
-    "--shapes", default=",".join(SHAPES), show_default=True, metavar="A,B", help="ragged, and BATCHxSTEPSxWIDTH."
+    "--shapes", default=",".join(SHAPES), show_default=True, metavar="A,B", help="ragged, or BATCHxSTEPSxWIDTH."
 )
-@click.option("--file", metavar="FILE", help="Whose sentence lengths `ragged` has (default: the embedded corpus).")
+@click.option(
+    "--file", metavar="FILE", help="Source of the sentence lengths of `ragged` (default: the embedded corpus)."
+)
 @threads_option
 @click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Timed passes.")
-@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Of the sentences and the weights.")
-@click.option("--bf16", is_flag=True, help="bfloat16 products even if the processor has none, and torch's too.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, metavar="N", help="Seed of the sentences and the weights."
+)
+@click.option("--bf16", is_flag=True, help="bfloat16 products even if the processor has none, also for torch.")
 @click.option("--no-steps", is_flag=True, help="Leave out single steps.")
 @json_option
 def cells(
@@ -59,8 +63,8 @@ def cells(
     """Time every cell, forward and backward, and single steps; a few minutes with all cells and shapes.
 
     Variants: `loop` is the plain loop over time; `torch` is nn.RNN, nn.LSTM or nn.GRU with the same weights; `native`
-    is the compiled cell; `native-bf16` has its products in bfloat16, where the processor has those. `ragged` is a batch
-    of 32 sentences, 256 wide, in both directions; other shapes are BATCHxSTEPSxWIDTH in one direction. Everything is
+    is the compiled cell; `native-bf16` has bfloat16 products, where the processor supports them. `ragged` is a batch of
+    32 sentences, 256 wide, in both directions; other shapes are BATCHxSTEPSxWIDTH in one direction. Everything is
     timed in turn, pass after pass; figures are medians.
 
     Single steps: `torch-cell` is nn.RNNCell, nn.LSTMCell or nn.GRUCell; `stepper` is elman's own.
@@ -86,14 +90,14 @@ def cells(
         torch_half=bf16,
         steps=not no_steps,
     )
-    found = _machine()
-    if busy := _busy(found["machine"], plan.threads):
+    environment = _machine()
+    if busy := _busy(environment["machine"], plan.threads):
         note(busy)
     with _progress() as progress:
         results = measure(plan, progress.tell)
     missing = onnx_missing() if results["steps"] else []
     answer = {
-        **found,
+        **environment,
         "settings": {
             "threads": plan.threads,
             "runs": runs,
@@ -122,7 +126,7 @@ def cells(
 
 
 def _names(text: str) -> list[str]:
-    """The items of a list with commas, each once."""
+    """The items of a comma-separated list, each once."""
     return list(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
@@ -130,30 +134,30 @@ def _shapes(names: Sequence[str], file: str | None, seed: int) -> list[Shape]:
     """Raises UsageError for an unknown shape, and for a file that no shape would read."""
     from elman.recurrent.bench import Shape
 
-    found = []
+    shapes = []
     for name in names:
         rectangle = _RECTANGLE.fullmatch(name)
         if rectangle:
             batch, steps, width = map(int, rectangle.groups())
-            found.append(Shape(name, (steps,) * batch, width))
+            shapes.append(Shape(name, (steps,) * batch, width))
         elif name != "ragged":
-            raise UsageError(f"unknown shape {name!r}, and no BATCHxSTEPSxWIDTH; {nearest(name, SHAPES)}")
+            raise UsageError(f"unknown shape {name!r}, and not BATCHxSTEPSxWIDTH; {nearest(name, SHAPES)}")
     if "ragged" not in names:
         if file is not None:
             raise UsageError("--file gives the shape ragged its lengths; leave it out, or add ragged to --shapes")
-        return found
-    found.insert(names.index("ragged"), Shape("ragged", _drawn(file, seed), RAGGED_WIDTH, 2))
-    return found
+        return shapes
+    shapes.insert(names.index("ragged"), Shape("ragged", _drawn(file, seed), RAGGED_WIDTH, 2))
+    return shapes
 
 
 def _drawn(file: str | None, seed: int) -> tuple[int, ...]:
-    """Lengths of RAGGED sentences of a file, or of all if it has fewer; without a file of the embedded corpus."""
+    """Lengths of RAGGED sentences of a file, or of all if it has fewer; without a file, of the embedded corpus."""
     import random
 
     lengths = _embedded() if file is None else _of_file(file)
     if len(lengths) <= RAGGED:
         if file is not None and len(lengths) < RAGGED:
-            note(f"{file}: {len(lengths)} sentences instead of {RAGGED}: ragged has them all")
+            note(f"{file}: {len(lengths)} sentences instead of {RAGGED}: ragged uses them all")
         return tuple(lengths)
     return tuple(random.Random(seed).sample(lengths, RAGGED))
 
@@ -192,13 +196,12 @@ def _machine() -> dict[str, Any]:
 
 
 def _busy(machine: Mapping[str, Any], threads: int) -> str:
-    """What to say where the threads must share their cores with others, as far as that can be seen."""
+    """A warning if the threads must share their cores with other processes, as far as that can be seen."""
     load, cores = machine["load"], machine["cores"]
     if load is None or cores is None or load + threads < cores + 0.5:
         return ""
-    return (
-        f"times mislead: more is running than there are cores for (load {load:.1f}, {threads} threads, {cores} cores)"
-    )
+    running = f"load {load:.1f}, {threads} threads, {cores} cores"
+    return f"times are misleading: more is running than there are cores for ({running})"
 
 
 def _described(shape: Shape) -> dict[str, Any]:
@@ -248,7 +251,7 @@ def _print(answer: Mapping[str, Any]) -> None:
 
 
 def _print_steps(steps: Sequence[Mapping[str, Any]]) -> None:
-    heading("single steps: batch 1, without gradients; microseconds a step")
+    heading("single steps: batch 1, without gradients; microseconds per step")
     rows = []
     for row in steps:
         speed = [_digits(1000 * row["ms"]), f"{row['ratio']:.2f}", row["ratio_to"]]
@@ -267,12 +270,12 @@ def _title(shape: Mapping[str, Any]) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits that count, and no fewer than there are before the point."""
+    """Three significant digits, and no fewer than there are before the point."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
 
 
 def _notes(left_out: Sequence[Mapping[str, str]]) -> list[str]:
-    """One line for each reason and variant, with the cells that it concerns."""
+    """One line for each reason and variant, with the cells concerned."""
     cells: dict[tuple[str, str], list[str]] = {}
     for row in left_out:
         named = cells.setdefault((row["variant"], row["why"]), [])
@@ -294,7 +297,7 @@ class _Progress:
         return None
 
     def tell(self, what: str, done: int, total: int) -> None:
-        """What is being done, and how many samples of how many are over."""
+        """Show what is being done, and how many samples out of how many are done."""
         now = time.monotonic()
         if total and not done:
             self._began = now
@@ -317,7 +320,7 @@ class _Progress:
 
 
 class _Bar(_Progress):
-    """A bar on a terminal, which is gone when the results come."""
+    """A bar on a terminal, which disappears when the results come."""
 
     def __init__(self) -> None:
         import sys

@@ -1,4 +1,4 @@
-"""`elman check`: what is in some files, and all that is wrong with them."""
+"""`elman check`: what is in some files, and everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from elman.text.report import Report
 
 
-@click.command("check", cls=TaskCommand, tasks=all_tasks(), short_help="Look through files before training.")
+@click.command("check", cls=TaskCommand, tasks=all_tasks(), short_help="Check files before training.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--task",
     type=click.Choice(list(TASKS)),
-    help="What they are for (default: by the options, and by what the first file looks like).",
+    help="The task they are for (default: from the options, and from what the first file looks like).",
 )
-@format_option("Of all the files (default: by the suffix of each).")
+@format_option("Format of all files (default: by the suffix of each).")
 @encoding_option
 @skip_broken_option
 @json_option
 @click.pass_context
 def check(context: click.Context, files: tuple[str, ...], task: str | None, as_json: bool, **given: Any) -> None:
-    """Look through files before training: counts, lengths, answers, unknown words, duplicates, and every problem.
+    """Check files before training: counts, lengths, answers, unknown words, duplicates, and every problem.
 
-    The first file is the one that the others are compared with: give the training file first. Problems are printed as
+    The other files are compared with the first one: give the training file first. Problems are printed as
     file:line:column: what was expected, what was found, how to fix it. The exit code is 3 if there are errors;
     warnings alone leave it at 0.
 
@@ -57,9 +57,9 @@ def check(context: click.Context, files: tuple[str, ...], task: str | None, as_j
 
 
 def _guess(context: click.Context, file: str, given: dict[str, Any]) -> Task:
-    """The task that the files are for: the one that has all the options that were given, else by the first file.
+    """The task that the files are for: the one that has all the given options, otherwise by the first file.
 
-    Raises UsageError where that cannot be known."""
+    Raises UsageError if that cannot be determined."""
     assert isinstance(context.command, TaskCommand)
     owners = context.command.owners
     given_owners = [set(owners[str(param.name)]) for param in context.command.given(context) if param.name in owners]

@@ -71,24 +71,29 @@ def _command(task: Task) -> click.Command:
             metavar="A,B,...",
             multiple=True,
         ),
-        option(["seeds", "--seeds"], "of systems that are random (default 3)", type=click.IntRange(min=1), default=3),
-        option(["max_time", "--max-time"], "of every training: 90s, 10m, 1h30m", metavar="TEXT"),
-        option(["threads", "--threads"], "processor threads", type=click.IntRange(min=1), metavar="N"),
-        option(["out", "--out"], "keep every model there", type=click.Path(path_type=Path), metavar="DIR"),
+        option(
+            ["seeds", "--seeds"],
+            "number of seeds for random systems (default 3)",
+            type=click.IntRange(min=1),
+            default=3,
+        ),
+        option(["max_time", "--max-time"], "limit for each training: 90s, 10m, 1h30m", metavar="TEXT"),
+        option(["threads", "--threads"], "CPU threads", type=click.IntRange(min=1), metavar="N"),
+        option(["out", "--out"], "keep every model in this folder", type=click.Path(path_type=Path), metavar="DIR"),
         option(["resume", "--resume"], "resume the comparison in --out", is_flag=True),
         option(["quiet", "--quiet", "-q"], "no progress", is_flag=True),
         option(["as_json", "--json"], "print one JSON object", is_flag=True),
         option(["markdown", "--markdown"], "print a Markdown table", is_flag=True),
     ]
-    help = f"""Train systems on TRAIN, DEV choosing where there is something to choose, and score them on TEST (on DEV
-    if there is none).
+    help = f"""Train systems on TRAIN, choosing on DEV if there is something to choose, and score them on TEST (on DEV
+    without a TEST).
 
     \b
     elman compare {task.name} TRAIN DEV TEST --out models
     elman compare {task.name} TRAIN DEV --systems network,network:cell=gru --max-time 10m
 
-    A system is a model of `elman train {task.name} --model`, perhaps with settings of its own. Each is trained by that
-    command in a process of its own; one that fails is a row without scores. Ctrl-C keeps in --out what is finished.
+    A system is a model of `elman train {task.name} --model`, optionally with its own settings. Each is trained by that
+    command in its own process; one that fails becomes a row without scores. Ctrl-C keeps what is finished in --out.
     """
     return SectionedCommand(task.name, callback=lambda **given: _run(task, given), params=params, help=help)
 
@@ -141,11 +146,11 @@ def _run(task: Task, given: dict[str, Any]) -> None:
     else:
         _print(answer, markdown=given["markdown"])
     if answer.best is None:
-        raise UsageError("no system could be trained; the reasons stand above")
+        raise UsageError("no system could be trained; see the reasons above")
 
 
 def read_systems(task: Task, texts: Sequence[str]) -> list[System]:
-    """From the texts of --systems; without any, all models of the task. Raises UsageError."""
+    """The systems of --systems; without any, all models of the task. Raises UsageError."""
     from elman.tasks.compare.systems import default_systems, make_system, require_distinct
 
     systems = []
@@ -163,39 +168,39 @@ def read_systems(task: Task, texts: Sequence[str]) -> list[System]:
 def split_systems(texts: Sequence[str]) -> list[tuple[str, list[str]]]:
     """`a,b:k=v,l=w` as [(a, []), (b:k=v,l=w, [k=v, l=w])]: a part that begins with `key=` belongs to the one before it.
 
-    Raises UsageError for settings of nothing."""
-    found: list[tuple[str, list[str]]] = []
+    Raises UsageError for settings without a system."""
+    systems: list[tuple[str, list[str]]] = []
     for text in texts:
-        begun = len(found)
+        start = len(systems)
         for part in filter(None, (part.strip() for part in text.split(","))):
             key, equals, _ = part.partition("=")
             _, colon, pair = part.partition(":")
             if equals and ":" not in key:
-                if len(found) == begun or not found[-1][1]:
+                if len(systems) == start or not systems[-1][1]:
                     raise UsageError(f"--systems: expected a system such as network:{part}, found {part!r}")
-                found[-1] = f"{found[-1][0]},{part}", [*found[-1][1], part]
+                systems[-1] = f"{systems[-1][0]},{part}", [*systems[-1][1], part]
             else:
-                found.append((part, [pair] if colon else []))
-    return found
+                systems.append((part, [pair] if colon else []))
+    return systems
 
 
 def _options(task: Task, given: Mapping[str, Any]) -> list[str]:
     """How to read, as flags of `elman train`."""
-    flags = {setting.key: setting for setting in task.table.data}
-    told = []
+    settings = {setting.key: setting for setting in task.table.data}
+    flags = []
     for key in sorted(_reading(task)):
-        value, flag = given.get(key), flags[key].flags.split("/")[0]
+        value, flag = given.get(key), settings[key].flags.split("/")[0]
         if isinstance(value, bool):
-            told.append(flag if value else flag.replace("--", "--no-", 1))
+            flags.append(flag if value else flag.replace("--", "--no-", 1))
         elif value is not None:
-            told.append(f"{flag}={value}")
-    return told
+            flags.append(f"{flag}={value}")
+    return flags
 
 
 def _read(task: Task, given: Mapping[str, Any], systems: Sequence[System]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Every part and how it was read. Reading all of them first reports a broken file before any training.
 
-    Settings that are the same in every system, such as several labels per text, hold for reading too."""
+    Settings that are the same in every system, such as several labels per text, apply to reading too."""
     complete: dict[str, Any] = {setting.key: setting.default for setting in task.table.data}
     first, *others = (system.settings for system in systems)
     complete |= {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
@@ -225,7 +230,7 @@ def _print(answer: Comparison, *, markdown: bool) -> None:
 
 
 def as_table(answer: Comparison) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows, as they are shown."""
+    """The header and the rows, as shown."""
     measure = answer.measure
     more = () if measure is None else measure.more
     name, unit = ("score", "units") if measure is None else (measure.name, measure.unit)
@@ -257,7 +262,7 @@ def caption(answer: Comparison) -> str:
     against = "" if answer.best is None else f"; p: a paired test (approximate randomisation) against {answer.best}"
     return (
         f"{measure.name}{' in %' if measure.percent else ''} on {answer.part}, {answer.examples:,} examples: mean and "
-        f"standard deviation over seeds; 95 %: bootstrap over examples{against}, both of examples averaged over seeds; "
-        f"{'lower' if measure.lower else 'higher'} is better; memory: peak of the training process, with all of Python "
+        f"standard deviation over seeds; 95 %: bootstrap over examples{against}, both on examples averaged over seeds; "
+        f"{'lower' if measure.lower else 'higher'} is better; memory: peak of the training process, including Python "
         f"and torch\n{answer.signature or ''}"
     ).rstrip()

@@ -19,16 +19,16 @@ CORE = ("torch", "numpy", "safetensors", "click", "rich", "msgspec")
 @json_option
 def doctor(as_json: bool) -> None:
     """Versions, processor, threads, memory, disk, and what is missing and how to get it."""
-    found = examine()
+    report = examine()
     if as_json:
-        emit_json(found)
+        emit_json(report)
         return
-    for key, value in found.items():
+    for key, value in report.items():
         if key == "extras":
             continue
         print(f"{key:22}{_text(key, value)}")
-    for name, extra in found["extras"].items():
-        what = "there" if not extra["missing"] else f"missing {', '.join(extra['missing'])}; get it: {extra['get']}"
+    for name, extra in report["extras"].items():
+        what = "installed" if not extra["missing"] else f"missing {', '.join(extra['missing'])}; get it: {extra['get']}"
         print(f"{'extra ' + name:22}{what}")
 
 
@@ -43,22 +43,22 @@ def _text(key: str, value: Any) -> str:
 
 
 def examine() -> dict[str, Any]:
-    """Everything that is printed, as plain data. What cannot be found out is None; nothing here fails."""
+    """Everything that is printed, as plain data. What cannot be determined is None; nothing here fails."""
     import platform
 
     from elman import __version__
 
-    found: dict[str, Any] = {"elman": __version__, "python": platform.python_version(), "system": platform.platform()}
-    found |= {name: _version(name) or "missing" for name in CORE}
-    found |= {"processor": _processor(), "cores": _cores(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
-    native = _native()  # first: it answers for the cache that checking a cell may use
-    found |= _torch() | native
-    found["memory_bytes"], found["memory_free_bytes"] = _memory("MemTotal"), _memory("MemAvailable")
-    found["disk_free_bytes"] = _disk()
-    found["stdout_encoding"] = getattr(sys.stdout, "encoding", None)
-    found["locale"] = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "not set"
-    found["extras"] = _extras()
-    return found
+    report: dict[str, Any] = {"elman": __version__, "python": platform.python_version(), "system": platform.platform()}
+    report |= {name: _version(name) or "missing" for name in CORE}
+    report |= {"processor": _processor(), "cores": _cores(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
+    native = _native()  # first: it reports on the cache that checking a cell may use
+    report |= _torch() | native
+    report["memory_bytes"], report["memory_free_bytes"] = _memory("MemTotal"), _memory("MemAvailable")
+    report["disk_free_bytes"] = _disk()
+    report["stdout_encoding"] = getattr(sys.stdout, "encoding", None)
+    report["locale"] = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "not set"
+    report["extras"] = _extras()
+    return report
 
 
 def _torch() -> dict[str, Any]:
@@ -87,12 +87,12 @@ def _native() -> dict[str, Any]:
         from elman.recurrent.kernels.openmp import openmp_runtime
 
         runtime = openmp_runtime()
-    except Exception:  # of torch, which has been reported
+    except Exception:  # a problem with torch, which has been reported
         return {}
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they say is in the answer
+        warnings.simplefilter("ignore")  # what they say is in the result
         threads = str(runtime) if runtime else "none that torch uses: compiled cells run on one thread"
         try:
             tools = build.compiler()
@@ -101,14 +101,14 @@ def _native() -> dict[str, Any]:
                 threads += "; this compiler cannot build for it: compiled cells run on one thread"
         except build.BuildError as problem:
             compiler = f"none: {problem.reason}; without it recurrent layers run on the slower reference path"
-        found = {"native_compiler": compiler, "openmp_runtime": threads}
+        report = {"native_compiler": compiler, "openmp_runtime": threads}
         try:
             folder, (entries, size) = library_cache.cache_folder(), library_cache.cache_use()
         except OSError as problem:
-            return found | {"native_cache": f"none: {problem}"}
+            return report | {"native_cache": f"none: {problem}"}
         why = library_cache.cache_problem()
-    found["native_cache"] = f"{folder}, for this run only: {why}" if why else str(folder)
-    return found | {"native_cache_entries": entries, "native_cache_bytes": size}
+    report["native_cache"] = f"{folder}, for this run only: {why}" if why else str(folder)
+    return report | {"native_cache_entries": entries, "native_cache_bytes": size}
 
 
 def _version(name: str) -> str | None:
@@ -134,7 +134,7 @@ def _processor() -> str | None:
 
 
 def _cores() -> int | None:
-    """Those that this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -159,7 +159,7 @@ def _disk() -> int | None:
 
 
 def _extras() -> dict[str, dict[str, Any]]:
-    """The optional parts that the package itself declares: which of their packages are missing, and how to get them."""
+    """The extras that the package itself declares: which of their packages are missing, and how to get them."""
     from importlib.metadata import PackageNotFoundError, metadata, requires
 
     try:

@@ -27,7 +27,7 @@ from elman.errors import UsageError
 )
 @click.argument("model_or_gold", metavar="DIR|GOLD")
 @click.argument("file", metavar="FILE|PREDICTED")
-@format_option("Of the files (default: by the suffix, else that of the training data).")
+@format_option("Format of the files (default: by suffix, otherwise as in training).")
 @encoding_option
 @skip_broken_option
 @threads_option
@@ -35,12 +35,12 @@ from elman.errors import UsageError
 @json_option
 @click.pass_context
 def evaluate(context: click.Context, model_or_gold: str, file: str, as_json: bool, **given: Any) -> None:
-    """Score a model on a file with right answers, or a file of predicted answers against one of right ones.
+    """Score a model on a file with gold answers, or a file of predicted answers against one of gold answers.
 
     \b
     {examples}
 
-    The columns and format of the training data hold for a model unless others are given.
+    For a model, the columns and format of the training data apply unless others are given.
 
     {notes}
     """
@@ -55,7 +55,7 @@ def evaluate(context: click.Context, model_or_gold: str, file: str, as_json: boo
         task = next(task for task in all_tasks() if task.aligned)
         context.command.require_own(context, task, "two files are scored for the task")
         if given["skip_broken"]:
-            raise UsageError("--skip-broken is for a model; two files are aligned by position, and must be whole")
+            raise UsageError("--skip-broken is for a model; two files are aligned by position, and must be complete")
         answer = task.evaluate_files(model_or_gold, file, given)
     if as_json:
         emit_json(answer)

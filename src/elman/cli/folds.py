@@ -1,4 +1,4 @@
-"""`--folds K`: a model for each part of the training data, trained on the others and tested on it."""
+"""`--folds K`: a model for each part of the training data, trained on the other parts and tested on it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from elman.cli.output import emit_json, note, shell, table
 from elman.cli.tasks.base import Task
 from elman.errors import ElmanError, Interrupted, UsageError
 
-# Trains one model: its folder, what was given, and the run to resume or None.
+# Trains one model: its folder, the given settings, and the run to resume or None.
 Train = Callable[[Path, dict[str, Any], dict[str, Any] | None], None]
 NAME = "folds.json"
 
 
 def require(given: Mapping[str, Any]) -> None:
-    """Raise UsageError unless the keys of folds, where there are any, fit together."""
+    """Raise UsageError unless the settings of folds, if any, are consistent."""
     folds, fold = given.get("folds"), given.get("fold")
     if fold is not None and folds is None:
-        raise UsageError("--fold says which of the folds; --folds, how many there are, is missing")
+        raise UsageError("--fold says which fold; --folds, the number of folds, is missing")
     if folds is not None and (folds < 2 or not 1 <= (1 if fold is None else fold) <= folds):
-        raise UsageError(f"--folds: expected 2 or more, and --fold one of them from 1, found {folds} and {fold}")
+        raise UsageError(f"--folds: expected 2 or more, and --fold from 1 to that number, found {folds} and {fold}")
     if folds is not None and given.get("test") is not None:
         raise UsageError("--folds tests on a part of the training data; leave out --test")
 
@@ -34,8 +34,8 @@ def train(
 ) -> None:
     """Train what is not trained yet, and write DIR/folds.json.
 
-    DIR/training/run.json stands there until all is done, so that --resume finds the rest. Raises UsageError where there
-    is something else in DIR."""
+    DIR/training/run.json exists until everything is done, so that --resume finds the rest. Raises UsageError if
+    there is something else in DIR."""
     from elman.cli.models import read_config, read_json, unfinished
     from elman.training import atomic
 
@@ -47,8 +47,8 @@ def train(
         import torch
 
         atomic.make_folder(waiting.parent)
-        described = run_file.describe(task.name, complete, torch.get_num_threads(), watch)
-        atomic.replace_file(waiting, json.dumps(described).encode())
+        description = run_file.describe(task.name, complete, torch.get_num_threads(), watch)
+        atomic.replace_file(waiting, json.dumps(description).encode())
     results = []
     for number in range(1, complete["folds"] + 1):
         folder = out / f"fold-{number}"
@@ -62,9 +62,9 @@ def train(
                 else:
                     train_one(folder, complete | {"fold": number, "out": str(folder.absolute())}, None)
             except Interrupted as problem:
-                raise Interrupted(f"{problem}\nor, for all the folds, with --resume {shell(out)}") from None
+                raise Interrupted(f"{problem}\nor, for all folds, with --resume {shell(out)}") from None
             except ElmanError:
-                if [path.name for path in out.iterdir()] == ["training"]:  # nothing came of it: the next try is free
+                if [path.name for path in out.iterdir()] == ["training"]:  # nothing was trained: free for the next try
                     atomic.remove(out / "training")
                     out.rmdir()
                 raise
@@ -79,18 +79,18 @@ def summary(task: Task, results: list[dict[str, Any]]) -> dict[str, dict[str, fl
     """Mean and standard deviation of the main scores that every fold has."""
     from statistics import fmean, stdev
 
-    found = [task.scores(result["test"]) for result in results]
+    per_fold = [task.scores(result["test"]) for result in results]
 
     def values(name: str) -> Iterator[float]:
-        for scores in found:
+        for scores in per_fold:
             value = scores.get(name)
             if value is not None:
                 yield value
 
     return {
         name: {"mean": fmean(values(name)), "deviation": stdev(values(name))}
-        for name in found[0]
-        if len(list(values(name))) == len(found)
+        for name in per_fold[0]
+        if len(list(values(name))) == len(per_fold)
     }
 
 

@@ -12,14 +12,14 @@ from elman.errors import nearest
 
 
 class LazyGroup(click.Group):
-    """A group whose commands stand in a table: name -> "module:attribute"."""
+    """A group whose commands are listed in a table: name -> "module:attribute"."""
 
     def __init__(self, *args: Any, table: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table, which is that of the work."""
+        """In the order of the table, which is that of the workflow."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
 
 
 class SectionOption(click.Option):
-    """An option with the heading that it stands under in the help."""
+    """An option with the heading under which the help lists it."""
 
     def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

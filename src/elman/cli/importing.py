@@ -7,10 +7,10 @@ import sys
 
 
 def import_torch() -> None:
-    """Import torch while the garbage collector rests.
+    """Import torch with the garbage collector paused.
 
-    Nothing that an import makes is garbage, but looking for some in a million new objects takes a quarter of the time.
-    What is there then is exempt from later looks, too."""
+    Nothing that an import makes is garbage, but looking for it in a million new objects takes a quarter of the time.
+    What exists then is exempt from later collections, too."""
     if "torch" in sys.modules or not gc.isenabled():
         return
     gc.disable()

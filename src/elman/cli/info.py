@@ -34,12 +34,12 @@ def info(model: str, as_json: bool) -> None:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Everything that is printed, as plain data. Raises ModelError that names the file at fault."""
+    """Everything that is printed, as plain data. Raises ModelError naming the file at fault."""
     from elman.cli.models import read_config, read_json, unfinished
 
     config = read_config(folder)
     task, kind = get_task(config["task"]), config.get("model", "network")
-    usual = task.table.defaults(kind) if kind in task.table.models else {}
+    defaults = task.table.defaults(kind) if kind in task.table.models else {}
     weights, metrics = folder / "model.safetensors", folder / "metrics.json"
     stored = config["settings"]
     return {
@@ -47,7 +47,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "task": config["task"],
         "kind": kind,
         "elman": config["elman"],
-        "changed_settings": {key: value for key, value in stored.items() if value != usual.get(key, object())},
+        "changed_settings": {key: value for key, value in stored.items() if value != defaults.get(key, object())},
         "settings": stored,
         "reading": config["reading"],
         "scheme": config.get("scheme"),
@@ -65,16 +65,16 @@ def vocabularies(folder: Path, task: Task) -> dict[str, list[str]]:
     """The vocabularies of a model, by the name of their file. Raises ModelError for a damaged one."""
     from elman.cli.models import read_json
 
-    found = {}
+    items = {}
     for path in sorted(folder.glob("*.json")):
         if path.name in ("config.json", "metrics.json"):
             continue
         value = read_json(path)
         if isinstance(value, dict) and isinstance(value.get("items"), list):
-            found[path.stem] = value["items"]
+            items[path.stem] = value["items"]
         elif path.stem in (task.labels, "words"):
             raise ModelError(f"{path}: expected a vocabulary, found something else; restore the file")
-    return found
+    return items
 
 
 def parameters(path: Path) -> int:

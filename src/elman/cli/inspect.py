@@ -1,4 +1,4 @@
-"""`elman inspect`: look inside a trained model, on a text of one's own."""
+"""`elman inspect`: look inside a trained model, on a text of your own."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ FAR = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 )
 @click.argument("model", metavar="DIR")
 @click.argument("text", metavar="TEXT|-")
-@click.option("--html", metavar="FILE", help="Write the report: one page that needs nothing else.")
+@click.option("--html", metavar="FILE", help="Write the report: one self-contained page.")
 @click.option("--png", metavar="DIR", help="Write every figure as a PNG file (needs the extra `figures`).")
-@click.option("--beside", metavar="DIR", multiple=True, help="Another model, for its gradient by distance; repeatable.")
+@click.option(
+    "--beside", metavar="DIR", multiple=True, help="Another model, to compare gradients by distance; repeatable."
+)
 @click.option("--data", metavar="FILE", help="Measure memory horizon, probe, calibration on a sample of this file.")
 @click.option(
     "--texts", "count", type=click.IntRange(min=2), default=200, show_default=True, help="Size of that sample."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of that sample.")
-@format_option("Of --data (default: by its suffix, else as trained).")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of that sample.")
+@format_option("Format of --data (default: by its suffix, otherwise as in training).")
 @encoding_option
 @threads_option
 @allow_code_option
@@ -61,10 +63,10 @@ def inspect(
     \b
     {examples}
 
-    Shown are states and gates, the gradient of every output by every step, what reaches each parameter from where and
-    what truncation would lose, and what drove each output; with --data also how far back the model uses what it read
-    and what its state remembers. docs/reading-the-report.md explains every panel. Without --html, --png and --json, a
-    summary.
+    It shows states and gates, the gradient of every output with respect to every step, what reaches each parameter
+    from where and what truncation would lose, and what drove each output; with --data also how far back the model uses
+    what it read and what its state remembers. docs/reading-the-report.md explains every panel. Without --html, --png
+    and --json it prints a summary.
     """
     folder = Path(model)
     config = read_config(folder)
@@ -91,12 +93,12 @@ def inspect(
 
         rows = task.sample(task.reader(data, given, config).read(data))
         if not rows:
-            raise DataError(f"expected a {task.unit} to take a sample of, found none", file=data)
+            raise DataError(f"expected a {task.unit} to sample from, found none", file=data)
         note(f"{data}: {len(rows):,} {task.unit}s; measuring on at most {given['count']} of them")
-        found = survey(loaded, rows, count=given["count"], seed=given["seed"])
-        extras |= found.extras
-        warnings = found.warnings
-        measured = {"horizon": found.horizon.to_json(), "probe": found.probe.to_json()}
+        surveyed = survey(loaded, rows, count=given["count"], seed=given["seed"])
+        extras |= surveyed.extras
+        warnings = surveyed.warnings
+        measured = {"horizon": surveyed.horizon.to_json(), "probe": surveyed.probe.to_json()}
     view = look(loaded, content, targets, title=str(folder), extras=extras, warnings=warnings, beside=others)
     if html is not None:
         from elman.inspect.report import write
@@ -115,33 +117,33 @@ def inspect(
 
 
 def _check(html: str | None, png: str | None) -> None:
-    """What can be judged of the outputs before torch is there. Raises UsageError."""
+    """What can be checked about the outputs before torch is loaded. Raises UsageError."""
     import importlib.util
     import os
 
     for name, path in (("--html", html), ("--png", png)):
         parent = os.path.dirname(os.path.abspath(path)) if path is not None else "/"
         if not os.path.isdir(parent):
-            raise UsageError(f"{name} {path}: there is no folder {parent}; make it first")
+            raise UsageError(f"{name} {path}: there is no folder {parent}; create it first")
     if html is not None and os.path.isdir(html):
-        raise UsageError(f"--html {html}: expected the name of a file, found a folder")
+        raise UsageError(f"--html {html}: expected a file name, found a folder")
     if png is not None and importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--png needs matplotlib: pip install 'elman[figures]'")
 
 
 def _pictures(view: View, folder: Path) -> int:
-    """Write every figure; how many."""
+    """Write every figure; return how many."""
     from elman.errors import ResourceError
     from elman.inspect.figures import figures_of
 
-    found = figures_of(view)
+    figures = figures_of(view)
     try:
         folder.mkdir(exist_ok=True)
-        for name, figure in found.items():
+        for name, figure in figures.items():
             figure.png(folder / f"{name}.png")
     except OSError as problem:
         raise ResourceError(f"{folder}: cannot be written: {problem.strerror or problem}") from None
-    return len(found)
+    return len(figures)
 
 
 def _print(view: View, measured: Mapping[str, Any], task: Task) -> None:
@@ -156,7 +158,7 @@ def _print(view: View, measured: Mapping[str, Any], task: Task) -> None:
     table(["token", target, "likeliest", "probability", "loss"], rows, left=3)
     steps = [output.step for output in view.outputs]
     curves = {place.name: by_distance(place.gradient, steps) for place in view.places}
-    heading("Norm of the gradient of a loss by a state, so many steps away (mean over outputs):")
+    heading("Norm of the gradient of a loss with respect to a state, by distance in steps (mean over outputs):")
     far = [d for d in FAR if d < len(view.tokens)]
     table(["place", *map(str, far)], [[name, *(f"{curve[d]:.2g}" for d in far)] for name, curve in curves.items()])
     gates = [
@@ -169,7 +171,7 @@ def _print(view: View, measured: Mapping[str, Any], task: Task) -> None:
         table(["place", "gate", "shut", "open"], gates, left=2)
     lost = [k for k in (1, 2, 5, 10, 20, 50, 100) if k < len(view.tokens)]
     if lost:
-        heading("Share of the gradient that is lost when it is taken back fewer than k steps, in %:")
+        heading("Share of the gradient that is lost when it is propagated back fewer than k steps, in %:")
         rows = [
             [name, *("-" if value[k] != value[k] else f"{100 * value[k]:.1f}" for k in lost)]
             for name, value in view.lost.items()

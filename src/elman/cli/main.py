@@ -1,4 +1,4 @@
-"""The entry point: the table of commands, and what becomes of every error."""
+"""The entry point: the table of commands, and how every error is handled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elman.cli import tasks
 from elman.cli.groups import LazyGroup
 from elman.errors import ElmanError, Interrupted, Notice, ResourceError
 
-# Name -> where its command is, imported when it is needed; those of one task stand with it.
+# Name -> where its command is, imported when needed; those of one task are listed with it.
 COMMANDS = {
     "check": "elman.cli.check:check",
     "train": "elman.cli.train:train",
@@ -32,7 +32,7 @@ COMMANDS = {
     "doctor": "elman.cli.doctor:doctor",
 }
 BUG, INTERRUPTED = 1, Interrupted.exit_code
-# What a shell shows for a program that SIGPIPE ended.
+# What a shell reports for a program killed by SIGPIPE.
 CLOSED_PIPE = 141
 _SCARCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM}
 
@@ -49,8 +49,8 @@ _SCARCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errn
 def cli(context: click.Context, debug: bool) -> None:
     """Recurrent sequence models of text: taggers, classifiers, language models, and the rivals they must beat.
 
-    Results go to standard output, all else to standard error. Exit codes: 0 fine, 1 a bug of elman, 2 usage, 3 data,
-    4 model folder, 5 resources, 130 interrupted (training can be resumed).
+    Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 a bug in elman, 2 usage,
+    3 data, 4 model folder, 5 resources, 130 interrupted (training can be resumed).
     """
     if debug:
         os.environ["ELMAN_DEBUG"] = "1"
@@ -59,7 +59,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and leave Python with its exit code."""
+    """Run the command line and exit Python with its exit code."""
     _prepare_streams()
     _prepare_warnings()
     if "_ELMAN_COMPLETE" in os.environ:
@@ -69,14 +69,14 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     threading = sys.modules.get("threading")
     if threading is not None and threading.active_count() > 1:
-        # A thread that waits for standard input would hold up, or crash, Python's own way out.
+        # A thread waiting for standard input would block, or crash, Python's normal exit.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
 
 def _prepare_warnings() -> None:
-    """Elman's own warnings are notes to the user; the others stay what they are."""
+    """Show elman's own warnings as notes to the user; leave all others unchanged."""
     show = warnings.showwarning
 
     def note(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
@@ -106,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Write out what standard output still holds; `code`, unless that fails."""
+    """Flush what standard output still holds; return `code`, unless that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -119,7 +119,7 @@ def _flushed(code: int) -> int:
 
 
 def _report(problem: BaseException) -> int:
-    """Say on standard error what went wrong, and give the exit code."""
+    """Report on standard error what went wrong, and return the exit code."""
     if os.environ.get("ELMAN_DEBUG") and not isinstance(problem, (click.ClickException, SystemExit)):
         import traceback
 
@@ -138,26 +138,26 @@ def _report(problem: BaseException) -> int:
         case KeyboardInterrupt() | click.Abort():
             return _say("interrupted", INTERRUPTED)
         case MemoryError():
-            return _say("error: out of memory; close other programs or take less at once", ResourceError.exit_code)
+            return _say("error: out of memory; close other programs or process less at once", ResourceError.exit_code)
         case OSError() if problem.errno in _SCARCE:
             _mute_stdout()
             where = f"{problem.filename}: " if problem.filename else ""
             return _say(f"error: {where}{problem.strerror}; free some and try again", ResourceError.exit_code)
         case RuntimeError() if "out of memory" in str(problem) or "can't allocate memory" in str(problem):
             text = " ".join(str(problem).split())
-            return _say(f"error: out of memory ({text}); take smaller batches or layers", ResourceError.exit_code)
+            return _say(f"error: out of memory ({text}); use smaller batches or layers", ResourceError.exit_code)
     text = " ".join(f"{type(problem).__name__}: {problem}".split())
     return _say(f"error: a bug in elman, not in your data: {text}\nELMAN_DEBUG=1 shows where it happened", BUG)
 
 
 def _say(text: str, code: int) -> int:
-    with suppress(OSError):  # nobody reads it
+    with suppress(OSError):  # nobody is reading it
         print(f"elman: {text}", file=sys.stderr, flush=True)
     return code
 
 
 def _prepare_streams() -> None:
-    """UTF-8 whatever the locale says; a name that is not text (a file's, with stray bytes) is shown escaped."""
+    """UTF-8 whatever the locale says; a name that is not valid text (a file's, with stray bytes) is escaped."""
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller
@@ -167,8 +167,8 @@ def _prepare_streams() -> None:
 
 
 def _mute_stdout() -> None:
-    """Send what standard output still holds nowhere, so that Python's exit does not fail over it."""
-    with suppress(OSError, ValueError):  # where no file lies behind it, nothing can fail
+    """Discard what standard output still holds, so that Python's exit does not fail over it."""
+    with suppress(OSError, ValueError):  # without a file behind it, nothing can fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Model folders, as far as commands look into them."""
+"""Model folders, as far as commands read them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elman.tasks import TASKS
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of a model folder. Raises ModelError that names it."""
+    """A JSON file of a model folder. Raises ModelError naming it."""
     try:
         return json.loads(path.read_bytes())
     except OSError as problem:
@@ -23,9 +23,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json, read without torch. Raises ModelError where there is none or a broken one."""
+    """config.json, read without torch. Raises ModelError if it is missing or broken."""
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing of this name"
+        found = "a file" if folder.exists() else "nothing with this name"
         raise ModelError(f"{folder}: expected a model folder, found {found}; check the path")
     config = read_json(folder / "config.json")
     kinds = {"task": str, "elman": str, "settings": dict, "reading": dict}
@@ -47,7 +47,7 @@ def unfinished(folder: Path) -> bool:
 
 
 def history(folder: Path) -> list[dict[str, Any]] | None:
-    """The lines of log.jsonl, where there is one that can be read."""
+    """The lines of log.jsonl, if there is one that can be read."""
     try:
         return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()] or None
     except (OSError, ValueError):
@@ -55,9 +55,9 @@ def history(folder: Path) -> list[dict[str, Any]] | None:
 
 
 def load_model(folder: Path, task: str, *, allow_code: bool, threads: int | None = None) -> Any:
-    """The model in a folder, of this task. Says on standard error when its training is not finished.
+    """The model of this task in a folder. Reports on standard error if its training is not finished.
 
-    threads: of the processor; None leaves them to torch.
+    threads: number of CPU threads; None leaves it to torch.
     Raises ModelError, and UsageError for a model of another task."""
     found = read_config(folder)["task"]
     if found != task:

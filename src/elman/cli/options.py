@@ -15,19 +15,21 @@ def json_option(function: F) -> F:
 
 
 def format_option(help: str) -> Callable[[F], F]:
-    """Of a `TaskCommand`, which puts in the formats of all tasks."""
+    """For a `TaskCommand`, which fills in the formats of all tasks."""
     return click.option("--format", type=click.Choice([]), help=help)
 
 
 def encoding_option(function: F) -> F:
-    return click.option("--encoding", metavar="NAME", help="Of the files that are read (default utf-8).")(function)
+    return click.option("--encoding", metavar="NAME", help="Encoding of the files that are read (default utf-8).")(
+        function
+    )
 
 
 def skip_broken_option(function: F) -> F:
     return click.option(
         "--skip-broken",
         is_flag=True,
-        help="Leave out sentences or texts that are broken, and say how many (default: refuse the file).",
+        help="Leave out broken sentences or texts and report how many (default: refuse the file).",
     )(function)
 
 
@@ -39,5 +41,5 @@ def allow_code_option(function: F) -> F:
 
 def threads_option(function: F) -> F:
     return click.option(
-        "--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads (default: as torch finds them)."
+        "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads (default: chosen by torch)."
     )(function)

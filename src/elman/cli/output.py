@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, all else on standard error."""
+"""What commands print: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def json_line(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Something that is not a result."""
+    """Print something that is not a result."""
     print(text, file=sys.stderr, flush=True)
 
 
 def note_skipped(skipped: Skipped | None, where: str, what: str) -> None:
-    """What was left out of `where` because it is broken. No --quiet hides it."""
+    """Print what was left out of `where` because it is broken. --quiet does not hide it."""
     if skipped is not None and skipped.count:
         note(f"{where}: {skipped.text(what)}")
 
@@ -74,7 +74,7 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> No
 
 
 def width(text: str) -> int:
-    """How many places a text takes on a terminal."""
+    """How many columns a text takes on a terminal."""
     if text.isascii():
         return len(text)
     import unicodedata
@@ -83,18 +83,18 @@ def width(text: str) -> int:
 
 
 def short_names(files: Sequence[str]) -> dict[str, str]:
-    """What files are called in tables: their last name where that tells them apart."""
+    """What files are called in tables: their base name if that tells them apart."""
     last = {file: file.rpartition("/")[2] for file in files}
     return last if len(set(last.values())) == len(last) else {file: file for file in files}
 
 
 def percent(value: float | None) -> str:
-    """A fraction as 95.12; a share of nothing as a dash."""
+    """A fraction as 95.12; an undefined one as a dash."""
     return "-" if value is None else f"{100 * value:.2f}"
 
 
 def size(count: float) -> str:
-    """A number of bytes, readable."""
+    """A number of bytes, human-readable."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break

@@ -1,4 +1,4 @@
-"""`elman predict`: the answers of a model to a file, or to what comes from standard input."""
+"""`elman predict`: the answers of a model for a file or for standard input."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from elman.errors import UsageError
 @click.argument("model", metavar="DIR")
 @click.argument("file", metavar="[FILE|-]", default="-")
 @format_option(
-    "Of the input and so of the output (default: text for standard input; else by the suffix, else as trained)."
+    "Format of input and output (default: text for standard input; otherwise by suffix, otherwise as in training)."
 )
-@click.option("--output", "-o", metavar="FILE", default="-", help="Write there, packed if it ends in .gz.")
+@click.option("--output", "-o", metavar="FILE", default="-", help="Write to this file, compressed if it ends in .gz.")
 @click.option("--probabilities", "-p", is_flag=True, help="How sure the model is of each answer: see above.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each sentence or text: docs/json.md.")
 @encoding_option
@@ -32,10 +32,10 @@ from elman.errors import UsageError
 @allow_code_option
 @click.pass_context
 def predict(context: click.Context, model: str, file: str, output: str, **given: Any) -> None:
-    """Tag a file, or label its texts; without FILE or with -, standard input. The same format comes out as goes in.
+    """Tag a file, or label its texts; without FILE or with -, standard input. The output has the format of the input.
 
     All other columns, keys and comments are kept, byte for byte; only the answers change. Answers come as soon as their
-    input is there, so elman can stand in a pipe.
+    input arrives, so elman can be used in a pipe.
 
     {notes}
 
@@ -51,7 +51,7 @@ def predict(context: click.Context, model: str, file: str, output: str, **given:
     context.command.require_own(context, task, "this is a model of the task")
     answers = task.answers(file, given, config)
     if output != "-" and file != "-" and os.path.exists(output) and os.path.samefile(file, output):
-        raise UsageError(f"--output {output}: expected another file than the input, which it would destroy")
+        raise UsageError(f"--output {output}: expected a file other than the input, which would be overwritten")
     loaded = load_model(folder, task.name, allow_code=given["allow_code"], threads=given["threads"])
     if file == "-" and sys.stdin is not None and sys.stdin.isatty():
         note(f"elman: reading {answers.format} from the terminal; Ctrl-D ends it")

@@ -1,4 +1,4 @@
-"""DIR/training/run.json: the command line that began a training, so that `--resume DIR` needs nothing else."""
+"""DIR/training/run.json: the command line that started a training, so that `--resume DIR` needs nothing else."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _KEYS = {"format", "task", "elman", "folder", "given", "files", "threads"}
 
 
 def describe(task: str, given: dict[str, Any], threads: int, watch: bool = False) -> dict[str, Any]:
-    """What is stored of a new run.
+    """What is stored about a new run.
 
     given:   the data keys and all settings, with the paths of data made absolute
-    folder:  where the command was given; a cell's file and vectors are named relative to it
+    folder:  where the command was run; a cell's file and vectors are named relative to it
     files:   a hash of each file that the checkpoint's own fingerprint of the data does not cover
-    threads: how many there really were
-    watch:   whether it was begun with --watch
+    threads: how many were actually used
+    watch:   whether it was started with --watch
     """
     from elman import __version__
 
@@ -40,7 +40,7 @@ def describe(task: str, given: dict[str, Any], threads: int, watch: bool = False
 
 
 def hashes(given: dict[str, Any]) -> dict[str, str]:
-    """The hash of every file beside the data that the weights depend on. Raises UsageError for one that is missing."""
+    """The hash of every file besides the data that the weights depend on. Raises UsageError for a missing one."""
     files: dict[str, Path] = {}
     for key in ("cell", "char_cell"):
         if ".py:" in given.get(key, ""):
@@ -51,30 +51,30 @@ def hashes(given: dict[str, Any]) -> dict[str, str]:
         folder = Path(given["init"])
         names = ["model.safetensors", *(path.name for path in sorted(folder.glob("*.json")) if path.stem != "metrics")]
         files |= {f"{name} of init": folder / name for name in names}
-    found = {}
+    digests = {}
     for what, path in files.items():
         try:
             with open(path, "rb") as file:
-                found[what] = hashlib.file_digest(file, "sha256").hexdigest()
+                digests[what] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as problem:
             raise UsageError(f"{what}: {path}: cannot be read: {problem.strerror or problem}") from None
-    return found
+    return digests
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What `describe` gave when the run in this folder began. Raises UsageError where there is no run to resume,
+    """What `describe` returned when the run in this folder started. Raises UsageError if there is no run to resume,
     ModelError for a broken file."""
     if not folder.is_dir():
         raise UsageError(f"--resume {folder}: expected the folder of an unfinished training, found nothing there")
     if not (folder / "training").is_dir():
         what = "a finished model" if (folder / "model.safetensors").exists() else "none"
         fix = (
-            f"train on from it with --init {shell(folder)} --out OTHER" if what != "none" else "train without --resume"
+            f"continue from it with --init {shell(folder)} --out OTHER" if what != "none" else "train without --resume"
         )
         raise UsageError(f"--resume {folder}: expected an unfinished training, found {what}; {fix}")
     if not (folder / "training" / NAME).exists():
         raise UsageError(
-            f"--resume {folder}: this training was begun from Python; resume it there, by fit(..., resume=True)"
+            f"--resume {folder}: this training was started from Python; resume it there, with fit(..., resume=True)"
         )
     return _load(folder)
 
@@ -82,15 +82,17 @@ def read(folder: Path) -> dict[str, Any]:
 def _load(folder: Path) -> dict[str, Any]:
     path = folder / "training" / NAME
     try:
-        found = json.loads(path.read_bytes())
+        stored = json.loads(path.read_bytes())
     except OSError as problem:
         raise ModelError(f"{path}: cannot be read: {problem.strerror or problem}") from None
     except ValueError as problem:
         raise ModelError(f"{path}: expected JSON, found a damaged file: {problem}") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        version = found.get("elman", "?") if isinstance(found, dict) else "?"
-        raise ModelError(f"{path}: expected format {FORMAT}, found another; it is of elman {version}: resume with that")
-    if not found.keys() >= _KEYS:
-        missing = ", ".join(sorted(_KEYS - found.keys()))
-        raise ModelError(f"{path}: expected the keys of a run, found none named {missing}; start anew with --out")
-    return found
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        version = stored.get("elman", "?") if isinstance(stored, dict) else "?"
+        raise ModelError(
+            f"{path}: expected format {FORMAT}, found another; it was written by elman {version}: resume with that"
+        )
+    if not stored.keys() >= _KEYS:
+        missing = ", ".join(sorted(_KEYS - stored.keys()))
+        raise ModelError(f"{path}: expected the keys of a run, found none named {missing}; start again with --out")
+    return stored

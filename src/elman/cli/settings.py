@@ -1,6 +1,6 @@
-"""Every key that a training can be told, in tables: what --help, --set and --config know without importing torch.
+"""Every key that a training accepts, in tables: what --help, --set and --config know without importing torch.
 
-Each task has one, in its folder: the keys of its data, and the settings of its models as their classes declare them.
+Each task has a table, in its folder: the keys of its data, and its models' settings as their classes declare them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from elman.config import Config, Setting
 from elman.errors import DataError, UsageError, nearest, quoted
 
 OUT = Setting("out", "--out", "text", None, "the new model folder")
-INIT = Setting("init", "--init", "text", None, "another model folder to start from: what both know is taken over")
-ENCODING = Setting("encoding", "--encoding", "text", None, "of the files (default utf-8)")
+INIT = Setting("init", "--init", "text", None, "another model folder to start from: what both have in common is copied")
+ENCODING = Setting("encoding", "--encoding", "text", None, "encoding of the files (default utf-8)")
 SKIP_BROKEN = Setting(
     "skip_broken",
     "--skip-broken",
     "switch",
     False,
-    "leave out sentences or texts that are broken, and say how many; else the file is refused",
+    "leave out broken sentences or texts and report how many; otherwise the file is refused",
 )
 _TYPES: dict[str, click.ParamType] = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 _METAVARS = {"int": "N", "float": "X", "text": "TEXT"}
@@ -53,7 +53,7 @@ class Table:
         others = {s.key: s for settings in self.models.values() for s in settings if s.key not in mine}
         self.sections = {
             "Data": self.data,
-            # what only this network has comes first, as its cell does
+            # what only this network has comes first, such as its cell
             "Network": tuple(sorted(network.settings(), key=lambda one: one.key not in network.__annotations__)),
             "Training": training.settings(),
             "Rivals": tuple(others.values()),
@@ -71,14 +71,14 @@ class Table:
 
     def click_options(self) -> list[click.Option]:
         """One option for every setting that has flags, and --window for the two that share one."""
-        made: list[click.Option] = []
+        options: list[click.Option] = []
         for section, settings in self.sections.items():
             for setting in settings:
                 if setting.key == "window_before":
-                    made.append(_window(section, setting.default))
+                    options.append(_window(section, setting.default))
                 if setting.flags:
-                    made.append(_option(setting, section))
-        return made
+                    options.append(_option(setting, section))
+        return options
 
     def from_flags(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that were given as flags, by key."""
@@ -102,7 +102,7 @@ class Table:
         return given
 
     def from_file(self, path: str) -> dict[str, Any]:
-        """The settings of a TOML file of flat keys. Raises UsageError for an unknown key, DataError for no TOML."""
+        """The settings of a TOML file of flat keys. Raises UsageError for an unknown key, DataError if not TOML."""
         import tomllib
 
         try:
@@ -120,7 +120,7 @@ class Table:
                 raise UsageError(f"{path}: unknown key {key!r}; {nearest(key, list(self.all))}")
             setting = self.all[self.keys[key]]
             if setting.key in read:
-                raise UsageError(f"{path}: {setting.key} is there twice, also as {key}; remove one")
+                raise UsageError(f"{path}: {setting.key} is given twice, also as {key}; remove one")
             if setting in self.data:
                 _check_data(path, setting, value)
             read[setting.key] = value
@@ -160,7 +160,7 @@ class _Window(click.ParamType):
 
 
 def _window(section: str, default: int) -> click.Option:
-    help = f"words before and after that each step sees too (default {default},{default})"
+    help = f"words before and after that each step also sees (default {default},{default})"
     return SectionOption(["window", "--window"], type=_Window(), metavar="N,N", help=help, section=section)
 
 
@@ -184,7 +184,7 @@ def _value(setting: Setting, text: str) -> Any:
 
 
 def _check_data(path: str, setting: Setting, value: Any) -> None:
-    """The settings of data have no struct that would check them. Raises UsageError."""
+    """The settings of data have no class that would check them. Raises UsageError."""
     match setting.kind:
         case "text" if not isinstance(value, str) and not (setting.key.endswith("column") and isinstance(value, int)):
             raise UsageError(f"{path}: {setting.key}: expected text in quotes, found {value!r}")

@@ -1,4 +1,4 @@
-"""Sentences or lines in batches: at once when they come slowly, many at a time when they come fast."""
+"""Sentences or lines in batches: immediately when they come slowly, many at a time when they come fast."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class _End(NamedTuple):
 
 
 def batches(items: Iterator[T], budget: int, size: Callable[[T], int]) -> Iterator[list[T]]:
-    """What is there, at least one item and about `budget` of their sizes at most, read by a thread.
+    """What is available, at least one item and at most about `budget` in total size, read by a thread.
 
-    An exception of the reader comes after all the items before it.
+    An exception in the reader is raised after all the items before it.
     """
     queue: Queue[Any] = Queue(WAITING)
     closed = threading.Event()
@@ -32,7 +32,7 @@ def batches(items: Iterator[T], budget: int, size: Callable[[T], int]) -> Iterat
                 queue.put(item)
                 if closed.is_set():
                     return
-        except BaseException as problem:  # handed on, whatever it is
+        except BaseException as problem:  # passed on, whatever it is
             end = problem
         queue.put(_End(end))
 
@@ -52,7 +52,7 @@ def batches(items: Iterator[T], budget: int, size: Callable[[T], int]) -> Iterat
 
 
 def _take(queue: Queue[Any], budget: int, size: Callable[[Any], int]) -> tuple[list[Any], _End | None]:
-    """Wait for one, then take what is there: items, and the end if it has come."""
+    """Wait for one item, then take what is available: items, and the end if it has been reached."""
     batch: list[Any] = []
     item = queue.get()
     while not isinstance(item, _End):
@@ -68,7 +68,7 @@ def _take(queue: Queue[Any], budget: int, size: Callable[[Any], int]) -> tuple[l
 
 
 def _drain(queue: Queue[Any]) -> None:
-    """Make room, so that a reader that waits for it goes on and sees that it may stop."""
+    """Make room, so that a reader waiting for it continues and sees that it may stop."""
     while True:
         try:
             queue.get_nowait()

@@ -15,8 +15,8 @@ from elman.errors import UsageError, nearest
 
 _CLOSING = """
 
-    Flags are stronger than --set, and that than --config. Ctrl-C saves a checkpoint: --resume continues from there and
-    ends with the very weights that the uninterrupted training would have given.
+    Flags override --set, which overrides --config. Ctrl-C saves a checkpoint: --resume continues from there and ends
+    with exactly the weights that uninterrupted training would have given.
     """
 
 
@@ -37,7 +37,7 @@ class _Train(LazyGroup):
 
 
 def _task_of(args: list[str]) -> str:
-    """The task of the run that --resume names. Raises UsageError where there is none."""
+    """The task of the run that --resume names. Raises UsageError if there is none."""
     place = next(i for i, arg in enumerate(args) if arg.startswith("--resume"))
     _, equals, folder = args[place].partition("=")
     folder = folder if equals else (args[place + 1] if place + 1 < len(args) else "")
@@ -72,9 +72,9 @@ def _run_options() -> list[click.Parameter]:
     return [
         option(["resume", "--resume"], "resume the training in DIR; needs nothing else", metavar="DIR"),
         option(["config", "--config"], "a TOML file of keys, named as options with _ for -", metavar="FILE"),
-        option(["pairs", "--set"], "any key; stronger than --config", metavar="KEY=VALUE", multiple=True),
+        option(["pairs", "--set"], "any key; overrides --config", metavar="KEY=VALUE", multiple=True),
         option(["allow_code", "--allow-code"], "run the cell that is stored with --init", is_flag=True),
-        option(["watch", "--watch"], "log gradients, gates and updates too; under 5 % of the time", is_flag=True),
+        option(["watch", "--watch"], "also log gradients, gates and updates; under 5 % of the time", is_flag=True),
         option(["quiet", "--quiet", "-q"], "no progress", is_flag=True),
         option(["as_json", "--json"], "print one JSON object", is_flag=True),
     ]

@@ -33,9 +33,9 @@ def train(task: Task, given: Mapping[str, Any], how: How, as_json: bool) -> None
 
 
 def resume(task: Task, folder: Path, given: Mapping[str, Any], how: How, as_json: bool) -> None:
-    """The training in this folder, resumed. given: settings, which must be those it was begun with.
+    """Resume the training in this folder. given: settings, which must be those it was started with.
 
-    Raises UsageError where they are not, or what it was trained on has changed."""
+    Raises UsageError if they are not, or if what it was trained on has changed."""
     stored = run_file.read(folder)
     if stored["task"] != task.name:
         raise UsageError(f"--resume {folder}: it trains a model for {stored['task']}: elman train --resume DIR")
@@ -49,19 +49,17 @@ def resume(task: Task, folder: Path, given: Mapping[str, Any], how: How, as_json
     ]
     if changes:
         raise UsageError(
-            "--resume uses the settings that the training was begun with; these differ:\n"
+            "--resume uses the settings that the training was started with; these differ:\n"
             + "\n".join(changes)
             + f"\nleave them out, or start a new training: --out OTHER, perhaps with --init {shell(folder)}"
         )
     try:
         os.chdir(stored["folder"])  # what --cell and --vectors are relative to
     except OSError as problem:
-        raise UsageError(f"{stored['folder']}: the training was begun there: {problem.strerror or problem}") from None
+        raise UsageError(f"{stored['folder']}: the training was started there: {problem.strerror or problem}") from None
     changed = [what for what, old in stored["files"].items() if run_file.hashes(stored["given"]).get(what) != old]
     if changed:
-        raise UsageError(
-            f"{folder}: cannot be resumed, because these have changed: {', '.join(changed)}; put them back"
-        )
+        raise UsageError(f"{folder}: cannot be resumed, because these have changed: {', '.join(changed)}; restore them")
     how = how._replace(watch=how.watch or stored.get("watch", False))
     _report(task, folder, _train(task, folder, stored["given"], stored, how), as_json, how.quiet)
 
@@ -71,7 +69,7 @@ def _text(value: Any) -> str:
 
 
 def _complete(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every key: those of data as given, with absolute paths; the model's settings checked and with their defaults."""
+    """Every key: those of data as given, with absolute paths; the model's settings, checked, with their defaults."""
     import_torch()
     from elman.tasks.load import model_class
 
@@ -93,7 +91,7 @@ def _train(
     task: Task, out: Path, given: Mapping[str, Any], stored: dict[str, Any] | None, how: How
 ) -> dict[str, Any] | None:
     """Read, train, write; `stored` is the run to resume, None for a new one. Returns what metrics.json holds, or None
-    where there is a model for each of several folds."""
+    if there is a model for each of several folds."""
     complete = _complete(task, given)
     folds.require(complete)
     _require_distinct(complete)
@@ -121,7 +119,7 @@ def _train(
         torch.set_num_threads(threads)
     described = run_file.describe(task.name, complete, torch.get_num_threads(), how.watch)
     with prepare(out, resume=stored is not None):
-        pass  # only to see, before the data is read, that the folder will do
+        pass  # only to check, before the data is read, that the folder is usable
     parts, reading = task.read(complete, how.quiet)
     if share := PERCENT.fullmatch(str(complete["dev"] or "")):
         parts["dev"] = float(share[1]) / 100
@@ -130,7 +128,9 @@ def _train(
     arguments = {"out": out, "reading": reading, "progress": make_progress(quiet=how.quiet)}
     if model_class(task.name, model).resumable:
         if parts.get("dev") is None and not how.quiet:
-            note("no dev data: the weights of the last epoch are kept; --dev 10% would set a part aside to choose by")
+            note(
+                "no dev data: the weights of the last epoch are kept; --dev 10% would set a part aside to choose one by"
+            )
         arguments |= {"resume": stored is not None, "invocation": described}
         if how.watch:
             from elman.inspect.watch import Watcher
@@ -138,33 +138,33 @@ def _train(
             arguments["watch"] = Watcher()
         arguments |= {"init": complete["init"], "allow_code": how.allow_code}
     elif complete.get("init") is not None:
-        raise UsageError(f"--init gives the first weights of a network; --model {model} has none")
+        raise UsageError(f"--init gives the initial weights of a network; --model {model} has none")
     model_class(task.name, model)(**settings).fit(parts.pop("train"), parts.pop("dev", None), **parts, **arguments)
     metrics: dict[str, Any] = json.loads((out / "metrics.json").read_bytes())
     return metrics | {"skipped": sum(reading.get("skipped_parts", {}).values())}
 
 
 def _require_steps(task: Task, model: str) -> None:
-    """Raise UsageError for --watch where there is nothing to watch."""
+    """Raise UsageError for --watch if there is nothing to watch."""
     from elman.tasks import TASKS
     from elman.tasks.load import model_class
 
     if not model_class(task.name, model).resumable:
         steps = [name for name in TASKS[task.name] if model_class(task.name, name).resumable]
         raise UsageError(
-            f"--watch looks on while training goes step by step; --model {model} is counted in one go, these have "
+            f"--watch observes training step by step; --model {model} is estimated in one go, these have "
             f"steps: {', '.join(steps)}"
         )
 
 
 def _require_distinct(given: Mapping[str, Any]) -> None:
-    """Raise UsageError where what is trained on would be scored on too."""
+    """Raise UsageError if the training data would be scored on too."""
     if os.path.basename(given["train"]) == "-":
         raise UsageError("--train: expected a file, found standard input, which cannot be read again to resume")
     for key in ("dev", "test"):
         if given.get(key) is not None and _same(given["train"], given[key]):
             raise UsageError(
-                f"--{key}: expected another file than --train, found the same; a score on it would mean nothing"
+                f"--{key}: expected a file other than --train, found the same; a score on it would be meaningless"
                 + (" (--dev 10% sets a part of it aside)" if key == "dev" else "")
             )
 

@@ -2,7 +2,7 @@
 
     hidden_size: int = setting(200, "--hidden/--hidden-size", "units of each direction", COUNT)
 
-and read by the class itself, which checks what it is given, and by the command line, which makes an option of it.
+and read by the class itself, which checks its values, and by the command line, which makes an option of it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from elman.errors import UsageError, shorten
 
 Kind = Literal["int", "float", "switch", "text"] | tuple[str, ...]
 C = TypeVar("C")
-LARGEST = 2**63 - 1  # that torch can be given
-# The names of elman.recurrent.CELLS, which help must not wait for; a test holds the two together.
+LARGEST = 2**63 - 1  # the largest integer that torch accepts
+# The names of elman.recurrent.CELLS, which help must not wait for; a test keeps the two in sync.
 CELL_HELP = (
     "elman, elman-relu, lstm, lstm-peephole, lstm-coupled, lstm-layernorm, gru, mgu, indrnn, mingru, minlstm, sru, "
     "hard-memory, soft-memory, deep-transition, or file.py:MyCell"
@@ -25,7 +25,7 @@ CELL_HELP = (
 
 
 class Rule(NamedTuple):
-    """What a value must be, beside its type. choices: the words that it is one of, where it is one of some."""
+    """What a value must be, besides its type. choices: the allowed words, if it is one of a few."""
 
     fits: Callable[[Any], bool]
     expected: str
@@ -44,7 +44,7 @@ def one_of(*names: str) -> Rule:
 
 
 class Setting(NamedTuple):
-    """One key, as the command line sees it. kind: how its text is read, or the words it may be. A default of None can
+    """One key, as the command line sees it. kind: how its text is parsed, or the allowed words. A default of None can
     be given as `none`."""
 
     key: str
@@ -66,7 +66,7 @@ _TYPES: dict[str, tuple[type, str, Kind]] = {
 def setting(default: Any, flags: str, help: str, rule: Rule | None = None, *, kind: Kind | None = None) -> Any:
     """A field of a `config` class. flags: as in "--hidden/--hidden-size"; help: one line for the command line.
 
-    kind: how the command line reads it, where that is not what its type says"""
+    kind: how the command line reads it, if not as its type says"""
     return field(default=default, metadata={"flags": flags, "help": help, "rule": rule, "kind": kind})
 
 
@@ -81,14 +81,14 @@ class _Declared(NamedTuple):
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting, field))
 def config(kind: type[C]) -> type[C]:
-    """Make a class of settings: a frozen dataclass whose fields are given by name. A subclass may give a field of its
-    base another default by `name: type = value`; flags, help and rule stay."""
+    """Make a class of settings: a frozen dataclass whose fields are passed by name. A subclass may give a field of its
+    base another default with `name: type = value`; flags, help and rule are kept."""
     return dataclass(frozen=True, kw_only=True)(kind)
 
 
 @config
 class Config:
-    """The base of all classes of settings. Raises UsageError that says what was expected."""
+    """The base of all classes of settings. Raises UsageError stating what was expected."""
 
     _declared: ClassVar[tuple[_Declared, ...]]
 
@@ -114,22 +114,22 @@ class Config:
 
     @classmethod
     def _declarations(cls) -> tuple[_Declared, ...]:
-        """Of every field, in the order of the class."""
+        """For every field, in the order of the class."""
         if "_declared" not in cls.__dict__:
             cls._declared = tuple(cls._declaration(one.name, str(one.type), one.default) for one in fields(cls))
         return cls._declared
 
     @classmethod
     def _declaration(cls, key: str, annotation: str, default: Any) -> _Declared:
-        told = next(  # where a subclass gives only a default, the base has the rest
+        metadata = next(  # if a subclass gives only a default, its base has the rest
             meta
             for base in cls.__mro__
             if (one := getattr(base, "__dataclass_fields__", {}).get(key)) is not None and (meta := one.metadata)
         )
-        rule: Rule | None = told["rule"]
+        rule: Rule | None = metadata["rule"]
         word, *more = annotation.split(" | ")
-        kind: Kind = told["kind"] or (rule.choices if rule is not None and rule.choices else _TYPES[word][2])
-        return _Declared(Setting(key, told["flags"], kind, default, told["help"]), rule, word, "None" in more)
+        kind: Kind = metadata["kind"] or (rule.choices if rule is not None and rule.choices else _TYPES[word][2])
+        return _Declared(Setting(key, metadata["flags"], kind, default, metadata["help"]), rule, word, "None" in more)
 
     @classmethod
     def settings(cls) -> tuple[Setting, ...]:

@@ -1,4 +1,4 @@
-"""How a training run is set: one flat, frozen record, checked where it is made."""
+"""The settings of a training run: one flat, frozen record, checked when it is created."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DURATION = re.compile(
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `90s`, `10m`, `1h30m`, `1.5h` or a bare number of seconds. Raises UsageError on all else and on 0."""
+    """`90s`, `10m`, `1h30m`, `1.5h` or bare seconds, as seconds. Raises UsageError on anything else and on 0."""
     match = _DURATION.fullmatch(text.strip())
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
     total = 3600 * hours + 60 * minutes + seconds
@@ -46,25 +46,25 @@ class TrainingConfig(Config):
     """How the loop trains. The same defaults hold in Python and on the command line.
 
     `max_time` may be given as text (`"10m"`) and is kept in seconds. With it, bit-for-bit reproducibility holds only
-    where the clock plays no part: the decay of the learning rate follows the larger of step and time progress.
+    if the clock plays no part: the decay of the learning rate follows the larger of step and time progress.
     """
 
-    optimizer: str = setting("adamw", "--optimizer", "how weights move", one_of("adamw", "sgd"))
-    learning_rate: float = setting(2e-3, "--learning-rate", "at its highest", _ABOVE)
-    momentum: float = setting(0.9, "--momentum", "of sgd", SHARE)
-    weight_decay: float = setting(0.0, "--weight-decay", "pull of the weights towards 0", NUMBER)
+    optimizer: str = setting("adamw", "--optimizer", "how weights are updated", one_of("adamw", "sgd"))
+    learning_rate: float = setting(2e-3, "--learning-rate", "peak learning rate", _ABOVE)
+    momentum: float = setting(0.9, "--momentum", "momentum of sgd", SHARE)
+    weight_decay: float = setting(0.0, "--weight-decay", "pulls the weights towards 0", NUMBER)
     # at most a tenth of the run
-    warmup_steps: int = setting(100, "--warmup-steps", "steps of rising learning rate", SIZE)
+    warmup_steps: int = setting(100, "--warmup-steps", "steps with rising learning rate", SIZE)
     decay: str = setting("linear", "--decay", "how the learning rate falls", one_of("linear", "cosine", "none"))
-    clip: float = setting(5.0, "--clip", "largest gradient norm; 0: any", NUMBER)
+    clip: float = setting(5.0, "--clip", "largest gradient norm; 0: no limit", NUMBER)
     epochs: int = setting(15, "--epochs", "passes over the training data", COUNT)
-    patience: int = setting(0, "--patience", "epochs without a better dev score before stopping; 0: any number", SIZE)
+    patience: int = setting(0, "--patience", "epochs without a better dev score before stopping; 0: no limit", SIZE)
     # seconds of the whole run, resumed parts added up
     max_time: float | None = setting(None, "--max-time", "stop after 90s, 10m, 1h30m", _ABOVE, kind="text")
     average: float = setting(0.999, "--average", "decay of the moving average of the weights; 0: none", SHARE)
-    batch_tokens: int = setting(500, "--batch-tokens", "words of a batch, about", COUNT)
-    seed: int = setting(1, "--seed", "of all that is drawn at random", SIZE)
-    threads: int | None = setting(None, "--threads", "processor threads", COUNT)
+    batch_tokens: int = setting(500, "--batch-tokens", "words per batch, approximately", COUNT)
+    seed: int = setting(1, "--seed", "seed of everything random", SIZE)
+    threads: int | None = setting(None, "--threads", "CPU threads", COUNT)
     # some steps of every batch are computed twice where that is too little: see elman.recurrent.memory_plan
     memory: str | None = setting(
         None,
@@ -75,7 +75,7 @@ class TrainingConfig(Config):
     checkpoint_every: float = setting(60.0, "--checkpoint-every", "seconds between checkpoints", NUMBER)
 
     def __post_init__(self) -> None:
-        given: Any = self.max_time
-        if isinstance(given, str):
-            object.__setattr__(self, "max_time", parse_duration(given))
+        value: Any = self.max_time
+        if isinstance(value, str):
+            object.__setattr__(self, "max_time", parse_duration(value))
         super().__post_init__()

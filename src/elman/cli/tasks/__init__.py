@@ -1,4 +1,4 @@
-"""The tasks of the command line, one row each. A command asks its questions of a `Task` and knows none by name."""
+"""The tasks of the command line, one row each. A command puts its questions to a `Task` and knows none by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 
 from elman.cli.tasks.base import Task
 
-# Name, the same as in elman.tasks.TASKS -> where the object is that answers for it.
+# Name, the same as in elman.tasks.TASKS -> where its `Task` object is.
 TASKS = {
     "tag": "elman.cli.tasks.tag.task:TASK",
     "classify": "elman.cli.tasks.classify.task:TASK",
@@ -23,7 +23,7 @@ CORPORA = {"grammar": "elman.cli.tasks.tag.grammar:grammar"}
 
 
 def get_task(name: str) -> Task:
-    """The task of this name, which must be one of TASKS."""
+    """The task with this name, which must be one of TASKS."""
     module, _, attribute = TASKS[name].partition(":")
     task: Task = getattr(importlib.import_module(module), attribute)
     return task

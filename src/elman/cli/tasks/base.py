@@ -1,4 +1,4 @@
-"""What a task is on the command line: the questions that commands ask, with the answers that serve most tasks."""
+"""What a task is on the command line: the questions that commands ask, with the answers that suit most tasks."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 class Reader:
-    """How files are read in one run of a command. Made by `Task.reader`, which judges the options."""
+    """How files are read in one run of a command. Made by `Task.reader`, which checks the options."""
 
     def read(self, path: str, skipped: Skipped | None = None) -> Any:
-        """A file with right answers, as `fit` and `evaluate` take it. skipped: counts broken examples, which are then
+        """A file with gold answers, as `fit` and `evaluate` take it. skipped: counts broken examples, which are then
         left out. Raises DataError."""
         raise NotImplementedError
 
     def count(self, data: Any) -> str:
-        """How much that is, as in "12 sentences, 345 words"."""
+        """The size of the data, as in "12 sentences, 345 words"."""
         raise NotImplementedError
 
     def describe(self, train: Any) -> dict[str, Any]:
-        """What a model keeps of how its training data was read, for later commands."""
+        """What a model stores about how its training data was read, for later commands."""
         raise NotImplementedError
 
 
 class Answers:
-    """What `elman predict` reads and writes in one run. Made by `Task.answers`, which judges the options.
+    """What `elman predict` reads and writes in one run. Made by `Task.answers`, which checks the options.
 
-    format: what is read, as it is called
-    budget: the sizes of a batch together: enough for several batches of a network, little enough that the first
+    format: the name of the input format
+    budget: the total size of a batch: enough for several batches of a network, small enough that the first
             answers come soon
     """
 
@@ -51,11 +51,11 @@ class Answers:
     budget: int
 
     def items(self) -> Iterator[Any]:
-        """What is to be answered, as it comes."""
+        """What is to be answered, as it arrives."""
         raise NotImplementedError
 
     def size(self, item: Any) -> int:
-        """Of one item."""
+        """The size of one item."""
         raise NotImplementedError
 
     def answer(self, model: Any, batch: list[Any]) -> Iterator[str]:
@@ -63,7 +63,7 @@ class Answers:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Say on standard error what is to be said at the end."""
+        """Report on standard error what is to be reported at the end."""
 
 
 class Task:
@@ -72,14 +72,14 @@ class Task:
     name:     its key in `elman.tasks.TASKS` and in `elman.cli.tasks.TASKS`
     models:   what its models are called: the heading of its options
     unit:     what an example is called: a sentence, a text
-    target:   what is to be found, where there is no right answer to compare with: a column of `elman inspect`
-    labels:   the vocabulary file that lists the answers of a model, without .json; None where there is no such list
+    target:   what is predicted, if there is no gold answer to compare with: a column of `elman inspect`
+    labels:   the vocabulary file that lists the answers of a model, without .json; None if there is no such list
     table:    its settings
     help:     of `elman train`, with examples
     formats:  the choices of --format; none: files have one format
     examples: command -> lines of that command's help that show how to use it with this task
     notes:    command -> paragraphs of that command's help
-    aligned:  whether `elman eval` scores a file of answers against one of right answers
+    aligned:  whether `elman eval` scores a file of answers against one of gold answers
     """
 
     name: ClassVar[str]
@@ -95,11 +95,11 @@ class Task:
     aligned: ClassVar[bool] = False
 
     # Every method may raise UsageError for options that do not fit together, and DataError for files.
-    # given: the options of a command by name, those that were not given with their defaults
+    # given: the options of a command by name, with the defaults of those that were not given
     # config: config.json of the model that the command works with
 
     def options(self, command: str) -> list[click.Option]:
-        """The options of this task alone: of check, eval, predict or inspect."""
+        """The options of this task alone, for check, eval, predict or inspect."""
         return []
 
     def hints(self, folder: str) -> list[str]:
@@ -109,7 +109,7 @@ class Task:
     # Reading
 
     def reader(self, path: str, given: Mapping[str, Any], config: Mapping[str, Any] | None) -> Reader:
-        """How `path` is read, and other files with it; config: None in training."""
+        """How `path`, and other files with it, are read; config: None in training."""
         raise NotImplementedError
 
     def cut(self, data: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Task:
         return data
 
     def read(self, given: Mapping[str, Any], quiet: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What `fit` gets as train, dev and test, each where it was given, and how it was read.
+        """What `fit` gets as train, dev and test, each if given, and how it was read.
 
         given: all keys of the data; --dev 10% is not a part that is read. Reports the counts on standard error."""
         reader = self.reader(str(given["train"]), given, None)
@@ -145,7 +145,7 @@ class Task:
     # The commands
 
     def check(self, files: Sequence[str], given: Mapping[str, Any]) -> Report:
-        """A look through files before training."""
+        """Check files before training."""
         raise NotImplementedError
 
     def print_check(self, report: Report) -> None:
@@ -168,12 +168,12 @@ class Task:
         raise NotImplementedError
 
     def print_scores(self, result: Mapping[str, Any]) -> None:
-        """Everything that `evaluate` gave."""
+        """Print everything that `evaluate` returned."""
         table(["score", ""], [[name, self.show(name, value)] for name, value in self.scores(result).items()])
         print(result["signature"])
 
     def scores(self, result: Mapping[str, Any]) -> dict[str, float | None]:
-        """The main scores of a result by name; those that are not defined for this data are left out or None."""
+        """The main scores of a result by name; those that are undefined for this data are left out or None."""
         raise NotImplementedError
 
     def show(self, name: str, value: float | None) -> str:
@@ -185,11 +185,11 @@ class Task:
         raise UsageError(f"elman predict: a model of the task {self.name} gives no answers to write; see elman --help")
 
     def gold(self, text: str, config: Mapping[str, Any]) -> list[str]:
-        """The right answers of `elman inspect --gold`."""
+        """The gold answers of `elman inspect --gold`."""
         return text.split()
 
     def sample(self, data: Any) -> list[Any]:
-        """The examples of `elman inspect --data` one by one, as far as they can be looked into."""
+        """The examples of `elman inspect --data` one by one, as far as they can be inspected."""
         return list(data)
 
 
@@ -197,10 +197,10 @@ def print_summary(task: Task, results: Mapping[str, Mapping[str, Any]]) -> None:
     """One column of main scores for each result, and their signature."""
     if not results:
         return
-    found = {part: task.scores(result) for part, result in results.items()}
-    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
-    rows = [[name, *(task.show(name, scores.get(name)) for scores in found.values())] for name in names]
-    table(["score", *found], rows)
+    by_part = {part: task.scores(result) for part, result in results.items()}
+    names = list(dict.fromkeys(name for scores in by_part.values() for name in scores))
+    rows = [[name, *(task.show(name, scores.get(name)) for scores in by_part.values())] for name in names]
+    table(["score", *by_part], rows)
     for signature in dict.fromkeys(result["signature"] for result in results.values()):
         print(signature)
 

@@ -1,4 +1,4 @@
-"""Commands that serve every task, with the options of all."""
+"""Commands that serve every task, with the options of all tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from elman.cli.tasks.base import Task
 
 
 class TaskCommand(SectionedCommand):
-    """A command for all tasks: beside its own options it has those of each task, which only that task may be given.
+    """A command for all tasks: besides its own options it has those of each task, which apply to that task only.
 
-    `{examples}` in its help stands for the tasks' examples of it, `{notes}` for their paragraphs."""
+    `{examples}` in its help stands for the tasks' examples, `{notes}` for their paragraphs."""
 
     def __init__(self, name: str, *, tasks: Sequence[Task], help: str, **kwargs: Any) -> None:
         examples = [line for task in tasks for line in task.examples.get(name, ())]
@@ -35,7 +35,7 @@ class TaskCommand(SectionedCommand):
                 param.type = click.Choice(list(dict.fromkeys(format for task in tasks for format in task.formats)))
 
     def given(self, context: click.Context) -> list[click.Parameter]:
-        """The options that belong to tasks and stand on the command line."""
+        """The options that belong to tasks and were given on the command line."""
         return [
             param
             for param in self.params
@@ -44,9 +44,9 @@ class TaskCommand(SectionedCommand):
         ]
 
     def require_own(self, context: click.Context, task: Task, what: str) -> None:
-        """Judge the options for one task. what: how the task was chosen, as in "this is a model of the task".
+        """Check the options for one task. what: how the task was chosen, as in "this is a model of the task".
 
-        Raises click.UsageError for an option of another task, and for a value that this task does not have."""
+        Raises click.UsageError for an option of another task, and for a value that this task does not accept."""
         for param in self.given(context):
             name, value = str(param.name), context.params[str(param.name)]
             if name == "format":
@@ -65,7 +65,7 @@ class TaskCommand(SectionedCommand):
 
 
 def _merged(options: Sequence[click.Option], heading: str) -> click.Option:
-    """One option for what several tasks declare by the same name."""
+    """One option for what several tasks declare under the same name."""
     merged = copy(options[0])
     merged.section = heading if len(options) == 1 else "Options"  # type: ignore[attr-defined]
     merged.help = "; ".join(dict.fromkeys(option.help or "" for option in options))

@@ -12,7 +12,7 @@ LOOKED_AT = 200  # lines at the beginning of a file
 
 
 def by_file(file: str, format: str | None, encoding: str) -> str:
-    """The name of a task; a guess that is not obvious is reported. Raises UsageError where the task cannot be known."""
+    """The name of a task; a guess that is not obvious is reported. Raises UsageError if it cannot be determined."""
     name = format or os.path.splitext(file.lower().removesuffix(".gz"))[1].removeprefix(".")
     if name in ("csv", "label", "fasttext", "ft"):
         task = "classify"
@@ -21,12 +21,12 @@ def by_file(file: str, format: str | None, encoding: str) -> str:
     else:
         return "tag"
     if task == "classify":
-        note(f"elman: {file}: taken for texts with labels; --task tag takes it for words with tags")
+        note(f"elman: {file}: read as texts with labels; --task tag reads it as words with tags")
     return task
 
 
 def _by_content(file: str, name: str, encoding: str) -> str:
-    """Of a file that may be either: the first lines say."""
+    """For a file that may be either: the first lines decide."""
     from elman.text.files import name_of, open_text, readable_again
 
     if not readable_again(file):

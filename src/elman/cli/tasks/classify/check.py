@@ -9,7 +9,7 @@ from elman.cli.output import heading, percent, short_names, table
 if TYPE_CHECKING:
     from elman.text.report import ExamplesReport
 
-MOST = 20  # new characters that are shown
+MOST = 20  # new characters shown
 
 
 def print_report(report: ExamplesReport) -> None:
@@ -38,8 +38,8 @@ def print_report(report: ExamplesReport) -> None:
     for label in labels:
         row = [label]
         for file in report.files:
-            found = file["label_counts"].get(label, {"count": 0, "share": 0.0})
-            row += [str(found["count"]), percent(found["share"])]
+            counted = file["label_counts"].get(label, {"count": 0, "share": 0.0})
+            row += [str(counted["count"]), percent(counted["share"])]
         rows.append(row)
     table(["label", *(cell for file in report.files for cell in (names[file["file"]], "%"))], rows)
     for file in report.files:
@@ -48,7 +48,7 @@ def print_report(report: ExamplesReport) -> None:
             more = " ..." if len(file["new_characters"]) > MOST else ""
             print(f"\ncharacters of {names[file['file']]} that the first file does not have: {shown}{more}")
     if report.duplicates:
-        heading("texts that are there already")
+        heading("duplicate texts")
         table(
             ["file", "in", "line", "as-line", "count", "other-labels"],
             [

@@ -18,7 +18,7 @@ from elman.errors import UsageError
 @click.argument("model", metavar="DIR")
 @click.argument("file", metavar="[FILE|-]", default="-")
 @click.option("--output", "-o", metavar="FILE", required=True, help="A NumPy file (.npy) to write.")
-@click.option("--format", type=click.Choice(FORMATS), help="Of FILE, as for elman predict.")
+@click.option("--format", type=click.Choice(FORMATS), help="Format of FILE, as for elman predict.")
 @encoding_option
 @threads_option
 @allow_code_option
@@ -26,7 +26,7 @@ from elman.errors import UsageError
 def encode(
     model: str, file: str, output: str, threads: int | None, allow_code: bool, as_json: bool, **given: Any
 ) -> None:
-    """Write the vector of every text of a file: what a classifier tells the labels from.
+    """Write the vector of every text of a file: what a classifier predicts the labels from.
 
     FILE is read as by elman predict. The output is a NumPy file of float32, (texts, size), in the order of the texts.
 
@@ -45,7 +45,7 @@ def encode(
     folder = Path(model)
     loaded = load_model(folder, "classify", allow_code=allow_code, threads=threads)
     if not hasattr(loaded, "encode"):
-        raise UsageError(f"{folder}: expected a network, which makes vectors of texts; found the model {loaded.kind}")
+        raise UsageError(f"{folder}: expected a network, which turns texts into vectors; found the model {loaded.kind}")
     how = how_to_read(file, given, read_config(folder), labelled=False)
     vectors = loaded.encode(read_examples(file, allow_empty=True, **how))
     written = io.BytesIO()

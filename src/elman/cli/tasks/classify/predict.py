@@ -1,4 +1,4 @@
-"""`elman predict` with a classifier: every text gets its label, in the format in which it came."""
+"""`elman predict` with a classifier: every text gets its label, in the format it came in."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Labels(Answers):
         return iter(self.examples)
 
     def size(self, item: Example) -> int:
-        """Its characters."""
+        """Its number of characters."""
         return len(item.text) + 1
 
     def answer(self, model: Any, batch: list[Example]) -> Iterator[str]:
-        """The texts with their labels, below the row of names of a table."""
+        """The texts with their labels, below the header row of a table."""
         answers = model.predict(batch, probabilities=self.probabilities)
         if self.writer is None:
             self.writer = Writer(self.examples, model.labels, self.probabilities, self.separator)
@@ -54,9 +54,9 @@ class Labels(Answers):
 
 
 class Guesses:
-    """Counts the texts of which the model knows next to nothing, and says so at the end."""
+    """Counts the texts of which the model knows next to nothing, and reports them at the end."""
 
-    MOST, SHOWN = 0.9, 5  # share of unknown tokens; lines that are named
+    MOST, SHOWN = 0.9, 5  # share of unknown tokens; lines that are listed
 
     def __init__(self, file: str) -> None:
         self.file = "standard input" if file == "-" else file
@@ -72,14 +72,14 @@ class Guesses:
         shown = ", ".join(map(str, self.lines[: self.SHOWN])) + (", ..." if len(self.lines) > self.SHOWN else "")
         texts = f"{len(self.lines):,} texts" if len(self.lines) > 1 else "1 text"
         note(
-            f"elman: {self.file}: of {texts} the model knows at most a tenth of the words, so the labels are guesses "
+            f"elman: {self.file}: in {texts} the model knows at most a tenth of the words, so the labels are guesses "
             f"whatever their probability (lines {shown})"
         )
 
 
 def answer_json(example: Example, answer: LabelPrediction) -> dict[str, Any]:
-    """What `--json` says of a text."""
-    told: dict[str, Any] = {
+    """What `--json` prints for a text."""
+    values: dict[str, Any] = {
         "line": example.line,
         "text": example.text,
         "labels": answer.labels,
@@ -87,16 +87,16 @@ def answer_json(example: Example, answer: LabelPrediction) -> dict[str, Any]:
         "unknown_share": None if answer.unknown is None else round(answer.unknown, 4),
     }
     if answer.probabilities is not None:
-        told["label_probabilities"] = {label: round(p, 6) for label, p in answer.probabilities.items()}
-    return told
+        values["label_probabilities"] = {label: round(p, 6) for label, p in answer.probabilities.items()}
+    return values
 
 
 class Writer:
     """Writes answers in the format of their texts.
 
-    csv, tsv: columns more: predicted, probability, and p(LABEL) for all labels where asked for
-    jsonl:    keys more: "predicted", "probability", "unknown_share" (of its tokens), "probabilities"
-    others:   label TAB probability, and LABEL=probability for all labels where asked for; one line a text
+    csv, tsv: more columns: predicted, probability, and p(LABEL) for all labels if asked for
+    jsonl:    more keys: "predicted", "probability", "unknown_share" (of its tokens), "probabilities"
+    others:   label TAB probability, and LABEL=probability for all labels if asked for; one line per text
     """
 
     def __init__(self, examples: Examples, labels: list[str], every: bool, separator: str) -> None:
@@ -104,7 +104,7 @@ class Writer:
         self.labels, self.every, self.separator = labels, every, separator
 
     def header(self, lines: list[str]) -> str:
-        """The row of names, with those of the new columns."""
+        """The header row, with the names of the new columns."""
         names = ["predicted", "probability", *(f"p({label})" for label in self.labels if self.every)]
         return "\n".join(lines) + "".join(self._cells(names)) + "\n"
 

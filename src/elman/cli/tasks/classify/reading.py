@@ -1,4 +1,4 @@
-"""How commands read files of labelled texts: what was asked for, else what the name says, else as in training."""
+"""How commands read files of labelled texts: as asked for, otherwise by the file's name, otherwise as in training."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import click
 from elman.errors import UsageError
 
 COLUMNS = ("text_column", "label_column", "header", "separator")
-# The suffixes of elman.text.labelled, which help must not wait for; and plain text.
+# The suffixes of plain text.
 TEXT_SUFFIXES = (".txt", ".text")
 
 
 def text_options() -> list[click.Option]:
-    """The options whose names are COLUMNS; None where not given."""
+    """The options named in COLUMNS; None if not given."""
     return [
         click.Option(["--text-column"], metavar="NAME|N", help="The column or key of the texts."),
         click.Option(["--label-column"], metavar="NAME|N", help="The column or key of the labels."),
         click.Option(["--header/--no-header"], default=None, help="Whether the first row names the columns."),
-        click.Option(["--separator"], metavar="TEXT", help="Between several labels of a cell (default |)."),
+        click.Option(["--separator"], metavar="TEXT", help="Separator of several labels in a cell (default |)."),
     ]
 
 
 def how_to_read(path: str, given: Mapping[str, Any], config: Mapping[str, Any], *, labelled: bool) -> dict[str, Any]:
     """The options with which `elman.text.labelled.iter_examples` reads a file for the model of this config.json.
 
-    Without a format, what is read without labels is plain text where it is standard input or a .txt file; all else goes
-    by its suffix, or is as the training data was. Raises UsageError for options that do not fit."""
+    Without a format, unlabelled input is plain text if it is standard input or a .txt file; everything else goes by
+    its suffix, or is read as the training data was. Raises UsageError for options that do not fit."""
     from elman.text.labelled import SUFFIXES, get_example_format
 
     trained = config["reading"]

@@ -22,7 +22,7 @@ def main_scores(result: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def print_result(result: Mapping[str, Any]) -> None:
-    """Everything of one result of a classifier: main scores, labels, confusions, reliability."""
+    """Print everything in one result of a classifier: main scores, labels, confusions, reliability."""
     of = result["counts"]["examples"]
     rows = []
     for name, value in main_scores(result).items():
@@ -38,7 +38,7 @@ def print_result(result: Mapping[str, Any]) -> None:
     print_matches("label", result["by_label"])
     names = list(result["by_label"])
     if result["confusion"] is not None:
-        heading("confusions: rows are the right labels, columns those given")
+        heading("confusions: rows are the gold labels, columns the predicted ones")
         table(["", *names], [[name, *map(str, row)] for name, row in zip(names, result["confusion"], strict=True)])
     if result["bins"]:
         heading("reliability")

@@ -34,7 +34,7 @@ class Classification(Task):
     elman train classify --train train.csv --dev 10% --folds 10 --out my-folds
 
     With --folds there is a model for each fold, DIR/fold-1 and so on, tested on what it has not seen; DIR/folds.json
-    has the mean scores. --model takes a rival of the network: the majority label, the mean of word vectors (cbow), or
+    has the mean scores. --model selects a rival of the network: the majority label, the mean of word vectors (cbow), or
     logistic regression on n-grams (ngrams).
     """
     examples = {
@@ -52,17 +52,17 @@ class Classification(Task):
         "predict": """With a classifier:
 
         \b
-        text     one text a line; comes out as label, TAB, probability; -p adds LABEL=probability for every label
+        text     one text per line; comes out as label, TAB, probability; -p adds LABEL=probability for every label
         csv, tsv get the columns predicted and probability; -p adds p(LABEL) for every label
         jsonl    gets the keys "predicted", "probability"; -p adds "probabilities"
-        label, fasttext   come out as text does; labels that are there are not looked at""",
+        label, fasttext   come out as text does; existing labels are ignored""",
     }
 
     def options(self, command: str) -> list[click.Option]:
         """How files of texts are read."""
         more: dict[str, list[click.Option]] = {
             "check": [click.Option(["--several"], is_flag=True, help="Any number of labels per text.")],
-            "inspect": [click.Option(["--gold"], metavar="ANSWERS", help="The right label (several: A|B).")],
+            "inspect": [click.Option(["--gold"], metavar="ANSWERS", help="The gold label (several: A|B).")],
         }
         return [*text_options(), *more.get(command, [])]
 
@@ -87,7 +87,7 @@ class Classification(Task):
         return data | {"train": train, "test": test}
 
     def check(self, files: Sequence[str], given: Mapping[str, Any]) -> Report:
-        """A look through files of labelled texts."""
+        """Check files of labelled texts."""
         from elman.text.check_labelled import check_examples
 
         options = {key: given[key] for key in (*COLUMNS, "several", "skip_broken")}
@@ -118,12 +118,12 @@ class Classification(Task):
         return Labels(file, given, config)
 
     def gold(self, text: str, config: Mapping[str, Any]) -> list[str]:
-        """One label, or several of a model that gives several."""
+        """One label, or several for a model that predicts several."""
         return text.split("|") if config["settings"].get("several") else [text]
 
 
 class _Examples(Reader):
-    """Texts with labels. What the first file settles, such as its columns, holds for the others."""
+    """Texts with labels. What the first file determines, such as its columns, applies to the others."""
 
     def __init__(self, how: Mapping[str, Any]) -> None:
         self.how = dict(how)

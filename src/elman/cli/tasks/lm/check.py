@@ -20,7 +20,7 @@ def print_report(report: TextReport) -> None:
     table(["", *(file["file"] for file in report.files)], rows)
     for file in report.files:
         if file["frequent_unknown"]:
-            heading(f"{file['file']}: tokens that the first file lacks, the most frequent")
+            heading(f"{file['file']}: the most frequent tokens that the first file lacks")
             print(" ".join(file["frequent_unknown"]))
 
 

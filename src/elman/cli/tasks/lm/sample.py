@@ -10,14 +10,18 @@ from elman.cli.output import note
 
 @click.command("sample", short_help="Text drawn from a language model.")
 @click.argument("model", metavar="DIR")
-@click.option("--tokens", "-n", type=click.IntRange(min=0), metavar="N", default=200, help="How many (default 200).")
-@click.option("--prompt", metavar="TEXT", default="", help="What stands before; - reads it from standard input.")
 @click.option(
-    "--temperature", type=float, metavar="X", default=1.0, help="Below 1 bolder, 0 the likeliest (default 1)."
+    "--tokens", "-n", type=click.IntRange(min=0), metavar="N", default=200, help="How many tokens (default 200)."
 )
-@click.option("--top-k", type=int, metavar="K", default=0, help="Draw among the K likeliest only (default 0: all).")
-@click.option("--top-p", type=float, metavar="P", default=1.0, help="Among the likeliest that make up P (default 1).")
-@click.option("--seed", type=int, metavar="N", help="The same one gives the same text (default: another each time).")
+@click.option("--prompt", metavar="TEXT", default="", help="The text to continue; - reads it from standard input.")
+@click.option(
+    "--temperature", type=float, metavar="X", default=1.0, help="Below 1: sharper; 0: the likeliest (default 1)."
+)
+@click.option("--top-k", type=int, metavar="K", default=0, help="Draw from the K likeliest only (default 0: all).")
+@click.option(
+    "--top-p", type=float, metavar="P", default=1.0, help="Draw from the likeliest that make up P (default 1)."
+)
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same text (default: random).")
 @threads_option
 @allow_code_option
 def sample(
@@ -45,7 +49,7 @@ def sample(
 
     if seed is not None and seed < 0:
         raise UsageError(f"--seed: expected 0 or more, found {seed}")
-    # One row a step: more threads would wait for each other.
+    # One row per step: more threads would wait for each other.
     loaded = load_model(Path(model), "lm", allow_code=allow_code, threads=threads or 1)
     if prompt == "-":
         prompt = sys.stdin.read().removesuffix("\n")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="DIR")
 @click.argument("file", metavar="[FILE|-]", default="-")
 @click.option(
-    "--tokens", is_flag=True, help="One line a token: log-probability, TAB, token; an empty line after a line."
+    "--tokens", is_flag=True, help="One line per token: log-probability, TAB, token; an empty line after each line."
 )
-@click.option("--output", "-o", metavar="FILE", default="-", help="Write there, packed if it ends in .gz.")
+@click.option("--output", "-o", metavar="FILE", default="-", help="Write to this file, compressed if it ends in .gz.")
 @encoding_option
 @threads_option
 @allow_code_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def score(
     model: str,
     file: str,
@@ -36,8 +36,8 @@ def score(
 ) -> None:
     """Natural log-probabilities of a text under a language model; without FILE or with -, of standard input.
 
-    For each line: its log-probability, TAB, how many tokens it has (its end counted), TAB, the line. A model of a
-    running stream goes on from line to line. Perplexity and what it counts follow on standard error.
+    For each line: its log-probability, TAB, its number of tokens (including its end), TAB, the line. A model of a
+    running stream continues from line to line. Perplexity and its counts follow on standard error.
 
     \b
     elman score my-model test.txt | sort -n | head
@@ -71,13 +71,13 @@ def score(
 def _written(line: str, one: Any, tokens: bool, json: Any) -> str:
     if json is not None:
         logs = [round(log, 6) for log in one.log_probabilities]
-        found = {
+        record = {
             "text": line,
             "log_probability": round(one.total, 6),
             "sequence": one.tokens,
             "log_probabilities": logs,
         }
-        return json.dumps(found, ensure_ascii=False) + "\n"
+        return json.dumps(record, ensure_ascii=False) + "\n"
     if tokens:
         rows = zip(one.log_probabilities, one.tokens, strict=True)
         return "".join(f"{log:.6f}\t{token}\n" for log, token in rows) + "\n"
@@ -91,6 +91,6 @@ def _lines(file: str, encoding: str) -> Iterator[str]:
     with open_text(file, encoding) as lines:
         for number, line in lines:
             if "</s>" in line.split():
-                message = "</s> stands for the end of a line, which is added here; take it out of the text"
+                message = "</s> stands for the end of a line, which is added here; remove it from the text"
                 raise DataError(message, file=name_of(file), line=number, column=line.find("</s>") + 1)
             yield line

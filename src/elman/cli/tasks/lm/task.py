@@ -51,10 +51,10 @@ class LanguageModelling(Task):
     }
 
     def options(self, command: str) -> list[click.Option]:
-        """How lines are cut, and how two models are mixed."""
+        """How lines are split, and how two models are mixed."""
         if command == "check":
             choices = click.Choice(("space", "words", "characters"))
-            return [click.Option(["--tokenizer"], type=choices, help="How lines are cut (default space).")]
+            return [click.Option(["--tokenizer"], type=choices, help="How lines are split (default space).")]
         if command == "eval":
             return [
                 click.Option(["--interpolate"], metavar="DIR", help="Mix with the n-gram model in DIR."),
@@ -77,7 +77,7 @@ class LanguageModelling(Task):
         return [f"elman sample {folder}", f"elman score {folder} FILE"]
 
     def reader(self, path: str, given: Mapping[str, Any], config: Mapping[str, Any] | None) -> Reader:
-        """Texts, which are read line by line when they are needed."""
+        """Texts, which are read line by line when needed."""
         settings = given if config is None else config["settings"]
         trained = {} if config is None else config["reading"]
         tokenizer = settings.get("tokenizer") or TABLE.all["tokenizer"].default
@@ -85,7 +85,7 @@ class LanguageModelling(Task):
         return _Texts(str(encoding), str(tokenizer), again=config is None)
 
     def check(self, files: Sequence[str], given: Mapping[str, Any]) -> Report:
-        """A look through texts."""
+        """Check texts."""
         from elman.text.check_text import check_text
         from elman.text.tokenizing import get_tokenizer
 
@@ -111,7 +111,7 @@ class LanguageModelling(Task):
         if tune == file == "-":
             raise UsageError("expected two inputs, found standard input twice; give one of them as a file")
         if tune is not None and os.path.exists(tune) and os.path.exists(file) and os.path.samefile(tune, file):
-            raise UsageError(f"--tune {tune}: expected another text than the one that is scored; take the dev text")
+            raise UsageError(f"--tune {tune}: expected a text other than the one that is scored; use the dev text")
         model = load_model(folder, self.name, allow_code=given["allow_code"], threads=given["threads"])
         other = load_model(Path(interpolate), self.name, allow_code=given["allow_code"])
         reader = self.reader(file, given, config)
@@ -126,11 +126,11 @@ class LanguageModelling(Task):
         return {"model": str(folder), "file": file, "skipped": left_out + skipped, **scores, **mixed}
 
     def scores(self, result: Mapping[str, Any]) -> dict[str, float | None]:
-        """Perplexity and its like, and what was counted."""
+        """Perplexity and related scores, and the counts."""
         return {name: result[name] for name in (*_SHOWN, *_COUNTS)}
 
     def show(self, name: str, value: float | None) -> str:
-        """Counts are whole numbers, the others have digits of their own."""
+        """Counts are whole numbers, the others have their own precision."""
         return "-" if value is None else _SHOWN.get(name, "{:,}").format(value)
 
     def answers(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Answers:

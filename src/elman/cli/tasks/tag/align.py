@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def score_files(gold: str, predicted: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The scores of a file of tags against one of right tags, as JSON. given: the options of `elman eval`.
+    """The scores of a file of tags against one of gold tags, as JSON. given: the options of `elman eval`.
 
-    Raises UsageError for options that do not fit, DataError where the files do not fit together."""
+    Raises UsageError for options that do not fit, DataError if the files do not match."""
     from dataclasses import replace
     from pathlib import Path
 
@@ -27,7 +27,7 @@ def score_files(gold: str, predicted: str, given: Mapping[str, Any]) -> dict[str
     if gold == predicted == "-":
         raise UsageError("expected two inputs, found standard input twice; give one of them as a file")
     if not Path(gold).exists() and gold != "-":
-        raise UsageError(f"{gold}: expected a model folder or a file with gold tags, found nothing of this name")
+        raise UsageError(f"{gold}: expected a model folder or a file with gold tags, found nothing with this name")
     asked, scheme = Asked.of(given), given["scheme"]
     column = given["predicted_column"] or given["column"]
     left, right = tagged(gold, asked), tagged(predicted, replace(asked, column=column))
@@ -48,7 +48,7 @@ def score_files(gold: str, predicted: str, given: Mapping[str, Any]) -> dict[str
 
 
 def _aligned(gold: list[Sentence], predicted: list[Sentence]) -> Iterator[tuple[Sentence, Sentence]]:
-    """Pairs of sentences. Raises DataError, with both places, where they do not fit."""
+    """Pairs of sentences. Raises DataError, with both places, if they do not match."""
     from itertools import zip_longest
 
     for one, other in zip_longest(gold, predicted):

@@ -33,7 +33,7 @@ def print_report(report: TagReport) -> None:
     _lengths(report, names)
     _tags(report, names)
     if report.duplicates:
-        heading("sentences that are there already")
+        heading("duplicate sentences")
         rows = []
         for twice in report.duplicates:
             line, earlier = twice.places[0]
@@ -56,7 +56,7 @@ def _lengths(report: TagReport, names: Mapping[str, str]) -> None:
     files = [(file, file.lengths) for file in report.files if file.lengths is not None]
     if not files:
         return
-    heading("words in a sentence")
+    heading("words per sentence")
     table(
         ["file", "mean", "least", "median", "90%", "99%", "most", "in-line"],
         [

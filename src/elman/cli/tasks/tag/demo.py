@@ -51,9 +51,9 @@ SAMPLE, PROBED = 100, 2000  # sentences for its memory horizon, tokens for its p
 def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     """Train three taggers on an embedded corpus and see what each remembers (a minute or two).
 
-    In every sentence of the corpus one word (sheep, fish) is singular or plural, which only another word tells, 1 to 20
-    words before it or behind it. An Elman network, an LSTM, and an LSTM in both directions learn to tag it. A second
-    run in the same folder uses what is there, and goes on where the first was stopped. At the end it writes
+    In every sentence of the corpus one word (sheep, fish) is singular or plural, and only one other word tells which, 1
+    to 20 words before or after it. An Elman network, an LSTM, and an LSTM in both directions learn to tag it. A second
+    run in the same folder uses what exists there, and resumes where the first one stopped. At the end it writes
     report.html, which shows the inside of the LSTM: see docs/reading-the-report.md.
     """
     from pathlib import Path
@@ -80,9 +80,10 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
 
 
 def _prepare(folder: Path, arguments: dict[str, Any]) -> None:
-    """Write the corpus, unless an earlier run of the same arguments did. One of others makes room, and says so.
+    """Write the corpus, unless an earlier run with the same arguments did. One with others is replaced, and a note
+    says so.
 
-    Raises UsageError for a folder that holds anything but a demo."""
+    Raises UsageError for a folder that contains anything but a demo."""
     import json
 
     from elman.text.grammar import write_corpus
@@ -90,32 +91,30 @@ def _prepare(folder: Path, arguments: dict[str, Any]) -> None:
 
     mark = folder / MARK
     if not mark.exists() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"--out {folder}: expected a new folder or that of an earlier demo, found something else there"
-        )
+        raise UsageError(f"--out {folder}: expected a new folder or that of an earlier demo, found something else")
     if mark.exists():
         try:
             before = json.loads(mark.read_bytes())
         except ValueError:
             before = None
         if before == arguments:
-            note(f"{folder}: a demo with these arguments is there; what it has trained is used")
+            note(f"{folder}: a demo with these arguments exists; what it has trained is used")
             return
-        note(f"{folder}: a demo with other arguments is there; its corpus and its models are made anew")
+        note(f"{folder}: a demo with other arguments exists; its corpus and its models are made again")
         for name in MODELS:
             atomic.remove(folder / name)
     else:
         atomic.make_folder(folder)
-    # Marked first as unfinished, so that a stop before the corpus is complete is seen by the next run.
+    # Marked first as unfinished, so that the next run notices a stop before the corpus is complete.
     atomic.replace_file(mark, b"{}\n")
     written = write_corpus(folder / "corpus", arguments["sentences"])
     words = sum(file["word_count"] for file in written["files"])
-    note(f"{folder / 'corpus'}: {arguments['sentences']:,} sentences, {words:,} words made")
+    note(f"{folder / 'corpus'}: {arguments['sentences']:,} sentences, {words:,} words written")
     atomic.replace_file(mark, json.dumps(arguments).encode() + b"\n")
 
 
 def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
-    """The model of this name: trained, gone on with, or, where an earlier run finished it, loaded."""
+    """The model with this name: trained, resumed, or, if an earlier run finished it, loaded."""
     from elman.tasks.load import load
     from elman.tasks.tagging.network_model import Tagger
     from elman.text import read
@@ -125,9 +124,9 @@ def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
     unfinished = (out / "training").is_dir()
     if (out / "model.safetensors").exists() and not unfinished:
         note(f"\n{TITLES[name]}: already trained, in {out}")
-        found: Tagger = load(out)
-        return found
-    note(f"\n{TITLES[name]}{': going on' if unfinished else ''}")
+        tagger: Tagger = load(out)
+        return tagger
+    note(f"\n{TITLES[name]}{': resuming' if unfinished else ''}")
     files = {part: folder / "corpus" / f"{part}.conllu" for part in ("train", "dev")}
     data = {part: read(path, column="xpos") for part, path in files.items()}
     try:
@@ -140,7 +139,7 @@ def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
             reading={"format": "conllu", "column": "xpos", "encoding": "utf-8"},
         )
     except Interrupted:
-        raise Interrupted(f"stopped; the same command goes on from here, with what is in {folder}") from None
+        raise Interrupted(f"stopped; the same command resumes from here, with what is in {folder}") from None
 
 
 def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any]]:
@@ -165,7 +164,7 @@ def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any
 
 
 def _report(folder: Path, taggers: Mapping[str, Tagger]) -> Path:
-    """Write the report on one sentence, the models side by side where they can be."""
+    """Write the report on one sentence, the models side by side where possible."""
     from elman.cli.models import history
     from elman.inspect.data_survey import survey
     from elman.inspect.looking import look
@@ -173,26 +172,26 @@ def _report(folder: Path, taggers: Mapping[str, Tagger]) -> Path:
     from elman.text import read
 
     model = taggers[SHOWN]
-    found = survey(model, read(folder / "corpus" / "test.conllu", column="xpos"), count=SAMPLE, tokens=PROBED)
-    extras = {**found.extras, "history": history(folder / SHOWN)}
+    surveyed = survey(model, read(folder / "corpus" / "test.conllu", column="xpos"), count=SAMPLE, tokens=PROBED)
+    extras = {**surveyed.extras, "history": history(folder / SHOWN)}
     beside = {TITLES[name]: tagger for name, tagger in taggers.items() if name != SHOWN}
     view = look(
-        model, SENTENCE, GOLD.split(), title=TITLES[SHOWN], extras=extras, warnings=found.warnings, beside=beside
+        model, SENTENCE, GOLD.split(), title=TITLES[SHOWN], extras=extras, warnings=surveyed.warnings, beside=beside
     )
     write(view, folder / "report.html")
     return folder / "report.html"
 
 
 def _share(result: Mapping[str, Any], side: str, low: int, high: int) -> float | None:
-    """The part of the ambiguous words at these distances that is tagged rightly."""
+    """The share of the ambiguous words at these distances that is tagged correctly."""
     counts = [result["by_distance"].get(side, {}).get(n, (0, 0)) for n in range(low, high + 1)]
     right, total = (sum(column) for column in zip(*counts, strict=True))
     return right / total if total else None
 
 
 def _print(results: Mapping[str, Mapping[str, Any]], tagged: list[tuple[str, str]], best: str) -> None:
-    sides = {"left": "the word that settles it stands before", "right": "the word that settles it comes later"}
-    print("Accuracy (%) on the ambiguous words, by how many words away the word is that settles them:")
+    sides = {"left": "the word that settles it comes before", "right": "the word that settles it comes later"}
+    print("Accuracy (%) on the ambiguous words, by distance (in words) to the word that settles them:")
     for side, title in sides.items():
         heading(f"{side}: {title}")
         rows = [
@@ -206,11 +205,11 @@ def _print(results: Mapping[str, Mapping[str, Any]], tagged: list[tuple[str, str
     far = {name: percent(_share(result, "left", *BANDS[-1])) for name, result in results.items()}
     later = {name: percent(_share(result, "right", 1, BANDS[-1][1])) for name, result in results.items()}
     print(
-        "\nGuessing gives 50. What stands before must be remembered: over "
-        f"{BANDS[-1][0]} words and more the Elman network\ngets {far['elman']} of these words right, the LSTM, whose "
+        "\nGuessing gives 50. What comes before must be remembered: over "
+        f"{BANDS[-1][0]} words or more the Elman network\ngets {far['elman']} of these words right, the LSTM, whose "
         f"gates can hold on to something, {far['lstm']}. What comes later\nis hidden from both, so they guess; the "
         f"LSTM that also reads backwards knows it: {later['bilstm']}.\n"
-        "How soon a network learns to remember is a part of it: with --epochs 12 the gap on the left narrows."
+        "How soon a network learns to remember is part of it: with --epochs 12 the gap on the left narrows."
     )
     print(f"\nA sentence, tagged by {best}:\n")
     print(" ".join(f"{word}/{tag}" for word, tag in tagged))

@@ -18,7 +18,7 @@ def grammar(sentences: int, out: str, seed: int, distance: int | None, as_json: 
     """English-like sentences with long dependencies, in the spirit of Elman's 1990 and 1991 experiments.
 
     Writes train.conllu, dev.conllu, test.conllu and a README.md that explains the grammar. Each sentence has a noun
-    that is alike in singular and plural (sheep); the word that settles its tag stands up to 20 words before or behind
+    that is the same in singular and plural (sheep); the word that settles its tag is up to 20 words before or after
     it. The column to train on is xpos; MISC has the distance.
     """
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""`elman predict` with a tagger: every sentence with its tags, and what else was asked for, as it came."""
+"""`elman predict` with a tagger: every sentence with its tags, and what else was asked for, in its own format."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Tags(Answers):
         self.guessed = given["format"] is None
         self.as_json, self.probabilities, self.nbest = given["as_json"], given["probabilities"], given["nbest"]
         if self.nbest is not None and self.format != "jsonl" and not self.as_json:
-            raise UsageError(f"--nbest goes with --json or JSON lines; the format here is {self.format}")
-        self.told_long_word = False
+            raise UsageError(f"--nbest needs --json or JSON lines; the format here is {self.format}")
+        self.reported_long_word = False
 
     def items(self) -> Iterator[Sentence]:
-        """The sentences. Raises UsageError if what was taken for plain text begins like something else."""
+        """The sentences. Raises UsageError if what was taken as plain text starts like something else."""
         first = self.guessed and self.format == "text"
         for sentence in iter_read(
             self.file, self.how.format, encoding=self.how.encoding, allow_empty=True, wordless=True
@@ -44,12 +44,12 @@ class Tags(Answers):
             yield sentence
 
     def size(self, item: Sentence) -> int:
-        """Its words."""
+        """Its number of words."""
         return len(item)
 
     def answer(self, model: Any, batch: list[Sentence]) -> Iterator[str]:
         """The sentences with their tags."""
-        self._tell_long_word(batch, model.longest_word)
+        self._report_long_word(batch, model.longest_word)
         answers = model.predict(batch, probabilities=self.probabilities, nbest=self.nbest or 0)
         for sentence, answer in zip(batch, answers, strict=True):
             if not self.as_json:
@@ -57,18 +57,18 @@ class Tags(Answers):
             elif sentence.words:
                 yield json_line(answer_json(sentence, answer))
 
-    def _tell_long_word(self, batch: list[Sentence], most: int | None) -> None:
-        """Say once that a word is longer than the model reads; most: None where it reads all of them."""
-        if most is None or self.told_long_word:
+    def _report_long_word(self, batch: list[Sentence], most: int | None) -> None:
+        """Report once that a word is longer than the model reads; most: None if it reads words of any length."""
+        if most is None or self.reported_long_word:
             return
         for sentence in batch:
             for word, line in zip(sentence.words, sentence.lines, strict=True):
                 if len(word) > most:
                     note(
                         f"elman: {sentence.file}:{line}: a word of {len(word)} characters; of words longer than "
-                        f"{most} the first and last {most // 2} are read (said once)"
+                        f"{most} only the first and last {most // 2} are read (reported once)"
                     )
-                    self.told_long_word = True
+                    self.reported_long_word = True
                     return
 
 
@@ -89,7 +89,7 @@ def _require_text(sentence: Sentence) -> None:
 
 
 class Answer(Protocol):
-    """What a tagger says of a sentence; see `elman.tasks.tagging.network_model.Prediction`."""
+    """What a tagger answers for a sentence; see `elman.tasks.tagging.network_model.Prediction`."""
 
     @property
     def tags(self) -> list[str]: ...
@@ -119,18 +119,18 @@ def write(format: Format, sentence: Sentence, answer: Answer) -> str:
 
 
 def answer_json(sentence: Sentence, answer: Answer) -> dict[str, Any]:
-    """What `--json` says of a sentence."""
-    told: dict[str, Any] = {"line": sentence.line, "words": sentence.words, "tags": answer.tags}
+    """What `--json` prints for a sentence."""
+    values: dict[str, Any] = {"line": sentence.line, "words": sentence.words, "tags": answer.tags}
     if answer.probabilities is not None:
-        told["probabilities"] = [round(p, 6) for p in answer.probabilities]
+        values["probabilities"] = [round(p, 6) for p in answer.probabilities]
     if answer.nbest is not None:
-        told["nbest"] = [{"tags": tags, "probability": round(p, 6)} for tags, p in answer.nbest]
-    return told
+        values["nbest"] = [{"tags": tags, "probability": round(p, 6)} for tags, p in answer.nbest]
+    return values
 
 
 def _places(format: Format, sentence: Sentence, lines: list[str]) -> list[int]:
-    """At which index of the written lines each word stands."""
-    if format.name == "text":  # written afresh, one word a line
+    """The index of each word in the written lines."""
+    if format.name == "text":  # written from scratch, one word per line
         return [at for at, line in enumerate(lines) if line]
     return [number - sentence.source.first for number in sentence.lines]
 

@@ -1,4 +1,4 @@
-"""How a command reads its files: what was asked for, else what the file's name says, else as in training."""
+"""How a command reads its files: as asked for, otherwise by the file's name, otherwise as in training."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Reading:
 
 
 def tagged(path: str, asked: Asked, trained: Mapping[str, Any] | None = None) -> Reading:
-    """For a file with gold or predicted tags. `trained` is the `reading` of a model: what holds where nothing is said.
+    """For a file with gold or predicted tags. `trained` is the `reading` of a model: the defaults.
 
-    A `.txt` file is one of columns here, because plain text has no tags. Raises UsageError for options that do not fit.
+    A `.txt` file means columns here, because plain text has no tags. Raises UsageError for options that do not fit.
     """
     trained = trained or {}
     name = asked.format or _by_suffix(path) or trained.get("format") or "columns"
@@ -53,7 +53,7 @@ def tagged(path: str, asked: Asked, trained: Mapping[str, Any] | None = None) ->
 def untagged(path: str, asked: Asked, trained: Mapping[str, Any]) -> Reading:
     """For a file that is to be tagged; standard input without a format is plain text.
 
-    Raises UsageError where nobody can know in which column the tags are to be written.
+    Raises UsageError if it is unknown which column the tags should go to.
     """
     was = trained.get("format")
     name = asked.format or ("text" if path == "-" else _by_suffix(path) or was or "columns")
@@ -65,13 +65,13 @@ def untagged(path: str, asked: Asked, trained: Mapping[str, Any]) -> Reading:
                 f"{path}: this tagger was not trained on CoNLL-U; name the column that takes its tags, "
                 "such as --column upos or --column misc:Tag"
             )
-        if name == "columns":  # put behind the last column: no other is known to hold such tags
+        if name == "columns":  # put after the last column: no other is known to hold such tags
             return Reading(get_format("columns", word=asked.word or 1, column=None), asked.encoding or "utf-8")
     return _reading(name, asked, trained, optional=True)
 
 
 def _by_suffix(path: str) -> str | None:
-    """The format that a name speaks for, None where it says nothing."""
+    """The format that a name implies, None if it implies none."""
     suffix = os.path.splitext(path.lower().removesuffix(".gz"))[1]
     return guess_format(path) if suffix in SUFFIXES or suffix in COLUMN_SUFFIXES else None
 
@@ -93,13 +93,13 @@ def _reading(name: str, asked: Asked, trained: Mapping[str, Any], *, optional: b
 
 
 def describe(reading: Reading, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """What a model keeps of how its training data was read. Columns counted from the end are counted from 1 now, so
+    """What a model stores about how its training data was read. Columns counted from the end become counted from 1, so
     that a file that lacks the last one is not misread."""
-    told: dict[str, Any] = {"format": reading.format.name, "encoding": reading.encoding}
+    values: dict[str, Any] = {"format": reading.format.name, "encoding": reading.encoding}
     column = getattr(reading.format, "column", None)
     layout = getattr(sentences[0].source, "layout", None) if sentences else None
     if layout is not None and layout.tag is not None:
-        told["word"], column = layout.word + 1, layout.tag + 1
+        values["word"], column = layout.word + 1, layout.tag + 1
     if column is not None:
-        told["column"] = column
-    return told
+        values["column"] = column
+    return values

@@ -13,13 +13,13 @@ from elman.tasks.tagging.config import (
     WindowConfig,
 )
 
-# The keys of elman.text.FORMATS, which help must not wait for; a test holds the two together.
+# The keys of elman.text.FORMATS, which help must not wait for; a test keeps the two in sync.
 FORMATS = ("conllu", "columns", "text", "jsonl")
 DATA = (
     Setting("train", "--train", "text", None, "training data"),
-    Setting("dev", "--dev", "text", None, "dev data, which chooses the best epoch; or a part of train: 10%"),
+    Setting("dev", "--dev", "text", None, "dev data, which selects the best epoch; or a part of train: 10%"),
     Setting("test", "--test", "text", None, "test data, scored once at the end"),
-    Setting("format", "--format", FORMATS, None, "of all the files (default: by the suffix of the training file)"),
+    Setting("format", "--format", FORMATS, None, "format of all files (default: by the suffix of the training file)"),
     Setting(
         "column",
         "--column",

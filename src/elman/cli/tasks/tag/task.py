@@ -63,12 +63,12 @@ class Tagging(Task):
         ),
     }
     notes = {
-        "eval": """Two files of tags are aligned by position: as many sentences, and as many words in each. Entities
-        are scored in two ways: as conlleval does, and strictly, where only what the scheme allows counts.""",
+        "eval": """Two files of tags are aligned by position: the same number of sentences, and of words in each.
+        Entities are scored in two ways: as conlleval does, and strictly, where only what the scheme allows counts.""",
         "predict": """With a tagger:
 
         \b
-        text     one sentence a line; comes out as columns: word, TAB, tag, and an empty line after each sentence
+        text     one sentence per line; comes out as columns: word, TAB, tag, and an empty line after each sentence
         conllu   tags go to the column that the model was trained on; probabilities to MISC, as Prob=0.9876
         columns  the same; a file that lacks the column gets it as its last; probabilities are one more column
         jsonl    {"words": [...]} or {"text": "..."}; gets the keys "tags", "probabilities", "nbest\"""",
@@ -78,7 +78,7 @@ class Tagging(Task):
         """How files of words with tags are read, and what a command does with tags."""
         helps = {
             "predict": "Which column takes the tags, if not that of the training data; see `elman train tag --help`.",
-            "inspect": "Of --data: where the tags are, if not as in training.",
+            "inspect": "Where the tags of --data are, if not as in training.",
         }
         column = click.Option(["--column"], metavar="NAME|N", help=helps.get(command, COLUMN))
         word = click.Option(
@@ -89,7 +89,7 @@ class Tagging(Task):
                 click.Option(
                     ["--scheme"],
                     type=click.Choice(list(SCHEMES)),
-                    help="The tag scheme to expect (default: found out).",
+                    help="The tag scheme to expect (default: detected).",
                 )
             ],
             "eval": [
@@ -109,10 +109,10 @@ class Tagging(Task):
                     ["--nbest"],
                     type=click.IntRange(min=1),
                     metavar="N",
-                    help="The N best tag sequences (with --json, or of jsonl).",
+                    help="The N best tag sequences (with --json, or for jsonl).",
                 )
             ],
-            "inspect": [click.Option(["--gold"], metavar="ANSWERS", help="The right tags, one per word.")],
+            "inspect": [click.Option(["--gold"], metavar="ANSWERS", help="The gold tags, one per word.")],
         }
         return [column, word, *more[command]]
 
@@ -127,7 +127,7 @@ class Tagging(Task):
         return _Sentences(tagged(path, Asked.of(given), None if config is None else config["reading"]))
 
     def check(self, files: Sequence[str], given: Mapping[str, Any]) -> Report:
-        """A look through files of words with tags."""
+        """Check files of words with tags."""
         from elman.text.check import check
 
         options = {} if given["word_column"] is None else {"word": given["word_column"]}
@@ -160,7 +160,7 @@ class Tagging(Task):
         return super().score(model, data, given)
 
     def evaluate_files(self, gold: str, predicted: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The scores of a file of tags against one of right tags."""
+        """The scores of a file of tags against one of gold tags."""
         from elman.cli.tasks.tag.align import score_files
 
         return score_files(gold, predicted, given)
