@@ -187,7 +187,7 @@ FAULTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("fasttext", "__label__x __label__y b\n", {}, "1:1: expected one label, found 2: 'x', 'y'"),
     ("jsonl", '{"text": "a", "label": ["x", "y"]}', {}, "1:24: expected one label, found 2"),
     ("jsonl", '{"text": "a", "text": "b"}', {}, "1:15: expected each key once, found 'text' again"),
-    ("jsonl", '{"text": 3, "label": "x"}', {}, "1:10: expected a string as 'text', found a number"),
+    ("jsonl", '{"text": 3, "label": "x"}', {}, "1:10: expected a string for 'text', found a number"),
     ("jsonl", '{"text": "a", "label": {}}', {}, "1:24: expected a string, a number or a list .* found an object"),
     ("jsonl", '{"text": "a", "label": null}', {}, "1:24: .* found null"),
     ("jsonl", '{"text": "a", "label": [["x"]]}', {}, "1:24: .* found a list"),
