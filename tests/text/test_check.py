@@ -156,7 +156,7 @@ def test_strays_do_not_hide_the_scheme(put) -> None:
 def test_a_scheme_that_was_asked_for(put) -> None:
     assert found(check([put(IO)], scheme="io")) == []
     report = check([put(IO)], scheme="bioes")
-    assert [problem.line for problem in report.problems] == [1] and "as asked for" in str(report.problems[0])
+    assert [problem.line for problem in report.problems] == [1] and "as requested" in str(report.problems[0])
     assert found(check([put("a\tNOUN\n\nb\tVERB\n")], scheme="iob2")) == [
         ("error", 1, 3),
         ("error", 3, 3),

@@ -183,7 +183,7 @@ FAULTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("label", "\n \n", {}, "1: expected examples, found none"),
     ("label", " a\n", {}, "1:1: expected a label at the start"),
     ("fasttext", "a b\n", {}, "1:1: expected __label__ and a label"),
-    ("fasttext", "__label__x __label__ b\n", {"several": True}, "1:21: expected a label behind"),
+    ("fasttext", "__label__x __label__ b\n", {"several": True}, "1:21: expected a label after"),
     ("fasttext", "__label__x __label__y b\n", {}, "1:1: expected one label, found 2: 'x', 'y'"),
     ("jsonl", '{"text": "a", "label": ["x", "y"]}', {}, "1:24: expected one label, found 2"),
     ("jsonl", '{"text": "a", "text": "b"}', {}, "1:15: expected each key once, found 'text' again"),

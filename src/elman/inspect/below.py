@@ -1,4 +1,4 @@
-"""What reaches the parameters that make the inputs of the recurrent layers: tables of vectors, readers of characters.
+"""What reaches the parameters that compute the inputs of the recurrent layers: vector tables, character readers.
 
 The input x_i of a step depends on its own token alone, so what reaches a parameter at step i from output j is
 (dx_i / d parameter)' dL_j / dx_i."""
@@ -16,10 +16,10 @@ from elman.tasks.examine import Spelled
 
 
 def norms_below(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
-    """Name of a parameter of the network -> the norms (J, rows) of what reaches it. names: those that make inputs.
+    """Name of a parameter of the network -> the norms (J, rows) of what reaches it. names: those that compute inputs.
 
-    A row of a table gets the gradient by the columns that it fills. Of a recurrent reader of characters the gradients
-    are sums of outer products. What is neither has its gradients made in full, token by token."""
+    A row of a table gets the gradient of the columns that it fills. For a recurrent reader of characters they are sums
+    of outer products. For everything else they are computed in full, token by token."""
     found = {
         table.parameter: subject.at_inputs[:, :, table.start : table.stop].norm(dim=2)
         for table in subject.lookups
@@ -32,10 +32,10 @@ def norms_below(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
-    """Of the table of characters and the declared parameters of the cells that read them.
+    """For the table of characters and the declared parameters of the cells that read them.
 
-    With J_w the Jacobian of a word's vector by a parameter, the norm of J_w' g is that of g under J_w J_w'. All words
-    are taken back through their characters at once, one number of their vectors after another."""
+    With J_w the Jacobian of a word's vector w.r.t. a parameter, the norm of J_w' g is that of g under J_w J_w'. All
+    words are backpropagated through their characters at once, one number of their vectors after another."""
     places = [Place("", 0, record) for record in subject.below]
     if any(not p.record.cell.fits or owns_output(p.record.cell) for p in places):
         return {}
@@ -80,7 +80,7 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
 
 
 def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """The places of words that have at most so many characters together, one word at least."""
+    """The indices of words that have at most `most` characters together, one word at least."""
     group: list[int] = []
     for w, length in enumerate(lengths):
         if group and sum(lengths[k] for k in group) + length > most:
@@ -101,7 +101,7 @@ def _gram(left: Tensor | None, right: Tensor) -> Tensor:
 
 
 def _token_by_token(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
-    """Each distinct token is read alone, and its gradients are made in full."""
+    """Each distinct token is read alone, and its gradients are computed in full."""
     squares = {name: torch.zeros_like(subject.at_inputs[:, :, 0]) for name in names}
     tokens = subject.tokens
     for token in dict.fromkeys(tokens):

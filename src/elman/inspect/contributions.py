@@ -1,8 +1,8 @@
-"""Backpropagation through time laid open: of every parameter's gradient, what reaches it at step i from output j.
+"""Backpropagation through time taken apart: for every parameter's gradient, what reaches it at step i from output j.
 
-The gradient of a parameter W that is used at every step is a sum over steps, and that of each loss by itself:
+The gradient of a parameter W that is used at every step is a sum over steps, for each loss separately:
 
-    dL/dW = sum over j, i of  (ds_i / dW)' dL_j / ds_i,    where ds_i / dW is that of step i alone.
+    dL/dW = sum over j, i of  (ds_i / dW)' dL_j / ds_i,    where ds_i / dW is for step i alone.
 
 `Contributions.norms` has the norm of every term, `gradient` any weighted sum of them as a matrix: one term, all of them
 (what training uses), or those that a truncation keeps."""
@@ -31,16 +31,16 @@ class Contributions:
         terms.term("W, layer 1 forward", step=3, output=7)     a matrix
         terms.lost["W, layer 1 forward"]           Array (length,)
 
-    Names say parameter and place. `in_time` lists those that are used at every step: of the cells, and of what they
-    read (embeddings, characters); `at_output` those above the recurrent layers, which every output reaches at once: for
-    the output matrix V only i = j remains; `outside` those that the loss reaches by another way, as a CRF's
-    transitions. A parameter used in several places has a name for each. All are of the loss summed over outputs;
+    Names give parameter and place. `in_time` lists those that are used at every step: of the cells, and of what they
+    read (embeddings, characters); `at_output` those above the recurrent layers, which every output reaches directly:
+    for the output matrix V only i = j remains; `outside` those that the loss reaches by another path, as a CRF's
+    transitions. A parameter used in several places has a name for each. All are for the loss summed over outputs;
     training divides it by their number."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         named = {id(parameter): name for name, parameter in subject.parameters.items()}
-        self._cells: list[tuple[CellUses, dict[str, str]]] = []  # with the names here of its parameters
+        self._cells: list[tuple[CellUses, dict[str, str]]] = []  # and the names of its parameters here
         self._parameter: dict[str, str] = {}  # name here -> name in the network
         for k, place in enumerate(subject.places):
             uses = CellUses(place, subject.gradients[k], subject.at_outputs[k])
@@ -50,7 +50,7 @@ class Contributions:
         of_cells = set(self._parameter.values())
         others = {name: p for name, p in subject.parameters.items() if name not in of_cells}
         below, above = _used([subject.given], others), _used([subject.outcome.losses], subject.parameters)
-        # What is neither a cell's nor below or above: of a layer of one's own, with parameters.
+        # Neither a cell's nor below or above: those of a custom layer with parameters.
         self._within = _used(subject.results, others)
         self._rest = _used([] if subject.outcome.rest is None else [subject.outcome.rest], others)
         both = {*below} & {*above}
@@ -65,8 +65,8 @@ class Contributions:
     def gradient(self, weights: Tensor | None = None) -> dict[str, Tensor]:
         """The sum of all terms, each times its weight, by name. weights: (J, rows); default all 1.
 
-        A term above the layers has the weight of its output's own step; of an output of the whole text, 1, and so has
-        what is outside."""
+        A term above the layers has the weight of its output's own step; for an output of the whole text, 1, as do those
+        outside."""
         subject = self.subject
         losses = subject.outcome.losses
         if weights is None:
@@ -81,7 +81,7 @@ class Contributions:
         return found
 
     def _in_time(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Of the parameters that are used at every step: (n, ...) for n weights, each (J, rows)."""
+        """For the parameters that are used at every step: (n, ...) for n weights, each (J, rows)."""
         subject = self.subject
         found = {}
         if self._below:
@@ -93,7 +93,7 @@ class Contributions:
         return found
 
     def _at_output(self, weights: Tensor) -> dict[str, Tensor]:
-        """Of the parameters above the recurrent layers, and of those between. weights: (J,)."""
+        """For the parameters above the recurrent layers, and those between. weights: (J,)."""
         subject = self.subject
         above = [subject.parameters[n] for n in self._above.values()]
         found = dict(zip(self._above, backward([subject.outcome.losses], above, [weights]), strict=True))
@@ -116,7 +116,7 @@ class Contributions:
         return self.gradient(weights)[name]
 
     def by_parameter(self, found: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """`gradient` by the names that the network has for its parameters, places added: what training uses."""
+        """`gradient` by the network's names of its parameters, summed over places: what training uses."""
         total: dict[str, Tensor] = {}
         for name, value in (self.gradient() if found is None else found).items():
             parameter = self._parameter[name]
@@ -127,7 +127,7 @@ class Contributions:
 
     @cached_property
     def norms(self) -> dict[str, Array]:
-        """Name -> the norm of every term: axes (output, step). Of the parameters that are used at every step."""
+        """Name -> the norm of every term: axes (output, step). For the parameters that are used at every step."""
         subject = self.subject
         names = {"output": subject.targets, "step": subject.tokens}
         below = norms_below(subject, list(self._below.values()))
@@ -153,9 +153,9 @@ class Contributions:
     def lost(self) -> dict[str, Array]:
         """Name -> |gradient - truncated gradient| / |gradient| for every truncation length k from 0 to T: (length,).
 
-        Truncated at k, a term counts where fewer than k steps lie between output and step: k = 0 keeps nothing, k = T
-        all. So every output is taken back k steps; training in windows keeps less for outputs near a window's start.
-        nan for a parameter whose gradient is 0."""
+        Truncated at k, a term counts if output and step are fewer than k steps apart: k = 0 keeps nothing, k = T
+        everything. So every output is backpropagated k steps; training in windows keeps less for outputs near a
+        window's start. nan for a parameter whose gradient is 0."""
         subject = self.subject
         apart = subject.apart
         far: dict[str, Tensor] = {}
@@ -178,9 +178,9 @@ class Contributions:
 
 
 def _used(results: list[Tensor], parameters: dict[str, Tensor]) -> list[str]:
-    """The parameters that a graph comes from."""
-    there = [r.sum() for r in results if r.requires_grad]
-    if not there or not parameters:
+    """The parameters that a graph depends on."""
+    sums = [r.sum() for r in results if r.requires_grad]
+    if not sums or not parameters:
         return []
-    grads = torch.autograd.grad(there, list(parameters.values()), retain_graph=True, allow_unused=True)
+    grads = torch.autograd.grad(sums, list(parameters.values()), retain_graph=True, allow_unused=True)
     return [name for name, g in zip(parameters, grads, strict=True) if g is not None]
