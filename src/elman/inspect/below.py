@@ -20,15 +20,15 @@ def norms_below(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
 
     A row of a table gets the gradient of the columns that it fills. For a recurrent reader of characters they are sums
     of outer products. For everything else they are computed in full, token by token."""
-    found = {
+    norms = {
         table.parameter: subject.at_inputs[:, :, table.start : table.stop].norm(dim=2)
         for table in subject.lookups
         if table.parameter in names
     }
     if subject.examined is not None and subject.examined.spelled is not None:
-        found |= _spelled(subject, subject.examined.spelled)
-    others = [name for name in names if name not in found]
-    return found | (_token_by_token(subject, others) if others else {})
+        norms |= _spelled(subject, subject.examined.spelled)
+    others = [name for name in names if name not in norms]
+    return norms | (_token_by_token(subject, others) if others else {})
 
 
 def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
@@ -42,9 +42,9 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
     word = spelled.word
     size = spelled.stop - spelled.start
     one = torch.zeros(size, *subject.given.shape, dtype=subject.given.dtype)
-    stands = [int((word == w).nonzero()[0]) for w in range(len(spelled.ids.lengths))]  # a row of each word
+    firsts = [int((word == w).nonzero()[0]) for w in range(len(spelled.ids.lengths))]  # one row of each word
     for d in range(size):
-        one[d, stands, spelled.start + d] = 1
+        one[d, firsts, spelled.start + d] = 1
     read = subject.below[0].xs.data
     wanted = [read, *(value for p in places for state in p.record.after for value in floats(state))]
     by_read, *rest = backward_many([subject.given], wanted, [one])
@@ -56,7 +56,7 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
         numbers = reached.flatten(1).any(1).nonzero().flatten()  # of a word's vector, those that come from this cell
         uses.append((numbers, CellUses(p, reached[numbers])))
     named = {id(parameter): name for name, parameter in subject.parameters.items()}
-    found: dict[str, Tensor] = {}
+    norms: dict[str, Tensor] = {}
     every = spelled.ids.rows_of_sequence
     most = max(CHUNK // max(24 * sum(use.gradients[:, 0].numel() for _, use in uses), 1), 1)
     for words in _groups(spelled.ids.lengths, most):
@@ -75,8 +75,8 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
             for name, (numbers, (left, right)) in parts.items():
                 gram, some = _gram(None if left is None else left[own], right[own]), g[:, :, numbers]
                 square = ((some @ gram) * some).sum(2).clamp(min=0)
-                found.setdefault(name, torch.zeros_like(subject.at_inputs[:, :, 0]))[:, here] = square.sqrt()
-    return found
+                norms.setdefault(name, torch.zeros_like(subject.at_inputs[:, :, 0]))[:, here] = square.sqrt()
+    return norms
 
 
 def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -69,7 +69,7 @@ class CellUses:
         """Parameter of the cell -> (n, rows). The norm of an outer product is the product of both norms."""
         declared = self.declared
         dense = [name for name in self.parameters if name not in declared]
-        found: dict[str, list[Tensor]] = {name: [] for name in self.parameters}
+        squared: dict[str, list[Tensor]] = {name: [] for name in self.parameters}
         n, rows, _ = self.gradients.shape
         size = sum(value[0].numel() for value in self.rows.after) * 24
         for part in torch.arange(rows).split(max(CHUNK // (n * size), 1)):
@@ -85,16 +85,16 @@ class CellUses:
                 squares[name] = square if left is None else square * left.square().sum(1)
             for name, square in squares.items():
                 whole = square.new_zeros(len(reached)).masked_scatter_(reached, square)
-                found[name].append(whole.view(len(part), n))
-        return {name: torch.cat(parts).sqrt().t() for name, parts in found.items()}
+                squared[name].append(whole.view(len(part), n))
+        return {name: torch.cat(parts).sqrt().t() for name, parts in squared.items()}
 
     def factors(self, part: Tensor) -> dict[str, Factors]:
         """Declared parameter -> the gradients at some rows (m,): left (m, a), the same for all n; right (m, n, b)."""
         n = len(self.gradients)
-        found = {}
+        result = {}
         for name, (left, right) in self._factors(*self._pairs(part)).items():
-            found[name] = Factors(None if left is None else left[::n], right.view(len(part), n, -1))
-        return found
+            result[name] = Factors(None if left is None else left[::n], right.view(len(part), n, -1))
+        return result
 
     def _pairs(self, part: Tensor) -> tuple[Rows, Tensor, Tensor | None]:
         """Every row of a part n times over, with the gradients there."""
@@ -122,13 +122,13 @@ class CellUses:
             given.append(by_output)
         grads = torch.autograd.grad(results, [*x, *r, *own.values()], given, allow_unused=True, materialize_grads=True)
         by_x, by_r = torch.cat(grads[: len(x)], 1), grads[len(x) : len(x) + len(r)]
-        found = {"W": Factors(at.x, by_x), "b": Factors(None, by_x)}
+        result = {"W": Factors(at.x, by_x), "b": Factors(None, by_x)}
         if r:
-            found["U"] = Factors(torch.cat(cell.history(at.before), 1), torch.cat(by_r, 1))
+            result["U"] = Factors(torch.cat(cell.history(at.before), 1), torch.cat(by_r, 1))
         if cell.recurrent_bias:
             of = dict(zip(cell._Rec._fields, by_r, strict=True))
-            found["c"] = Factors(None, torch.cat([of[name] for name in cell.recurrent_bias], 1))
-        return found | {name: Factors(None, g) for name, g in zip(own, grads[len(x) + len(r) :], strict=True)}
+            result["c"] = Factors(None, torch.cat([of[name] for name in cell.recurrent_bias], 1))
+        return result | {name: Factors(None, g) for name, g in zip(own, grads[len(x) + len(r) :], strict=True)}
 
     def _dense(self, names: list[str], at: Rows, by_state: Tensor, by_output: Tensor | None) -> dict[str, Tensor]:
         """Squared norms (pairs,) of any parameters, each pair's gradient computed in full."""

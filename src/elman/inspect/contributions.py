@@ -73,35 +73,35 @@ class Contributions:
             weights = losses.new_ones(len(subject.outputs), subject.rows)
         weights = weights.to(losses.dtype)
         own = [1.0 if row is None else float(weights[j, row]) for j, (row, _) in enumerate(subject.outputs)]
-        found = {name: value[0] for name, value in self._in_time([weights]).items()}
-        found |= self._at_output(losses.new_tensor(own))
+        sums = {name: value[0] for name, value in self._in_time([weights]).items()}
+        sums |= self._at_output(losses.new_tensor(own))
         if subject.outcome.rest is not None:
             rest = [subject.parameters[n] for n in self._rest]
-            found |= zip(self._rest, backward([subject.outcome.rest], rest, [None]), strict=True)
-        return found
+            sums |= zip(self._rest, backward([subject.outcome.rest], rest, [None]), strict=True)
+        return sums
 
     def _in_time(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """For the parameters that are used at every step: (n, ...) for n weights, each (J, rows)."""
         subject = self.subject
-        found = {}
+        sums = {}
         if self._below:
             x = torch.stack([weighted(one, subject.at_inputs) for one in weights])
             below = [subject.parameters[n] for n in self._below.values()]
-            found = dict(zip(self._below, backward_many([subject.given], below, [x]), strict=True))
+            sums = dict(zip(self._below, backward_many([subject.given], below, [x]), strict=True))
         for uses, here in self._cells:
-            found |= {here[name]: value for name, value in uses.gradient(weights).items()}
-        return found
+            sums |= {here[name]: value for name, value in uses.gradient(weights).items()}
+        return sums
 
     def _at_output(self, weights: Tensor) -> dict[str, Tensor]:
         """For the parameters above the recurrent layers, and those between. weights: (J,)."""
         subject = self.subject
         above = [subject.parameters[n] for n in self._above.values()]
-        found = dict(zip(self._above, backward([subject.outcome.losses], above, [weights]), strict=True))
+        sums = dict(zip(self._above, backward([subject.outcome.losses], above, [weights]), strict=True))
         if not self._within:
-            return found
+            return sums
         given = [torch.tensordot(weights, g, 1) for g in subject.at_layers]
         within = [subject.parameters[n] for n in self._within]
-        return found | dict(zip(self._within, backward(subject.results, within, given), strict=True))
+        return sums | dict(zip(self._within, backward(subject.results, within, given), strict=True))
 
     def term(self, name: str, *, step: int, output: int) -> Tensor:
         """What reaches one parameter at one step from one output, in its shape. Raises UsageError for unknown ones."""
@@ -131,21 +131,21 @@ class Contributions:
         subject = self.subject
         names = {"output": subject.targets, "step": subject.tokens}
         below = norms_below(subject, list(self._below.values()))
-        found = {here: below[name] for here, name in self._below.items()}
+        norms = {here: below[name] for here, name in self._below.items()}
         for uses, here in self._cells:
-            found |= {here[name]: value for name, value in uses.norms().items()}
-        return {name: Array(value.detach().numpy(), ("output", "step"), names) for name, value in found.items()}
+            norms |= {here[name]: value for name, value in uses.norms().items()}
+        return {name: Array(value.detach().numpy(), ("output", "step"), names) for name, value in norms.items()}
 
     @cached_property
     def at_output(self) -> dict[str, Array]:
         """Name -> the norm of what comes from each output, at its own step: axes (output,)."""
         subject = self.subject
-        found: dict[str, list[float]] = {name: [] for name in [*self._above, *self._within]}
+        norms: dict[str, list[float]] = {name: [] for name in [*self._above, *self._within]}
         for one in torch.eye(len(subject.outputs), dtype=subject.outcome.losses.dtype):
             for name, value in self._at_output(one).items():
-                found[name].append(float(value.norm()))
+                norms[name].append(float(value.norm()))
         names = {"output": subject.targets}
-        return {name: Array(np.array(values), ("output",), names) for name, values in found.items()}
+        return {name: Array(np.array(values), ("output",), names) for name, values in norms.items()}
 
     # Truncation -------------------------------------------------------------------------------------------------------
 
@@ -169,12 +169,12 @@ class Contributions:
                     values[0] += far[name]
                 far[name] = values.cumsum_(0)[-1].clone()
                 norms[name] += values.flatten(1).norm(dim=1).tolist()
-        found = {}
+        shares = {}
         for name, risen in norms.items():
             falling = np.array(risen[::-1])
             whole = falling[0]
-            found[name] = Array(falling / whole if whole else np.full(len(falling), np.nan), ("length",))
-        return found
+            shares[name] = Array(falling / whole if whole else np.full(len(falling), np.nan), ("length",))
+        return shares
 
 
 def _used(results: list[Tensor], parameters: dict[str, Tensor]) -> list[str]:

@@ -87,8 +87,8 @@ def _place(subject: Subject, place: Place, gradient: Any) -> PlaceView:
     named = gates(subject, name)
     radius, norm = (np.full(subject.rows, np.nan) for _ in range(2))
     steps = few_steps(subject, place, JACOBIANS / len(subject.places))
-    found = jacobians(subject, name, steps)
-    radius[steps], norm[steps] = spectral_radius(found).values, spectral_norm(found).values
+    matrices = jacobians(subject, name, steps)
+    radius[steps], norm[steps] = spectral_radius(matrices).values, spectral_norm(matrices).values
     below = [other.name for other in subject.places if other.layer == place.layer - 1]
     return PlaceView(
         name=name,

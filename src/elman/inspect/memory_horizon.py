@@ -229,17 +229,17 @@ def _side(
         [output.text for output in outputs], np.column_stack([losses - whole[:, None], np.ones(len(whole))])
     )
     benefit = bootstrap_interval(each[:, [0, -1]], ratio, resamples, seed)
-    found = bootstrap_interval(each, _shortest(share), resamples, seed)
+    shortest = bootstrap_interval(each, _shortest(share), resamples, seed)
     used = benefit.low > NOTHING
     slope = bootstrap_interval(mass, _within(share), resamples, seed)
     total = mass.sum(0)
     shares = np.zeros(reach + 1)
     here = min(reach + 1, len(total))
     shares[:here] = total[:here] / (total.sum() or 1.0)
-    high = int(np.ceil(found.high))
+    high = int(np.ceil(shortest.high))
     return Side(
-        steps=int(found.value) if used else 0,
-        low=int(found.low) if used else 0,
+        steps=int(shortest.value) if used else 0,
+        low=int(shortest.low) if used else 0,
         high=high,
         gradient_steps=min(int(slope.value), reach),
         gradient_low=min(int(slope.low), reach),
@@ -295,13 +295,13 @@ def _gradients(
     order = [text for text in counted if 0 < len(texts[text]) <= LONGEST]
     random.Random(seed).shuffle(order)
     longest = max(len(text) for text in texts)
-    found: dict[str, list[Floats]] = {"left": [], "right": []}
+    by_side: dict[str, list[Floats]] = {"left": [], "right": []}
     pairs = taken = 0
     for text in order:
         length = len(texts[text])
         each_step = None not in counted[text]
         pairs += length * (length if each_step else 1)
-        if pairs > PAIRS and found["left"]:
+        if pairs > PAIRS and by_side["left"]:
             break
         subject = Subject.of_texts(model, [texts[text]], [targets[text]])
         norms = subject.at_inputs.norm(dim=2).double().numpy()
@@ -318,10 +318,10 @@ def _gradients(
                 np.add.at(sums["left"], row - steps[: row + 1], norm[: row + 1])
                 np.add.at(sums["right"], steps[row:] - row, norm[row:])
         for side, values in sums.items():
-            found[side].append(values)
+            by_side[side].append(values)
     if not taken:
         raise UsageError(f"expected a text of 1 to {LONGEST} tokens to compute gradients for, found none")
-    return {side: np.stack(rows) for side, rows in found.items()}, len(found["left"]), taken
+    return {side: np.stack(rows) for side, rows in by_side.items()}, len(by_side["left"]), taken
 
 
 def _within(share: float) -> Score:

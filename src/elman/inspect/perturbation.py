@@ -49,12 +49,12 @@ def pieces_to_read(
 
     A piece serves all outputs whose context is cut at the same place. Contexts that include the whole text are not
     cut."""
-    found: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    pieces: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
     if side == "right":
         for k, (text, step, _, there) in enumerate(outputs):
             for n in range(min(reach + 1, there)):
-                found.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
-        return found
+                pieces.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
+        return pieces
     served: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for k, (text, step, there, _) in enumerate(outputs):
         end = lengths[text] if step is None else step
@@ -63,8 +63,8 @@ def pieces_to_read(
     for (text, start), each in served.items():
         last = max(outputs[k].step or 0 for k, _ in each)
         whole = ahead or outputs[each[0][0]].step is None  # what comes later counts too
-        found[text, start, lengths[text] if whole else last + 1] = each
-    return found
+        pieces[text, start, lengths[text] if whole else last + 1] = each
+    return pieces
 
 
 class Donors:

@@ -28,7 +28,7 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
     data: Sentences, Examples, lists of tokens, pairs of tokens and targets, or texts as strings, which the
     model tokenizes as usual. Raises UsageError where only some have targets, or not one is given for each text."""
     texts: Texts = []
-    found: list[list[str] | None] = []
+    answers: list[list[str] | None] = []
     for item in data:
         own: Sequence[str] | None = None
         if isinstance(item, Sentence):
@@ -42,15 +42,15 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
         else:
             tokens = item
         texts.append(list(tokens))
-        found.append(None if own is None else list(own))
+        answers.append(None if own is None else list(own))
     if targets is not None:
         if len(targets) != len(texts):
             raise UsageError(f"expected targets for each of {len(texts)} texts, found {len(targets)}")
         return texts, [list(each) for each in targets]
-    missing = sum(each is None for each in found)
-    if 0 < missing < len(found):
-        raise UsageError(f"expected targets for all texts or for none, found {missing} of {len(found)} without")
-    return texts, None if missing or not found else found
+    missing = sum(each is None for each in answers)
+    if 0 < missing < len(answers):
+        raise UsageError(f"expected targets for all texts or for none, found {missing} of {len(answers)} without")
+    return texts, None if missing or not answers else answers
 
 
 def sample_of(model: Any, data: Sequence[Any], count: int = 200, seed: int = 1) -> tuple[Texts, Any]:

@@ -243,14 +243,14 @@ class Subject:
             wanted += [value for state in place.record.after for value in floats(state)]
             wanted += place.record.ys if owns_output(place.record.cell) else []
         at_inputs, *rest = self._through(self.at_layers, wanted)
-        found = iter(rest)
+        pieces = iter(rest)
         states: list[Tensor] = []
         outputs: list[Tensor | None] = []
         for place in self.places:
-            steps = [[next(found).flatten(2) for _ in floats(state)] for state in place.record.after]
+            steps = [[next(pieces).flatten(2) for _ in floats(state)] for state in place.record.after]
             states.append(torch.cat([torch.cat(fields, 2) for fields in steps], 1))
             own = owns_output(place.record.cell)
-            outputs.append(torch.cat([next(found) for _ in place.record.ys], 1) if own else None)
+            outputs.append(torch.cat([next(pieces) for _ in place.record.ys], 1) if own else None)
         return states, outputs, at_inputs
 
     def _through(self, upstream: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:

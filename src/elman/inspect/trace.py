@@ -31,7 +31,7 @@ def states(subject: Subject, place: str) -> dict[str, Array]:
 
 
 def gates(subject: Subject, place: str) -> dict[str, Array]:
-    """Name of a gate -> its value at each step: axes (step, unit). A cell that names none has none."""
+    """Name of a gate -> its value at each step: axes (step, unit). Empty for a cell that names none."""
     gates = subject.place(place).record.gates
     return {name: _by_unit(subject, torch.cat(values).detach()) for name, values in gates.items()}
 

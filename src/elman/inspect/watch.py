@@ -151,7 +151,7 @@ def gradient_by_distance(subject: Subject) -> dict[str, list[float]]:
     Sequences are independent, so one backward pass from the sum of their losses gives the gradient of each."""
     position, lengths = subject.layout.position_of_row, torch.tensor(subject.layout.lengths)
     sequence = subject.layout.sequence_of_row
-    found: dict[str, list[float]] = {}
+    curves: dict[str, list[float]] = {}
     for reverse in (False, True):
         places = [place for place in subject.places if place.reverse == reverse]
         ends = [
@@ -171,8 +171,8 @@ def gradient_by_distance(subject: Subject) -> dict[str, list[float]]:
         for place, steps in zip(places, states, strict=True):
             rows = place.rows([[next(gradients) for _ in state] for state in steps])
             norms = rows.double().norm(dim=1).cpu().numpy()
-            found[place.name] = mean_by_distance(norms[None], distances).tolist()
-    return {place.name: found[place.name] for place in subject.places if place.name in found}
+            curves[place.name] = mean_by_distance(norms[None], distances).tolist()
+    return {place.name: curves[place.name] for place in subject.places if place.name in curves}
 
 
 def shares(place: Place) -> dict[str, tuple[float, float]]:
@@ -237,22 +237,22 @@ class _Epoch:
 
     def means(self, *path: str) -> dict[str, Any]:
         """The mean of each list over the looks, by the names that come after `path`."""
-        found: dict[str, Any] = {}
+        means: dict[str, Any] = {}
         for names, lists in self._seen.items():
             if names[: len(path)] == path:
                 *above, last = names[len(path) :]
-                inner = found
+                inner = means
                 for name in above:
                     inner = inner.setdefault(name, {})
                 inner[last] = _mean(lists)
-        return found
+        return means
 
 
 def _mean(lists: Sequence[Sequence[float]]) -> list[float | None]:
     """Element by element, over the lists that are long enough. None where the mean is not finite, which JSON cannot
     express."""
-    found: list[float | None] = []
+    means: list[float | None] = []
     for k in range(max(len(values) for values in lists)):
         mean = fmean(values[k] for values in lists if len(values) > k)
-        found.append(mean if math.isfinite(mean) else None)
-    return found
+        means.append(mean if math.isfinite(mean) else None)
+    return means

@@ -66,7 +66,7 @@ class _Table:
                                 a usual name for a text and one for labels (for a text, with `labelled=False`)
     several, separator          a label cell contains any number of labels, split at the separator
 
-    With nothing given and no such names, the first of exactly two columns is the label and the second the text. With
+    With neither given and no such names, the first of exactly two columns is the label and the second the text. With
     `labelled=False` the label's column may be missing, and a file of one column without a header has only texts.
     An empty line is not a row. Labels are read without the white space around them, texts as they are.
     """
@@ -106,7 +106,7 @@ class _Table:
                 try:
                     places = self._settle(record, file)
                 except Fault as fault:
-                    fault.tell(report, record.line)
+                    fault.report_to(report, record.line)
                     return  # without columns there is nothing to read
                 if on_layout is not None:
                     on_layout(_describe(places, record.cells) | {"header_lines": record.lines if places.header else []})
@@ -115,7 +115,7 @@ class _Table:
             try:
                 yield self._example(record, places, file)
             except Fault as fault:
-                fault.tell(report, record.line)
+                fault.report_to(report, record.line)
 
     def _example(self, record: _Record, places: _Places, file: str) -> Example:
         cells = record.cells
@@ -209,7 +209,7 @@ class Csv(_Table):
             try:
                 yield _quoted(number, line, lines)
             except Fault as fault:
-                fault.tell(report, number)
+                fault.report_to(report, number)
             except _Unclosed as fault:
                 message = "expected a quote that closes this one, found the end of the file; close it, or double it"
                 report(message, fault.line, fault.at + 1, kind=FileFault)

@@ -45,7 +45,7 @@ class Fault(Exception):
         super().__init__(message)
         self.message, self.at, self.line, self.whole_file = message, at, line, whole_file
 
-    def tell(self, report: Reporter, line: int) -> None:
+    def report_to(self, report: Reporter, line: int) -> None:
         """Report it; `line` is the example's."""
         column = None if self.at is None else self.at + 1
         report(self.message, self.line or line, column, kind=FileFault if self.whole_file else DataError)

@@ -67,7 +67,7 @@ def open_text(
     Raises DataError, with line and column where there is one, for a file that is missing, a folder, not readable,
     not gzip or not in this encoding, for a line of more than LONGEST_LINE bytes and for gzip data that unpacks to
     MOST_UNPACKED times its size; UsageError for an unknown encoding. With `on_problem`, bytes that cannot be
-    decoded are reported to it as a FileFault, one problem for a line, and read as U+FFFD.
+    decoded are reported to it as a FileFault, one problem per line, and read as U+FFFD.
     """
     encoding = _known(encoding)
     name = name_of(path)

@@ -72,7 +72,7 @@ class JsonExamples:
                 text = _text(keys, text_key)
                 labels = self._labels(keys, label_key)
             except Fault as fault:
-                fault.tell(report, number)
+                fault.report_to(report, number)
             except _Fault as fault:
                 report(fault.message, number, fault.at + 1)
             else:

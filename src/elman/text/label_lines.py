@@ -44,7 +44,7 @@ class _Lines:
             try:
                 text, labels = self._parse(line)
             except Fault as fault:
-                fault.tell(report, number)
+                fault.report_to(report, number)
             else:
                 yield one_line(self.name, file, number, line, text, labels)
 

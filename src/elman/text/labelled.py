@@ -159,7 +159,7 @@ def iter_examples(
 ) -> Examples:
     """Read a file of labelled texts example by example.
 
-    format                      a name of EXAMPLE_FORMATS. None goes by the suffix and, where that says nothing, by the
+    format                      a name of EXAMPLE_FORMATS. None goes by the suffix and, where that is not enough, by the
                                 first line that is not empty: `{` is jsonl, `__label__` fasttext, usual column names
                                 separated by commas csv, a tab tsv, anything else label (text with `labelled=False`).
     text_column, label_column   where they are, in csv, tsv (names, or numbers from 1) and jsonl (keys)

@@ -95,7 +95,7 @@ def sync_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; nothing happens if it does not exist."""
+    """Remove a file, or a folder with everything in it; nothing happens if it does not exist."""
     with writing(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

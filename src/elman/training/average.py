@@ -32,7 +32,7 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside the `with`, the network holds the average; afterwards its own weights again, bit for bit.
+        """Inside the `with`, the network has the averages as weights; afterwards its own again, bit for bit.
 
         Values are copied in place, so that whatever shares memory with a parameter stays right.
         """

@@ -66,7 +66,7 @@ def of_extra(name: str, value: Any) -> Figure:
 
 
 def figures_of(view: View) -> dict[str, Figure]:
-    """All figures that a View has data for, by names that can be file names: "unrolled", "states-layer-1-forward", ..."""
+    """All figures that a View has data for, by names fit for files: "unrolled", "states-layer-1-forward", ..."""
     drawn: dict[str, Figure] = {}
     for name, drawing in _figures(view):
         slug = re.sub(r"[^\w]+", "-", name).strip("-")

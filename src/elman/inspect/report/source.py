@@ -13,14 +13,14 @@ WORD = re.compile(r"\"[^\"]*\"|'[^']*'|#.*|(?<![\w.])[A-Za-z_]\w*(?:\.\w+)*")
 
 def operands(line: str, names: Collection[str]) -> list[tuple[int, int, str]]:
     """(start, end, name) of each of `names` in a line: "s.c" in "f * s.c", and in "s.c.abs()" too."""
-    found = []
+    spans = []
     for word in WORD.finditer(line):
         parts = word[0].split(".")
         prefixes = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
         name = next((prefix for prefix in prefixes if prefix in names), None)
         if name is not None:
-            found.append((word.start(), word.start() + len(name), name))
-    return found
+            spans.append((word.start(), word.start() + len(name), name))
+    return spans
 
 
 def listing(source: Sequence[str], assigned: Mapping[int, Sequence[str]], names: Collection[str]) -> Markup:
