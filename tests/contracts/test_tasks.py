@@ -286,7 +286,7 @@ def test_a_network_is_laid_open_or_refused(task: str, model: str) -> None:
     text = "the cat 北京 sees the cat"
     layers = getattr(trained.network, "layers", None)
     if layers is None or not any(isinstance(part, Cell) for part in layers.modules()):
-        with pytest.raises(UsageError, match="to look into"):
+        with pytest.raises(UsageError, match="to inspect"):
             Subject.of(trained, text)
         return
     targets = Subject.of(trained, text).targets  # before the weights are of another precision than the rest

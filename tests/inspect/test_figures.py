@@ -730,7 +730,7 @@ def test_confusion_shows_the_labels_most_confused_with_their_counts(K, limit, se
     shown = []
     for row in range(n):
         words = cells[row, row].title
-        gold, called = re.fullmatch(r"\d+ of (l\d) called (l\d) \([\d.]+%\)", words).groups()
+        gold, called = re.fullmatch(r"\d+ of (l\d) predicted as (l\d) \([\d.]+%\)", words).groups()
         assert gold == called  # the diagonal
         shown.append(int(gold[1:]))
     if limit >= K:
@@ -741,7 +741,7 @@ def test_confusion_shows_the_labels_most_confused_with_their_counts(K, limit, se
     for (row, col), mark in cells.items():
         gold, predicted = shown[row], shown[col]
         share = counts[gold, predicted] / max(counts[gold].sum(), 1)
-        assert mark.title == f"{counts[gold, predicted]} of l{gold} called l{predicted} ({share:.1%})"
+        assert mark.title == f"{counts[gold, predicted]} of l{gold} predicted as l{predicted} ({share:.1%})"
         assert mark.opacity == pytest.approx(0.7 * share) and mark.fill == ("positive" if row == col else "negative")
     if limit >= K:
         numbers = [int(m.text) for m in drawing.marks if isinstance(m, Text) and m.text.isdigit()]

@@ -88,7 +88,7 @@ def test_a_network_without_memory_has_no_horizon():
         found = horizon(model, texts, texts)
         side = found.sides["left"]
         assert (side.steps, side.low, side.high, side.gradient_steps, side.used) == (0, 0, 0, 0, False)
-    assert "brings this model nothing" in found.warnings(model)[0]
+    assert "does not help this model measurably" in found.warnings(model)[0]
 
 
 @pytest.mark.parametrize(("distance", "one_way"), [(3, False), (5, True)])

@@ -26,7 +26,7 @@ def test_models_without_recurrent_layers_are_refused():
     ):
         given = {"epochs": 1, "threads": 1} if model_class(task, kind).resumable else {}
         model = model_class(task, kind)(**given).fit(train)
-        with pytest.raises(UsageError, match=rf"kind {task} {kind} has no recurrent layers|nothing to look into"):
+        with pytest.raises(UsageError, match=rf"kind {task} {kind} has no recurrent layers|nothing to inspect"):
             Subject.of(model, "a b")
 
 
@@ -42,7 +42,7 @@ def test_texts_and_targets_that_do_not_fit():
         Subject.of(tagger, "the boys", ["O", "NOUN"])
     with pytest.raises(DataError, match="found 'nonsense'"):
         Subject.of(small_models.model("classifier, final"), "the boys", ["nonsense"])
-    with pytest.raises(UsageError, match="nothing to look into"):
+    with pytest.raises(UsageError, match="nothing to inspect"):
         Subject.of_layer(Stack(Window(3)), [torch.randn(2, 3)], lambda ys, _: ys.data.sum(1))
     with pytest.raises(UsageError, match="expected a loss for each of 2 rows"):
         Subject.of_layer(Recurrent(CELLS["gru"](3, 2)), [torch.randn(2, 3)], lambda ys, _: ys.data.sum().view(1))

@@ -257,7 +257,7 @@ def test_its_share_of_the_time_is_kept(clock, slow, share):
 def test_no_look_says_so():
     line, text = Watcher().epoch()
     assert line == {"looks": 0, "seconds": 0.0, "gradient_by_distance": {}, "saturation": {}, "update_ratio": {}}
-    assert text == "watch: no look in this epoch; it was too short for one"
+    assert text == "watch: nothing measured in this epoch; it was too short"
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1])
@@ -308,7 +308,7 @@ def test_the_line_for_the_terminal():
         summary(line) == "watch: gradient 1 step back 0.2 of that at 0 (layer 1 forward); update/weight 1.0e-03 (out)"
     )
     nothing = {"looks": 1, "gradient_by_distance": {"p": [None, None]}, "saturation": {}, "update_ratio": {}}
-    assert summary(nothing) == "watch: nothing to see"
+    assert summary(nothing) == "watch: nothing to report"
 
 
 # Without recurrence, or without a part of a batch -------------------------------------------------------------------

@@ -171,5 +171,5 @@ def test_scores_that_do_not_fit() -> None:
     rated.add(["x"], ["x"], [1, 0])
     bare.add(["x"], ["x"])
     for wrong in (lambda: rated + bare, lambda: rated.add(["x"], ["x"]), lambda: bare.add(["x"], ["x"], [1, 0])):
-        with pytest.raises(UsageError, match="with all examples or with none"):
+        with pytest.raises(UsageError, match="for all examples or for none"):
             wrong()

@@ -20,7 +20,7 @@ def test_by_the_definition() -> None:
     assert (result.tokens, result.ends, result.unknown, result.characters) == (3, 2, 1, 6)
     assert result.signature == "metric:perplexity|tokens:space|context:lines|ends:counted|unknown:counted|elman:9"
     assert json.loads(json.dumps(result.to_json(), allow_nan=False))["tokens"] == 3
-    assert "3 tokens (2 ends of lines and 1 unknown among them)" in str(result)
+    assert "3 tokens (including 2 ends of lines and 1 unknown)" in str(result)
 
 
 def test_the_impossible_and_the_empty() -> None:
@@ -30,5 +30,5 @@ def test_the_impossible_and_the_empty() -> None:
     found = json.loads(json.dumps(never.result().to_json(), allow_nan=False))
     assert found["perplexity"] is None and found["log_likelihood"] is None
     assert math.isnan(PerplexityScore().result().loss)
-    with pytest.raises(ValueError, match="scored alike"):
+    with pytest.raises(ValueError, match="scored in the same way"):
         never + PerplexityScore("words")

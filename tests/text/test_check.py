@@ -48,14 +48,14 @@ def test_nothing_wrong(put) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "where", "says"),
     [
-        ("f.tsv", b"", [(None, None)], "no word in the whole file"),
-        ("f.tsv", b"\n\n", [(None, None)], "no word in the whole file"),
+        ("f.tsv", b"", [(None, None)], "no words in the whole file"),
+        ("f.tsv", b"\n\n", [(None, None)], "no words in the whole file"),
         ("f.tsv", b"a\tO\nb\xff\xfe\tO\n", [(2, 2)], "0xff"),
         ("f.tsv", b"a\tO\nb\nc\tO\tO\n", [(2, 2), (3, 5)], "expected 2 columns"),
         ("f.tsv", b"a\tO\nb O\n", [(2, None)], "spaces and no TAB"),
         ("f.tsv", b"a\tO\nb\tB-x\n\nc\tI-x\n", [(4, 3)], "write B-x"),
         ("f.tsv", b"a" * 1_000_000 + b"\tO\n", [(1, 1)], "found 1000000"),
-        ("f.tsv", b"\x00" * 5000, [(1, None), (1, 1)], "words alone"),
+        ("f.tsv", b"\x00" * 5000, [(1, None), (1, 1)], "words only"),
         ("f.tsv", b"a\x00\tO\n", [(1, 2)], "U+0000"),
         ("f.tsv", "ab\u200bc\tO\n".encode(), [(1, 3)], "U+200B"),
         ("f.tsv", "\u200dab\tO\n".encode(), [(1, 1)], "U+200D"),
@@ -156,7 +156,7 @@ def test_strays_do_not_hide_the_scheme(put) -> None:
 def test_a_scheme_that_was_asked_for(put) -> None:
     assert found(check([put(IO)], scheme="io")) == []
     report = check([put(IO)], scheme="bioes")
-    assert [problem.line for problem in report.problems] == [1] and "as asked for" in str(report.problems[0])
+    assert [problem.line for problem in report.problems] == [1] and "as requested" in str(report.problems[0])
     assert found(check([put("a\tNOUN\n\nb\tVERB\n")], scheme="iob2")) == [
         ("error", 1, 3),
         ("error", 3, 3),

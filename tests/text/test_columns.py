@@ -122,7 +122,7 @@ def test_words_alone() -> None:
     assert words_and_tags(text, column=None) == [(["The", "end"], None), (["Now"], None)]
     assert write(text, "T", column=None) == "The\tT\nend\tT\n\nNow\tT\n\n"
     assert write(text, None, column=None) == text + "\n"
-    with pytest.raises(DataError, match="found words alone"):
+    with pytest.raises(DataError, match="found words only"):
         parse(text)
 
 
@@ -148,7 +148,7 @@ def test_a_missing_tag_in_the_first_line_does_not_swallow_the_rest() -> None:
 @pytest.mark.parametrize(
     ("text", "options", "line", "column", "says"),
     [
-        ("a\tO\nb\n", {}, 2, 2, "expected 2 columns divided by TAB, as on line 1, found 1"),
+        ("a\tO\nb\n", {}, 2, 2, "expected 2 columns separated by TAB, as on line 1, found 1"),
         ("a\tO\nb\tO\tx\n", {}, 2, 5, "found 3"),
         ("a O\nb O x\n", {}, 2, None, "found 3"),
         ("a O\n\nb\n", {}, 3, 2, "found 1"),

@@ -133,7 +133,7 @@ def test_crlf_becomes_lf(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "line", "column", "says"),
     [
-        ([row(1, "a")[:-2]], 1, None, "expected 10 columns divided by TAB, found 9"),
+        ([row(1, "a")[:-2]], 1, None, "expected 10 columns separated by TAB, found 9"),
         ([row(1, "a") + "\t_"], 1, None, "found 11"),
         ([row(1, "a").replace("\t", "  ")], 1, None, "found spaces and no TAB"),
         ([row(2, "a")], 1, 1, "expected the id 1, found 2"),

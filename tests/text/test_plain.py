@@ -116,7 +116,7 @@ def test_empty_files(name: str, data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(data)
     assert read(path, name, allow_empty=True) == []
-    with pytest.raises(DataError, match="no word in the whole file") as caught:
+    with pytest.raises(DataError, match="no words in the whole file") as caught:
         read(path, name)
     assert caught.value.file == str(path)
 

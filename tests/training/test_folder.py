@@ -33,7 +33,7 @@ def test_a_finished_model_is_not_trained_over(tmp_path: Path, train: Train) -> N
 
 def test_an_unfinished_training_is_not_trained_over(tmp_path: Path, train: Train) -> None:
     train(tmp_path / "m", epochs=1, finish=False)
-    with pytest.raises(UsageError, match="unfinished training; go on with it by --resume"):
+    with pytest.raises(UsageError, match="unfinished training run; continue it with --resume"):
         train(tmp_path / "m", epochs=1)
     train(tmp_path / "m", epochs=1, overwrite=True)
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from elman.inspect.view import OutputView, PlaceView, View
     from elman.inspect.watch import Watcher
 
-# Name -> module, imported when the name is first used: figures of numbers at hand must not wait for torch. No module
-# has the name of a function: importing it would put it in the place of the function.
+# Name -> module, imported when the name is first used: figures of existing numbers must not wait for torch. No module
+# has the name of a function: importing it would replace the function.
 _EXPORTS = {
     "Array": "elman.inspect.array",
     "Contributions": "elman.inspect.contributions",

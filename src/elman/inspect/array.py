@@ -1,4 +1,4 @@
-"""`Array`: numbers whose axes have names, and whose places along an axis may have names too."""
+"""`Array`: numbers whose axes have names, and whose positions along an axis may have names too."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from elman.errors import UsageError, nearest
 
 @dataclass(frozen=True)
 class Array:
-    """values, one name an axis, and for some axes a name a place: the tokens along `step`, the gates along `gate`.
+    """values, one name per axis, and for some axes one per position: the tokens along `step`, the gates along `gate`.
 
-        norms.at(output=3)          one output, by its place
+        norms.at(output=3)          one output, by its index
         gates.at(gate="f")          one gate, by its name
         norms.along("output").sum() along an axis, in numpy
 
-    Raises UsageError where names and values do not fit, or for an axis or a place that is not there."""
+    Raises UsageError where names and values do not fit, or for an axis or a position that does not exist."""
 
     values: NDArray[Any]
     axes: tuple[str, ...]
@@ -31,8 +31,8 @@ class Array:
             raise UsageError(f"expected a name for each of {self.values.ndim} axes, found {self.axes}")
         for axis, names in self.names.items():
             if len(names) != self.values.shape[self._axis(axis)]:
-                found = self.values.shape[self._axis(axis)]
-                raise UsageError(f"axis {axis}: expected {found} names, found {len(names)}")
+                size = self.values.shape[self._axis(axis)]
+                raise UsageError(f"axis {axis}: expected {size} names, found {len(names)}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.values, dtype=dtype, copy=True if copy is None else copy)
@@ -42,11 +42,11 @@ class Array:
         return self.values.shape
 
     def size(self, axis: str) -> int:
-        """How many places an axis has."""
+        """The number of positions along an axis."""
         return self.values.shape[self._axis(axis)]
 
     def at(self, **where: int | str) -> Array:
-        """The part at one place of each axis that is given, which that part no longer has."""
+        """The part at one position of each given axis; these axes are dropped."""
         index: list[Any] = [slice(None)] * len(self.axes)
         for axis, place in where.items():
             index[self._axis(axis)] = self._place(axis, place)
@@ -54,7 +54,7 @@ class Array:
         return Array(self.values[tuple(index)], axes, {k: v for k, v in self.names.items() if k in axes})
 
     def along(self, *axes: str) -> NDArray[Any]:
-        """The values with these axes first, in this order, the others behind."""
+        """The values with these axes first, in this order, the others after them."""
         first = [self._axis(axis) for axis in axes]
         return self.values.transpose(*first, *(i for i in range(len(self.axes)) if i not in first))
 
@@ -79,14 +79,14 @@ class Array:
             return list(names).index(place)
         size = self.size(axis)
         if not -size <= place < size:
-            raise UsageError(f"axis {axis}: expected a place from 0 to {size - 1}, found {place}")
+            raise UsageError(f"axis {axis}: expected an index from 0 to {size - 1}, found {place}")
         return place
 
 
 def plain(values: NDArray[Any]) -> Any:
-    """Nested lists; what is not finite is None, as JSON has no word for it."""
+    """Nested lists; what is not finite is None, as JSON cannot express it."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        found = values.astype(object)
-        found[~np.isfinite(values)] = None
-        return found.tolist()
+        nullable = values.astype(object)
+        nullable[~np.isfinite(values)] = None
+        return nullable.tolist()
     return values.tolist()

@@ -1,4 +1,4 @@
-"""What reaches the parameters that make the inputs of the recurrent layers: tables of vectors, readers of characters.
+"""What reaches the parameters that compute the inputs of the recurrent layers: vector tables, character readers.
 
 The input x_i of a step depends on its own token alone, so what reaches a parameter at step i from output j is
 (dx_i / d parameter)' dL_j / dx_i."""
@@ -16,35 +16,35 @@ from elman.tasks.examine import Spelled
 
 
 def norms_below(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
-    """Name of a parameter of the network -> the norms (J, rows) of what reaches it. names: those that make inputs.
+    """Name of a parameter of the network -> the norms (J, rows) of what reaches it. names: those that compute inputs.
 
-    A row of a table gets the gradient by the columns that it fills. Of a recurrent reader of characters the gradients
-    are sums of outer products. What is neither has its gradients made in full, token by token."""
-    found = {
+    A row of a table gets the gradient of the columns that it fills. For a recurrent reader of characters they are sums
+    of outer products. For everything else they are computed in full, token by token."""
+    norms = {
         table.parameter: subject.at_inputs[:, :, table.start : table.stop].norm(dim=2)
         for table in subject.lookups
         if table.parameter in names
     }
     if subject.examined is not None and subject.examined.spelled is not None:
-        found |= _spelled(subject, subject.examined.spelled)
-    others = [name for name in names if name not in found]
-    return found | (_token_by_token(subject, others) if others else {})
+        norms |= _spelled(subject, subject.examined.spelled)
+    others = [name for name in names if name not in norms]
+    return norms | (_token_by_token(subject, others) if others else {})
 
 
 def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
-    """Of the table of characters and the declared parameters of the cells that read them.
+    """For the table of characters and the declared parameters of the cells that read them.
 
-    With J_w the Jacobian of a word's vector by a parameter, the norm of J_w' g is that of g under J_w J_w'. All words
-    are taken back through their characters at once, one number of their vectors after another."""
+    With J_w the Jacobian of a word's vector w.r.t. a parameter, the norm of J_w' g is that of g under J_w J_w'. All
+    words are backpropagated through their characters at once, one number of their vectors after another."""
     places = [Place("", 0, record) for record in subject.below]
     if any(not p.record.cell.fits or owns_output(p.record.cell) for p in places):
         return {}
     word = spelled.word
     size = spelled.stop - spelled.start
     one = torch.zeros(size, *subject.given.shape, dtype=subject.given.dtype)
-    stands = [int((word == w).nonzero()[0]) for w in range(len(spelled.ids.lengths))]  # a row of each word
+    firsts = [int((word == w).nonzero()[0]) for w in range(len(spelled.ids.lengths))]  # one row of each word
     for d in range(size):
-        one[d, stands, spelled.start + d] = 1
+        one[d, firsts, spelled.start + d] = 1
     read = subject.below[0].xs.data
     wanted = [read, *(value for p in places for state in p.record.after for value in floats(state))]
     by_read, *rest = backward_many([subject.given], wanted, [one])
@@ -56,7 +56,7 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
         numbers = reached.flatten(1).any(1).nonzero().flatten()  # of a word's vector, those that come from this cell
         uses.append((numbers, CellUses(p, reached[numbers])))
     named = {id(parameter): name for name, parameter in subject.parameters.items()}
-    found: dict[str, Tensor] = {}
+    norms: dict[str, Tensor] = {}
     every = spelled.ids.rows_of_sequence
     most = max(CHUNK // max(24 * sum(use.gradients[:, 0].numel() for _, use in uses), 1), 1)
     for words in _groups(spelled.ids.lengths, most):
@@ -75,12 +75,12 @@ def _spelled(subject: Subject, spelled: Spelled) -> dict[str, Tensor]:
             for name, (numbers, (left, right)) in parts.items():
                 gram, some = _gram(None if left is None else left[own], right[own]), g[:, :, numbers]
                 square = ((some @ gram) * some).sum(2).clamp(min=0)
-                found.setdefault(name, torch.zeros_like(subject.at_inputs[:, :, 0]))[:, here] = square.sqrt()
-    return found
+                norms.setdefault(name, torch.zeros_like(subject.at_inputs[:, :, 0]))[:, here] = square.sqrt()
+    return norms
 
 
 def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """The places of words that have at most so many characters together, one word at least."""
+    """The indices of words that have at most `most` characters together, one word at least."""
     group: list[int] = []
     for w, length in enumerate(lengths):
         if group and sum(lengths[k] for k in group) + length > most:
@@ -101,7 +101,7 @@ def _gram(left: Tensor | None, right: Tensor) -> Tensor:
 
 
 def _token_by_token(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
-    """Each distinct token is read alone, and its gradients are made in full."""
+    """Each distinct token is read alone, and its gradients are computed in full."""
     squares = {name: torch.zeros_like(subject.at_inputs[:, :, 0]) for name in names}
     tokens = subject.tokens
     for token in dict.fromkeys(tokens):

@@ -16,8 +16,8 @@ from elman.recurrent import Cell
 
 
 class Factors(NamedTuple):
-    """The gradients of a parameter at many rows: of each row the outer product of its left and its right; where there
-    is no left, the right itself. left: (rows, a); right: (rows, b)."""
+    """The gradients of a parameter at many rows: for each row the outer product of its left and its right; without a
+    left, the right itself. left: (rows, a); right: (rows, b)."""
 
     left: Tensor | None
     right: Tensor
@@ -27,8 +27,8 @@ class Factors(NamedTuple):
 class CellUses:
     """A graph of all steps of a place at once.
 
-    gradients:  (n, rows, state) of n numbers, such as losses, by the state after each row
-    at_outputs: (n, rows, output_size) by the output, where O is an equation of its own
+    gradients:  (n, rows, state) of n numbers, such as losses, w.r.t. the state after each row
+    at_outputs: (n, rows, output_size) w.r.t. the output, where O is a separate equation
     """
 
     place: Place
@@ -62,20 +62,20 @@ class CellUses:
             given.append(torch.stack([weighted(one, self.at_outputs) for one in weights]))
         if not self.parameters:
             return {}
-        found = backward_many(results, list(self.parameters.values()), given)
-        return dict(zip(self.parameters, found, strict=True))
+        grads = backward_many(results, list(self.parameters.values()), given)
+        return dict(zip(self.parameters, grads, strict=True))
 
     def norms(self) -> dict[str, Tensor]:
         """Parameter of the cell -> (n, rows). The norm of an outer product is the product of both norms."""
         declared = self.declared
         dense = [name for name in self.parameters if name not in declared]
-        found: dict[str, list[Tensor]] = {name: [] for name in self.parameters}
+        squared: dict[str, list[Tensor]] = {name: [] for name in self.parameters}
         n, rows, _ = self.gradients.shape
         size = sum(value[0].numel() for value in self.rows.after) * 24
         for part in torch.arange(rows).split(max(CHUNK // (n * size), 1)):
             at, by_state, by_output = self._pairs(part)
             reached = by_state.any(1) if by_output is None else by_state.any(1) | by_output.any(1)
-            if not bool(reached.all()):  # what comes later reaches nothing
+            if not bool(reached.all()):  # later rows have no effect
                 kept = reached.nonzero().flatten()
                 at, by_state = at.pick(kept), by_state[kept]
                 by_output = None if by_output is None else by_output[kept]
@@ -85,16 +85,16 @@ class CellUses:
                 squares[name] = square if left is None else square * left.square().sum(1)
             for name, square in squares.items():
                 whole = square.new_zeros(len(reached)).masked_scatter_(reached, square)
-                found[name].append(whole.view(len(part), n))
-        return {name: torch.cat(parts).sqrt().t() for name, parts in found.items()}
+                squared[name].append(whole.view(len(part), n))
+        return {name: torch.cat(parts).sqrt().t() for name, parts in squared.items()}
 
     def factors(self, part: Tensor) -> dict[str, Factors]:
         """Declared parameter -> the gradients at some rows (m,): left (m, a), the same for all n; right (m, n, b)."""
         n = len(self.gradients)
-        found = {}
+        result = {}
         for name, (left, right) in self._factors(*self._pairs(part)).items():
-            found[name] = Factors(None if left is None else left[::n], right.view(len(part), n, -1))
-        return found
+            result[name] = Factors(None if left is None else left[::n], right.view(len(part), n, -1))
+        return result
 
     def _pairs(self, part: Tensor) -> tuple[Rows, Tensor, Tensor | None]:
         """Every row of a part n times over, with the gradients there."""
@@ -106,8 +106,8 @@ class CellUses:
         return at, own[0], own[1]
 
     def _factors(self, at: Rows, by_state: Tensor, by_output: Tensor | None) -> dict[str, Factors]:
-        """Of the products by what is multiplied and the gradient by the result. Per-unit vectors are given to every row
-        as one of its own."""
+        """For the products, from what is multiplied and the gradient w.r.t. the result. Every row gets its own copy of
+        the per-unit vectors."""
         cell = self.cell
         own = {name: getattr(cell, name).detach().expand(len(at.x), -1).clone() for name in cell.vectors}
         for tensor in own.values():
@@ -122,16 +122,16 @@ class CellUses:
             given.append(by_output)
         grads = torch.autograd.grad(results, [*x, *r, *own.values()], given, allow_unused=True, materialize_grads=True)
         by_x, by_r = torch.cat(grads[: len(x)], 1), grads[len(x) : len(x) + len(r)]
-        found = {"W": Factors(at.x, by_x), "b": Factors(None, by_x)}
+        result = {"W": Factors(at.x, by_x), "b": Factors(None, by_x)}
         if r:
-            found["U"] = Factors(torch.cat(cell.history(at.before), 1), torch.cat(by_r, 1))
+            result["U"] = Factors(torch.cat(cell.history(at.before), 1), torch.cat(by_r, 1))
         if cell.recurrent_bias:
             of = dict(zip(cell._Rec._fields, by_r, strict=True))
-            found["c"] = Factors(None, torch.cat([of[name] for name in cell.recurrent_bias], 1))
-        return found | {name: Factors(None, g) for name, g in zip(own, grads[len(x) + len(r) :], strict=True)}
+            result["c"] = Factors(None, torch.cat([of[name] for name in cell.recurrent_bias], 1))
+        return result | {name: Factors(None, g) for name, g in zip(own, grads[len(x) + len(r) :], strict=True)}
 
     def _dense(self, names: list[str], at: Rows, by_state: Tensor, by_output: Tensor | None) -> dict[str, Tensor]:
-        """Squared norms (pairs,) of any parameters, each pair's gradient made in full."""
+        """Squared norms (pairs,) of any parameters, each pair's gradient computed in full."""
         given = {name: self.parameters[name].detach() for name in names}
         if by_output is None:
             by_output = by_state.new_zeros(len(by_state), 0)
@@ -147,8 +147,8 @@ class CellUses:
         many = max(CHUNK // max(sum(p.numel() for p in given.values()), 1), 1)
         for part in torch.arange(len(at.x)).split(many):
             some = at.pick(part)
-            found = each(given, some.before, some.x, some.after, by_state[part], by_output[part])
-            for name, g in found.items():
+            grads = each(given, some.before, some.x, some.after, by_state[part], by_output[part])
+            for name, g in grads.items():
                 squared[name].append(g.flatten(1).square().sum(1))
         return {name: torch.cat(parts) for name, parts in squared.items()}
 
@@ -159,5 +159,5 @@ def weighted(weights: Tensor, gradients: Tensor) -> Tensor:
     if 4 * len(where) > weights.numel():
         return torch.einsum("nr,nrs->rs", weights, gradients)
     n, row = where.unbind(1)
-    found = gradients.new_zeros(gradients.shape[1:])
-    return found.index_add_(0, row, gradients[n, row] * weights[n, row].unsqueeze(1))
+    total = gradients.new_zeros(gradients.shape[1:])
+    return total.index_add_(0, row, gradients[n, row] * weights[n, row].unsqueeze(1))

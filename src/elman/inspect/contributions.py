@@ -1,8 +1,8 @@
-"""Backpropagation through time laid open: of every parameter's gradient, what reaches it at step i from output j.
+"""Backpropagation through time taken apart: for every parameter's gradient, what reaches it at step i from output j.
 
-The gradient of a parameter W that is used at every step is a sum over steps, and that of each loss by itself:
+The gradient of a parameter W that is used at every step is a sum over steps, for each loss separately:
 
-    dL/dW = sum over j, i of  (ds_i / dW)' dL_j / ds_i,    where ds_i / dW is that of step i alone.
+    dL/dW = sum over j, i of  (ds_i / dW)' dL_j / ds_i,    where ds_i / dW is for step i alone.
 
 `Contributions.norms` has the norm of every term, `gradient` any weighted sum of them as a matrix: one term, all of them
 (what training uses), or those that a truncation keeps."""
@@ -31,16 +31,16 @@ class Contributions:
         terms.term("W, layer 1 forward", step=3, output=7)     a matrix
         terms.lost["W, layer 1 forward"]           Array (length,)
 
-    Names say parameter and place. `in_time` lists those that are used at every step: of the cells, and of what they
-    read (embeddings, characters); `at_output` those above the recurrent layers, which every output reaches at once: for
-    the output matrix V only i = j remains; `outside` those that the loss reaches by another way, as a CRF's
-    transitions. A parameter used in several places has a name for each. All are of the loss summed over outputs;
+    Names give parameter and place. `in_time` lists those that are used at every step: of the cells, and of what they
+    read (embeddings, characters); `at_output` those above the recurrent layers, which every output reaches directly:
+    for the output matrix V only i = j remains; `outside` those that the loss reaches by another path, as a CRF's
+    transitions. A parameter used in several places has a name for each. All are for the loss summed over outputs;
     training divides it by their number."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         named = {id(parameter): name for name, parameter in subject.parameters.items()}
-        self._cells: list[tuple[CellUses, dict[str, str]]] = []  # with the names here of its parameters
+        self._cells: list[tuple[CellUses, dict[str, str]]] = []  # and the names of its parameters here
         self._parameter: dict[str, str] = {}  # name here -> name in the network
         for k, place in enumerate(subject.places):
             uses = CellUses(place, subject.gradients[k], subject.at_outputs[k])
@@ -50,7 +50,7 @@ class Contributions:
         of_cells = set(self._parameter.values())
         others = {name: p for name, p in subject.parameters.items() if name not in of_cells}
         below, above = _used([subject.given], others), _used([subject.outcome.losses], subject.parameters)
-        # What is neither a cell's nor below or above: of a layer of one's own, with parameters.
+        # Neither a cell's nor below or above: those of a custom layer with parameters.
         self._within = _used(subject.results, others)
         self._rest = _used([] if subject.outcome.rest is None else [subject.outcome.rest], others)
         both = {*below} & {*above}
@@ -65,43 +65,43 @@ class Contributions:
     def gradient(self, weights: Tensor | None = None) -> dict[str, Tensor]:
         """The sum of all terms, each times its weight, by name. weights: (J, rows); default all 1.
 
-        A term above the layers has the weight of its output's own step; of an output of the whole text, 1, and so has
-        what is outside."""
+        A term above the layers has the weight of its output's own step; for an output of the whole text, 1, as do those
+        outside."""
         subject = self.subject
         losses = subject.outcome.losses
         if weights is None:
             weights = losses.new_ones(len(subject.outputs), subject.rows)
         weights = weights.to(losses.dtype)
         own = [1.0 if row is None else float(weights[j, row]) for j, (row, _) in enumerate(subject.outputs)]
-        found = {name: value[0] for name, value in self._in_time([weights]).items()}
-        found |= self._at_output(losses.new_tensor(own))
+        sums = {name: value[0] for name, value in self._in_time([weights]).items()}
+        sums |= self._at_output(losses.new_tensor(own))
         if subject.outcome.rest is not None:
             rest = [subject.parameters[n] for n in self._rest]
-            found |= zip(self._rest, backward([subject.outcome.rest], rest, [None]), strict=True)
-        return found
+            sums |= zip(self._rest, backward([subject.outcome.rest], rest, [None]), strict=True)
+        return sums
 
     def _in_time(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Of the parameters that are used at every step: (n, ...) for n weights, each (J, rows)."""
+        """For the parameters that are used at every step: (n, ...) for n weights, each (J, rows)."""
         subject = self.subject
-        found = {}
+        sums = {}
         if self._below:
             x = torch.stack([weighted(one, subject.at_inputs) for one in weights])
             below = [subject.parameters[n] for n in self._below.values()]
-            found = dict(zip(self._below, backward_many([subject.given], below, [x]), strict=True))
+            sums = dict(zip(self._below, backward_many([subject.given], below, [x]), strict=True))
         for uses, here in self._cells:
-            found |= {here[name]: value for name, value in uses.gradient(weights).items()}
-        return found
+            sums |= {here[name]: value for name, value in uses.gradient(weights).items()}
+        return sums
 
     def _at_output(self, weights: Tensor) -> dict[str, Tensor]:
-        """Of the parameters above the recurrent layers, and of those between. weights: (J,)."""
+        """For the parameters above the recurrent layers, and those between. weights: (J,)."""
         subject = self.subject
         above = [subject.parameters[n] for n in self._above.values()]
-        found = dict(zip(self._above, backward([subject.outcome.losses], above, [weights]), strict=True))
+        sums = dict(zip(self._above, backward([subject.outcome.losses], above, [weights]), strict=True))
         if not self._within:
-            return found
+            return sums
         given = [torch.tensordot(weights, g, 1) for g in subject.at_layers]
         within = [subject.parameters[n] for n in self._within]
-        return found | dict(zip(self._within, backward(subject.results, within, given), strict=True))
+        return sums | dict(zip(self._within, backward(subject.results, within, given), strict=True))
 
     def term(self, name: str, *, step: int, output: int) -> Tensor:
         """What reaches one parameter at one step from one output, in its shape. Raises UsageError for unknown ones."""
@@ -116,7 +116,7 @@ class Contributions:
         return self.gradient(weights)[name]
 
     def by_parameter(self, found: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """`gradient` by the names that the network has for its parameters, places added: what training uses."""
+        """`gradient` by the network's names of its parameters, summed over places: what training uses."""
         total: dict[str, Tensor] = {}
         for name, value in (self.gradient() if found is None else found).items():
             parameter = self._parameter[name]
@@ -127,25 +127,25 @@ class Contributions:
 
     @cached_property
     def norms(self) -> dict[str, Array]:
-        """Name -> the norm of every term: axes (output, step). Of the parameters that are used at every step."""
+        """Name -> the norm of every term: axes (output, step). For the parameters that are used at every step."""
         subject = self.subject
         names = {"output": subject.targets, "step": subject.tokens}
         below = norms_below(subject, list(self._below.values()))
-        found = {here: below[name] for here, name in self._below.items()}
+        norms = {here: below[name] for here, name in self._below.items()}
         for uses, here in self._cells:
-            found |= {here[name]: value for name, value in uses.norms().items()}
-        return {name: Array(value.detach().numpy(), ("output", "step"), names) for name, value in found.items()}
+            norms |= {here[name]: value for name, value in uses.norms().items()}
+        return {name: Array(value.detach().numpy(), ("output", "step"), names) for name, value in norms.items()}
 
     @cached_property
     def at_output(self) -> dict[str, Array]:
         """Name -> the norm of what comes from each output, at its own step: axes (output,)."""
         subject = self.subject
-        found: dict[str, list[float]] = {name: [] for name in [*self._above, *self._within]}
+        norms: dict[str, list[float]] = {name: [] for name in [*self._above, *self._within]}
         for one in torch.eye(len(subject.outputs), dtype=subject.outcome.losses.dtype):
             for name, value in self._at_output(one).items():
-                found[name].append(float(value.norm()))
+                norms[name].append(float(value.norm()))
         names = {"output": subject.targets}
-        return {name: Array(np.array(values), ("output",), names) for name, values in found.items()}
+        return {name: Array(np.array(values), ("output",), names) for name, values in norms.items()}
 
     # Truncation -------------------------------------------------------------------------------------------------------
 
@@ -153,9 +153,9 @@ class Contributions:
     def lost(self) -> dict[str, Array]:
         """Name -> |gradient - truncated gradient| / |gradient| for every truncation length k from 0 to T: (length,).
 
-        Truncated at k, a term counts where fewer than k steps lie between output and step: k = 0 keeps nothing, k = T
-        all. So every output is taken back k steps; training in windows keeps less for outputs near a window's start.
-        nan for a parameter whose gradient is 0."""
+        Truncated at k, a term counts if output and step are fewer than k steps apart: k = 0 keeps nothing, k = T
+        everything. So every output is backpropagated k steps; training in windows keeps less for outputs near a
+        window's start. nan for a parameter whose gradient is 0."""
         subject = self.subject
         apart = subject.apart
         far: dict[str, Tensor] = {}
@@ -169,18 +169,18 @@ class Contributions:
                     values[0] += far[name]
                 far[name] = values.cumsum_(0)[-1].clone()
                 norms[name] += values.flatten(1).norm(dim=1).tolist()
-        found = {}
+        shares = {}
         for name, risen in norms.items():
             falling = np.array(risen[::-1])
             whole = falling[0]
-            found[name] = Array(falling / whole if whole else np.full(len(falling), np.nan), ("length",))
-        return found
+            shares[name] = Array(falling / whole if whole else np.full(len(falling), np.nan), ("length",))
+        return shares
 
 
 def _used(results: list[Tensor], parameters: dict[str, Tensor]) -> list[str]:
-    """The parameters that a graph comes from."""
-    there = [r.sum() for r in results if r.requires_grad]
-    if not there or not parameters:
+    """The parameters that a graph depends on."""
+    sums = [r.sum() for r in results if r.requires_grad]
+    if not sums or not parameters:
         return []
-    grads = torch.autograd.grad(there, list(parameters.values()), retain_graph=True, allow_unused=True)
+    grads = torch.autograd.grad(sums, list(parameters.values()), retain_graph=True, allow_unused=True)
     return [name for name, g in zip(parameters, grads, strict=True) if g is not None]

@@ -21,7 +21,7 @@ OF = ("prediction", "target")
 
 def attribution(subject: Subject, of: str = "prediction") -> Array:
     """(output, step): the sum over the D numbers of x_i of x_i * d log p / d x_i, with x_i (rows, D) what the recurrent
-    layers read and p the probability of the likeliest answer, or of the target.
+    layers read and p the probability of the most likely answer, or of the target.
 
     To first order, by how much log p would fall if x_i were zero. Simonyan, Vedaldi and Zisserman 2013; Shrikumar,
     Greenside, Shcherbina and Kundaje 2016. Raises UsageError for an unknown `of`, a subject without probabilities."""
@@ -31,7 +31,7 @@ def attribution(subject: Subject, of: str = "prediction") -> Array:
     logs = subject.outcome.log_probabilities
     chosen = _answers(subject.examined, logs.detach(), of)
     numbers = _of(logs, chosen)
-    # Where an output's loss is this number but for the sign, its gradient is there already.
+    # Where an output's loss is this number except for the sign, its gradient is already known.
     other = subject.outcome.losses.detach() != -numbers.detach()
     gradients = -subject.at_inputs
     if bool(other.any()):
@@ -41,10 +41,10 @@ def attribution(subject: Subject, of: str = "prediction") -> Array:
 
 
 def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None = None, of: str = "prediction") -> Array:
-    """(output, step): log p of the likeliest answer to a text (or of the target), less that without the token.
+    """(output, step): log p of the most likely answer to a text (or of the target), minus that without the token.
 
-    The outputs behind it stand a step earlier then. nan where the output's own token would be gone. An answer is that
-    of the whole text throughout. Li, Monroe and Jurafsky 2016, Understanding neural networks through representation
+    The outputs after it are then one step earlier. nan where the output's own token would be gone. An answer is always
+    that for the whole text. Li, Monroe and Jurafsky 2016, Understanding neural networks through representation
     erasure. Raises UsageError for an unknown `of` and a text without tokens."""
     _check(of)
     text = list(tokens)
@@ -55,7 +55,7 @@ def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None =
     chosen = _answers(examined, outcome.log_probabilities, of)
     whole = _of(outcome.log_probabilities, chosen).double().numpy()
     steps = [step for _, step in examined.outputs]
-    found = np.full((len(steps), len(text)), np.nan)
+    drops = np.full((len(steps), len(text)), np.nan)
     each_step = steps[0] is not None
     shorter = [text[:i] + text[i + 1 :] for i in range(len(text))]
     answers = [given[:i] + given[i + 1 :] if each_step else given for i in range(len(text))]
@@ -66,8 +66,8 @@ def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None =
             outputs, left_out, _ = zip(*pairs, strict=True)
             picked = [rows[i, step if step is None or step < i else step - 1] for _, i, step in pairs]
             values = _of(result.log_probabilities[picked], chosen[list(outputs)]).double().numpy()
-            found[outputs, left_out] = whole[list(outputs)] - values
-    return _array(found, examined.targets, text)
+            drops[outputs, left_out] = whole[list(outputs)] - values
+    return _array(drops, examined.targets, text)
 
 
 def _check(of: str) -> None:
@@ -80,17 +80,17 @@ def _array(values: NDArray[np.float64], outputs: Sequence[str], steps: Sequence[
 
 
 def _answers(examined: Examined, logs: Tensor, of: str) -> Tensor:
-    """(J, labels) which answers make up the one that is asked for: 1 for what is so, -1 for what is not, else 0.
+    """(J, labels) which labels make up the requested answer: 1 for those that apply, -1 for those that do not, else 0.
 
-    Of several labels a text, the likeliest answer is one label; the target says yes or no to each."""
-    found = torch.zeros_like(logs)
+    With several labels per text, the most likely answer is one label; the target says yes or no to each."""
+    signs = torch.zeros_like(logs)
     if of == "prediction":
-        return found.scatter_(1, logs.argmax(1, keepdim=True), 1.0)
+        return signs.scatter_(1, logs.argmax(1, keepdim=True), 1.0)
     if examined.multilabel:
-        found -= 1
-    for row, ids in zip(found, examined.answers, strict=True):
+        signs -= 1
+    for row, ids in zip(signs, examined.answers, strict=True):
         row[list(ids)] = 1
-    return found
+    return signs
 
 
 def _of(logs: Tensor, chosen: Tensor) -> Tensor:
@@ -98,6 +98,6 @@ def _of(logs: Tensor, chosen: Tensor) -> Tensor:
     yes = torch.where(chosen == 1, logs, 0).sum(1)
     if not bool((chosen == -1).any()):
         return yes
-    # log(1 - p); the inner `where` keeps what is not asked for out of the gradient
+    # log(1 - p); the inner `where` keeps everything else out of the gradient
     no = torch.log(-torch.expm1(torch.where(chosen == -1, logs, -1.0).clamp(max=-1e-7)))
     return yes + torch.where(chosen == -1, no, 0).sum(1)

@@ -17,7 +17,7 @@ TOKENS = 5000
 
 
 class Survey(NamedTuple):
-    """horizon, probe: see there; extras: all of it, as `View.extras` takes it; warnings: sentences."""
+    """horizon, probe: see those modules; extras: all of it, as `View.extras` takes it; warnings: sentences."""
 
     horizon: Horizon
     probe: Probe
@@ -28,10 +28,10 @@ class Survey(NamedTuple):
 def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int = TOKENS, seed: int = 1) -> Survey:
     """The memory horizon and the probe of the state on at most `count` texts, drawn by the seed.
 
-    Where an answer is one label, the confusion matrix and the reliability diagram too.
+    Where an answer is one label, also the confusion matrix and the reliability diagram.
 
-    tokens: for the probe, texts are drawn until there are so many
-    data: what the readers of the model's task give: Sentences, Examples, or the lines of a text.
+    tokens: for the probe, texts are drawn until there are this many
+    data: what the readers of the model's task return: Sentences, Examples, or the lines of a text.
     Raises UsageError for a model without recurrent layers, and for too few texts."""
     texts, targets = sample_of(model, data, count, seed)
     far = horizon(model, texts, targets, seed=seed)
@@ -45,7 +45,7 @@ def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int =
 
 
 def _answers(model: Any, texts: Texts, targets: Any) -> dict[str, Any]:
-    """The likeliest answer of each output against its target. (A whole sequence may be decoded differently.)"""
+    """The most likely answer of each output against its target. (A whole sequence may be decoded differently.)"""
     total = ClassificationScore(model.labels, several=False)
     for _, examined, outcome in passes(model, texts, targets):
         for target, row in zip(examined.targets, outcome.log_probabilities.exp().tolist(), strict=True):

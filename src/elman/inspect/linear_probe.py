@@ -1,7 +1,7 @@
-"""What the state remembers: a linear probe of it for the word, and the target, k steps back, on texts held out.
+"""What the state remembers: a linear probe of it for the word, and the target, k steps back, on held-out texts.
 
-Against a control of the same kind trained on shuffled labels (after Hewitt and Liang 2019, Designing and interpreting
-probes with control tasks), and the share of the most frequent class.
+Compared with a control of the same kind trained on shuffled labels (after Hewitt and Liang 2019, Designing and
+interpreting probes with control tasks), and the share of the most frequent class.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ OF = ("word", "target")
 TOKENS = 1000  # in a batch
 PENALTIES = (0.1, 0.01, 0.001)  # of L2, tried from the strongest to the weakest
 STEPS = 1000  # of L-BFGS, at most
-TOLERANCE = 1e-3  # of its gradient: finer ones move an answer in a hundred, and take three times as long
-HELD_OUT = 0.2  # of the texts; and of those that are left, to choose the penalty
+TOLERANCE = 1e-3  # of its gradient: finer ones change one answer in a hundred, and take three times as long
+HELD_OUT = 0.2  # of the texts; and of the remaining ones, to choose the penalty
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Arrays are (of, distance), nan where no position is left.
+    """Arrays are (of, distance), nan where no position remains.
 
-    accuracy, low, high: on texts held out, and the interval over those texts, 95 %
+    accuracy, low, high: on held-out texts, and the 95 % interval over those texts
     control:   of the same regression (penalty too) trained on shuffled labels, on the same texts
     majority:  of answering the most frequent class of the training texts, on the same texts
     train, test: positions
-    classes:   how many classes there are; left_out: positions whose word is none of them, of all
+    classes:   how many classes there are; left_out: positions whose word is not one of them, of all
     place:     of the states, such as "layer 1 forward"; backwards, k steps back are k steps later in the text
     train_texts, test_texts: how many; no text is in both
     """
@@ -81,14 +81,14 @@ def probe(
     seed: int = 1,
     most_tokens: int = 5000,
 ) -> Probe:
-    """Softmax regression from the output y_t of one cell at every step t to what was read, or to be answered, at t - k.
+    """Softmax regression from the output y_t of one cell at every step t to the word read, or the target, at t - k.
 
-    data:      as `horizon` takes it; texts without targets of their own, as for a language model, have no row for them
-    place:     whose states; without it the topmost that reads forward
-    of:        "word", "target" (the right answer of that step, for a model that answers every step)
-    classes:   so many of the most frequent words of the training texts; positions with others are left out
-    most_tokens: texts are drawn by the seed until there are so many tokens
-    Features are standardised by the training texts, and the penalty is chosen on a part of those.
+    data:      as for `horizon`; texts without their own targets, as for a language model, have no row for them
+    place:     whose states; by default the topmost that reads forward
+    of:        "word", "target" (the right answer of that step, for a model with an answer for every step)
+    classes:   how many of the most frequent words of the training texts; positions with others are left out
+    most_tokens: texts are drawn by the seed until there are this many tokens
+    Features are standardised on the training texts, and the penalty is chosen on a part of those.
     Raises UsageError for a model without recurrent layers, unknown names, and fewer than 3 texts."""
     layers_of(model)
     distances = list(distances)
@@ -109,7 +109,7 @@ def probe(
     parts = {"test": range(held), "train": range(held, len(texts))}  # they were drawn in random order
     direction = 1 if where.endswith("backward") else -1
     numbers = ("accuracy", "low", "high", "control", "majority", "train", "test")
-    found = {name: np.full((len(names), len(distances)), np.nan) for name in numbers}
+    scores = {name: np.full((len(names), len(distances)), np.nan) for name in numbers}
     sizes, left_out = {}, {}
     for row, name in enumerate(names):
         counts = Counter(label for i in parts["train"] for label in sequences[name][i])
@@ -121,9 +121,9 @@ def probe(
             rows = {part: _pairs(states, sequences[name], ids, direction * k, chosen) for part, chosen in parts.items()}
             result = _score(*rows["train"], *rows["test"], len(ids), seed)
             for key, value in result.items():
-                found[key][row, column] = value
+                scores[key][row, column] = value
     axes = {"of": names, "distance": [str(k) for k in distances]}
-    arrays = {name: Array(values, ("of", "distance"), axes) for name, values in found.items()}
+    arrays = {name: Array(values, ("of", "distance"), axes) for name, values in scores.items()}
     return Probe(
         **arrays,
         classes=sizes,
@@ -136,21 +136,21 @@ def probe(
 
 
 def _drawn(model: Any, data: Sequence[Any], seed: int, most_tokens: int) -> tuple[Texts, Any]:
-    """Texts with tokens, in random order, as many as it takes."""
+    """Texts with tokens, in random order, as many as needed."""
     texts, targets = as_texts(model, data)
     order = [i for i, text in enumerate(texts) if text]
     random.Random(seed).shuffle(order)
     needed = list(accumulate((len(texts[i]) for i in order), initial=0))
     order = [i for i, before in zip(order, needed, strict=False) if before < most_tokens]
     if len(order) < 3:
-        raise UsageError(f"expected at least 3 texts, to train on, to choose by and to hold out, found {len(order)}")
+        raise UsageError(f"expected at least 3 texts, to train on, to validate on and to hold out, found {len(order)}")
     return [texts[i] for i in order], None if targets is None else [targets[i] for i in order]
 
 
 def _states(model: Any, texts: Texts, targets: Any, place: str | None) -> tuple[str, list[Tensor]]:
     """The place's name, and its outputs for each text: (steps, output_size) in float64."""
     given = own_answers(model, texts) if targets is None else targets
-    found = [torch.zeros(0)] * len(texts)
+    outputs = [torch.zeros(0)] * len(texts)
     for group in batches_by_tokens([len(text) for text in texts], TOKENS):
         subject = Subject.of_texts(model, [texts[i] for i in group], [given[i] for i in group])
         if place is None:
@@ -158,9 +158,9 @@ def _states(model: Any, texts: Texts, targets: Any, place: str | None) -> tuple[
             place = ahead[-1] if ahead else subject.places[-1].name
         ys = subject.layout.with_data(torch.cat(subject.place(place).record.ys).detach().double())
         for i, states in zip(group, ys.to_list(), strict=True):
-            found[i] = states
+            outputs[i] = states
     assert place is not None
-    return place, found
+    return place, outputs
 
 
 def _each_step(model: Any, texts: Texts, targets: Any) -> bool:
@@ -172,24 +172,24 @@ def _each_step(model: Any, texts: Texts, targets: Any) -> bool:
 def _pairs(
     states: Sequence[Tensor], labels: Sequence[Sequence[str]], ids: Mapping[str, int], shift: int, chosen: range
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, size) states, (n,) the ids of the labels `shift` steps further, (n,) the text of each."""
-    rows, found, texts = [], [], []
+    """(n, size) states, (n,) the ids of the labels `shift` steps later, (n,) the text of each."""
+    rows, targets, texts = [], [], []
     for i in chosen:
         length = len(labels[i])
         steps = [t for t in range(length) if 0 <= t + shift < length and labels[i][t + shift] in ids]
         rows.append(states[i][steps])
-        found += [ids[labels[i][t + shift]] for t in steps]
+        targets += [ids[labels[i][t + shift]] for t in steps]
         texts += [i] * len(steps)
-    return torch.cat(rows), torch.tensor(found, dtype=torch.long), torch.tensor(texts, dtype=torch.long)
+    return torch.cat(rows), torch.tensor(targets, dtype=torch.long), torch.tensor(texts, dtype=torch.long)
 
 
 def _score(
     x: Tensor, labels: Tensor, texts: Tensor, test_x: Tensor, test_labels: Tensor, test_texts: Tensor, k: int, seed: int
 ) -> dict[str, float]:
-    """The numbers of one probe. Without positions to train on, to choose by or to test on there are no scores."""
-    found: dict[str, float] = {"train": len(labels), "test": len(test_labels)}
+    """The numbers of one probe. Without positions to train on, to validate on or to test on there are no scores."""
+    scores: dict[str, float] = {"train": len(labels), "test": len(test_labels)}
     if not len(test_labels) or len(texts.unique()) < 2:
-        return found
+        return scores
     mean, spread = x.mean(0), x.std(0, unbiased=False)
     scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
     x, test_x = (x - mean) / scale, (test_x - mean) / scale
@@ -203,7 +203,7 @@ def _score(
     interval = bootstrap_interval(each.numpy(), ratio, seed=seed)
     most = torch.bincount(labels, minlength=k).argmax()
     return {
-        **found,
+        **scores,
         "accuracy": interval.value,
         "low": interval.low,
         "high": interval.high,
@@ -214,20 +214,20 @@ def _score(
 
 def _chosen(x: Tensor, labels: Tensor, texts: Tensor, classes: int) -> tuple[float, Tensor]:
     """A penalty and the weights of a regression with it on all states: the penalty that does best on the last texts
-    when it is trained on the others."""
+    when trained on the others."""
     known = texts.unique()
     held = texts >= known[-max(round(len(known) * HELD_OUT), 1)]
-    found: list[Tensor] = []
+    weights: list[Tensor] = []
     losses: list[float] = []
     for penalty in PENALTIES:
-        found.append(
-            softmax_regression(x[~held], labels[~held], classes, penalty, found[-1] if found else None, TOLERANCE)
+        weights.append(
+            softmax_regression(x[~held], labels[~held], classes, penalty, weights[-1] if weights else None, TOLERANCE)
         )
-        losses.append(float(torch.nn.functional.cross_entropy(_scores(x[held], found[-1]), labels[held])))
+        losses.append(float(torch.nn.functional.cross_entropy(_scores(x[held], weights[-1]), labels[held])))
         if losses[-1] > min(losses):
-            break  # weaker ones do not turn back
+            break  # weaker ones are no better
     best = int(np.argmin(losses))
-    return PENALTIES[best], softmax_regression(x, labels, classes, PENALTIES[best], found[best], TOLERANCE)
+    return PENALTIES[best], softmax_regression(x, labels, classes, PENALTIES[best], weights[best], TOLERANCE)
 
 
 def _scores(x: Tensor, weights: Tensor) -> Tensor:
@@ -237,9 +237,9 @@ def _scores(x: Tensor, weights: Tensor) -> Tensor:
 def softmax_regression(
     x: Tensor, labels: Tensor, classes: int, penalty: float, start: Tensor | None = None, tolerance: float = 1e-4
 ) -> Tensor:
-    """(size + 1, classes) the weights, with the biases below, that make mean cross-entropy + penalty / 2 * sum of
-    squared weights least; biases are free. x: (n, size); labels: (n,). By L-BFGS, from `start` or zeros, until no
-    number of the gradient is larger than the tolerance."""
+    """(size + 1, classes) the weights, with the biases below, that minimize mean cross-entropy + penalty / 2 * sum
+    of squared weights; biases are not penalized. x: (n, size); labels: (n,). By L-BFGS, from `start` or zeros, until no
+    component of the gradient is larger than the tolerance."""
     first = x.new_zeros(x.shape[1] + 1, classes) if start is None else start.clone()
     weights = first.requires_grad_()
     optimizer = torch.optim.LBFGS(

@@ -19,8 +19,8 @@ from elman.inspect.subject import Place, Subject
 from elman.inspect.trace import equation, gates, saturation, states
 from elman.inspect.view import Floats, OutputView, PlaceView, View
 
-JACOBIANS = 4.0  # seconds, about, for the Jacobians of all places; of large cells only some steps have theirs
-TOP = 5  # answers that are shown of an output
+JACOBIANS = 4.0  # seconds, about, for the Jacobians of all places; for large cells only at some steps
+TOP = 5  # answers that are shown for an output
 
 
 def look(
@@ -33,13 +33,13 @@ def look(
     warnings: Sequence[str] = (),
     beside: Mapping[str, Any] | None = None,
 ) -> View:
-    """Everything there is to see of a trained model and one text of at most 256 tokens.
+    """Everything there is to see of a trained model on one text of at most 256 tokens.
 
     text, targets: as for `Subject.of`
     title:    what the model is called
     extras:   what was measured on more than this text, see `View.extras`
     warnings: sentences about these
-    beside:   name -> other models of the task, whose gradient by distance is shown beside that of this one
+    beside:   name -> other models of the task, whose gradient by distance is shown next to that of this one
     Raises UsageError as `Subject.of` does."""
     subject = Subject.of(model, text, targets)
     terms = Contributions(subject)
@@ -73,7 +73,7 @@ def look(
 
 def fading(subject: Subject) -> Floats:
     """(T,) the mean norm of dL_j / ds_i at each distance j - i, in the topmost cell that reads forward: through time
-    alone, by no way through other layers. For one text."""
+    only, not through other layers. For one text."""
     forward = [place.name for place in subject.places if not place.reverse]
     if not forward:
         raise UsageError("expected a network with a cell that reads forward, found none")
@@ -87,8 +87,8 @@ def _place(subject: Subject, place: Place, gradient: Any) -> PlaceView:
     named = gates(subject, name)
     radius, norm = (np.full(subject.rows, np.nan) for _ in range(2))
     steps = few_steps(subject, place, JACOBIANS / len(subject.places))
-    found = jacobians(subject, name, steps)
-    radius[steps], norm[steps] = spectral_radius(found).values, spectral_norm(found).values
+    matrices = jacobians(subject, name, steps)
+    radius[steps], norm[steps] = spectral_radius(matrices).values, spectral_norm(matrices).values
     below = [other.name for other in subject.places if other.layer == place.layer - 1]
     return PlaceView(
         name=name,

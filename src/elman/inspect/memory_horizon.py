@@ -1,7 +1,7 @@
 """The memory horizon: how many steps back, and ahead, a model really uses what it has read.
 
-Perturbation: what is read more than n steps away is taken out and the loss is measured again, for every n; see
-`perturbation.py`. Gradient: how far away the inputs lie that the losses react to.
+Perturbation: what is read more than n steps away is removed and the loss is measured again, for every n; see
+`perturbation.py`. Gradient: how far away the inputs are that the losses depend on.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ Chosen = Callable[[int, int | None], bool]
 
 OUTPUTS = 50  # of a stream that must have n steps before them, for n to be measured
 WAYS = ("exchange", "cut")
-PAIRS = 200_000  # of an output and a step whose gradients are taken, at most
-NOTHING = 1e-5  # nats: less than this is what float32 leaves of a difference of zero
+PAIRS = 200_000  # of an output and a step whose gradients are computed, at most
+NOTHING = 1e-5  # nats: a smaller difference is zero up to the rounding of float32
 NEGLIGIBLE = 1e-6  # of all gradient; likewise
 
 
 @dataclass(frozen=True)
 class Side:
-    """What lies to one side of the outputs. A context of n: n steps beside the output's own; for an output of a whole
+    """What is on one side of the outputs. A context of n: n steps besides the output's own; for an output of a whole
     text, its last n tokens (on the right: its first n) and no others.
 
-    steps, low, high: the horizon by perturbation: from there on, all longer contexts give what the whole one gives, but
-                      for a share of the benefit; and its interval
-    gradient_steps, gradient_low, gradient_high: within so many steps lies, but for that share, the norm of the
-                      gradients by inputs, those by the output's own step left out
+    steps, low, high: the horizon by perturbation: from there on, all longer contexts give what the whole one gives,
+                      except for a share of the benefit; and its interval
+    gradient_steps, gradient_low, gradient_high: within this many steps is, except for that share, the norm of the
+                      gradients w.r.t. inputs, leaving out the output's own step
     loss:             ("context",) mean negative log-likelihood in nats with a context of 0, 1, ..., N
-    gradient:         ("context",) the share of gradient norm that lies n steps away; 0 is the own step
-    full:             the mean with all context that there is
+    gradient:         ("context",) the share of gradient norm that is n steps away; 0 is the own step
+    full:             the mean with all the context there is
     benefit:          (loss[0] - full, low, high)
     outputs:          how many the means are over
     cuts:             the share of the exchanges in which no other text had the token, so that the rest was cut off
-    used:             whether the benefit is surely more than nothing; else `steps` is 0
+    used:             whether the benefit is surely more than zero; otherwise `steps` is 0
     edge:             whether the interval reaches N, so that the horizon may be longer
     """
 
@@ -79,14 +79,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Horizon:
-    """`sides`: "left", and "right" for a network that looks ahead. Intervals hold 95 % of `resamples` draws of the
+    """`sides`: "left", and "right" for a network that looks ahead. Intervals contain 95 % of `resamples` draws of the
     texts with replacement.
 
-    texts:  how many the outputs are of; gradient_texts, gradient_outputs: those whose gradients were taken
+    texts:  how many the outputs are from; gradient_texts, gradient_outputs: those whose gradients were computed
     how:    "exchange" or "cut"
-    whole:  whether outputs are made of whole texts
+    whole:  whether outputs are made from whole texts
     stream: whether the texts are windows of a stream. Then all outputs counted have N steps before them; otherwise each
-            has what its text has, as in use, and the same outputs count for every n
+            has what its text has, as in normal use, and the same outputs count for every n
     """
 
     sides: Mapping[str, Side]
@@ -114,18 +114,18 @@ class Horizon:
         }
 
     def warnings(self, model: Any) -> list[str]:
-        """What its owner should know, in sentences."""
-        found = []
+        """What the user should know, in sentences."""
+        sentences = []
         for name, side in self.sides.items():
             where = f"context on the {name}"
             if not side.used:
                 value, low, high = side.benefit
-                found.append(
-                    f"{where} brings this model nothing that the sample can show: {value:.4f} nats an output, interval "
+                sentences.append(
+                    f"{where} does not help this model measurably on the sample: {value:.4f} nats per output, interval "
                     f"{low:.4f} to {high:.4f}."
                 )
             elif side.edge:
-                found.append(
+                sentences.append(
                     f"the memory horizon ({where}) is at least {side.low} steps: contexts of more than {side.measured} "
                     "steps were not measured, or the sample has none."
                 )
@@ -133,12 +133,12 @@ class Horizon:
             window, side = training_window(model), self.sides["left"]
             assert window is not None
             if side.used and side.high > window:
-                found.append(
+                sentences.append(
                     f"the training window of {window} steps (bptt) is shorter than the memory horizon of {side.steps} "
-                    f"steps (interval {side.low} to {side.high}): what lies further back is used, but no gradient ever "
+                    f"steps (interval {side.low} to {side.high}): what is further back is used, but no gradient ever "
                     "taught the network to keep it; train with a larger bptt."
                 )
-        return found
+        return sentences
 
 
 def horizon(
@@ -158,20 +158,20 @@ def horizon(
         horizon(tagger, *sample_of(tagger, sentences)).sides["left"].steps
 
     With d(n) = loss with a context of n - loss with all context, it is the smallest n for which d(m) <= share * d(0)
-    for all m >= n. Each side is perturbed for itself, with the other as it is. The loss is the mean over the same
+    for all m >= n. Each side is perturbed separately, with the other unchanged. The loss is the mean over the same
     outputs for every n.
 
     texts:   Sentences, Examples, lists of tokens (with `targets`), pairs of tokens and targets, or texts as strings;
              without targets the model's own answers are the targets
     most:    the longest context that is measured, at most
-    how:     "exchange" or "cut", see `perturbation.py`; without it, the first, but for outputs of whole texts, of which
-             another text's would be evidence for another label, the second
-    chosen:  (text, step or None) -> whether this output counts; without it, all do
+    how:     "exchange" or "cut", see `perturbation.py`; by default the first, but for outputs of whole texts, where
+             tokens of another text would be evidence for another label, the second
+    chosen:  (text, step or None) -> whether this output counts; by default all do
     Raises UsageError for a model without recurrent layers, values out of range, and where no output counts."""
     if not 0 < share < 1 or most < 1:
         raise UsageError(f"expected a share between 0 and 1 and most of at least 1, found {share} and {most}")
     if how is not None and how not in WAYS:
-        raise UsageError(f"unknown way {how!r} to take context out; {nearest(how, WAYS)}")
+        raise UsageError(f"unknown way {how!r} to remove context; {nearest(how, WAYS)}")
     ahead = not layers_of(model).causal
     stream = training_window(model) is not None
     tokens, given = as_texts(model, texts, targets)
@@ -229,17 +229,17 @@ def _side(
         [output.text for output in outputs], np.column_stack([losses - whole[:, None], np.ones(len(whole))])
     )
     benefit = bootstrap_interval(each[:, [0, -1]], ratio, resamples, seed)
-    found = bootstrap_interval(each, _shortest(share), resamples, seed)
+    shortest = bootstrap_interval(each, _shortest(share), resamples, seed)
     used = benefit.low > NOTHING
     slope = bootstrap_interval(mass, _within(share), resamples, seed)
     total = mass.sum(0)
     shares = np.zeros(reach + 1)
     here = min(reach + 1, len(total))
     shares[:here] = total[:here] / (total.sum() or 1.0)
-    high = int(np.ceil(found.high))
+    high = int(np.ceil(shortest.high))
     return Side(
-        steps=int(found.value) if used else 0,
-        low=int(found.low) if used else 0,
+        steps=int(shortest.value) if used else 0,
+        low=int(shortest.low) if used else 0,
         high=high,
         gradient_steps=min(int(slope.value), reach),
         gradient_low=min(int(slope.low), reach),
@@ -267,7 +267,7 @@ def _shortest(share: float) -> Score:
 
 
 def _first_after(bad: NDArray[np.bool_]) -> Floats:
-    """(samples, N + 1) -> the first place behind the last True of each row; N where there is none."""
+    """(samples, N + 1) -> the first index after the last True of each row; N where there is none."""
     size = bad.shape[1]
     behind = size - bad[:, ::-1].argmax(1)
     return np.minimum(np.where(bad.any(1), behind, 0), size - 1).astype(np.float64)
@@ -276,9 +276,9 @@ def _first_after(bad: NDArray[np.bool_]) -> Floats:
 def _by_text(texts: Sequence[int], rows: Floats) -> Floats:
     """The sums of the rows of each text."""
     _, place = np.unique(texts, return_inverse=True)
-    found = np.zeros((place.max() + 1, rows.shape[1]))
-    np.add.at(found, place, rows)
-    return found
+    sums = np.zeros((place.max() + 1, rows.shape[1]))
+    np.add.at(sums, place, rows)
+    return sums
 
 
 # Gradient
@@ -287,21 +287,21 @@ def _by_text(texts: Sequence[int], rows: Floats) -> Floats:
 def _gradients(
     model: Any, texts: Texts, targets: Any, outputs: Sequence[Output], seed: int
 ) -> tuple[dict[str, Floats], int, int]:
-    """side -> (texts, M + 1), the norms of gradients by inputs by how far they lie, summed over the outputs of a text;
-    and how many texts and outputs there are: as many as `PAIRS` allows, drawn by the seed, and one at least."""
+    """side -> (texts, M + 1), the norms of gradients w.r.t. inputs by distance, summed over the outputs of a text; and
+    how many texts and outputs there are: as many as `PAIRS` allows, drawn by the seed, and at least one."""
     counted: dict[int, set[int | None]] = {}
     for output in outputs:
         counted.setdefault(output.text, set()).add(output.step)
     order = [text for text in counted if 0 < len(texts[text]) <= LONGEST]
     random.Random(seed).shuffle(order)
     longest = max(len(text) for text in texts)
-    found: dict[str, list[Floats]] = {"left": [], "right": []}
+    by_side: dict[str, list[Floats]] = {"left": [], "right": []}
     pairs = taken = 0
     for text in order:
         length = len(texts[text])
         each_step = None not in counted[text]
         pairs += length * (length if each_step else 1)
-        if pairs > PAIRS and found["left"]:
+        if pairs > PAIRS and by_side["left"]:
             break
         subject = Subject.of_texts(model, [texts[text]], [targets[text]])
         norms = subject.at_inputs.norm(dim=2).double().numpy()
@@ -318,21 +318,21 @@ def _gradients(
                 np.add.at(sums["left"], row - steps[: row + 1], norm[: row + 1])
                 np.add.at(sums["right"], steps[row:] - row, norm[row:])
         for side, values in sums.items():
-            found[side].append(values)
+            by_side[side].append(values)
     if not taken:
-        raise UsageError(f"expected a text of 1 to {LONGEST} tokens to take gradients of, found none")
-    return {side: np.stack(rows) for side, rows in found.items()}, len(found["left"]), taken
+        raise UsageError(f"expected a text of 1 to {LONGEST} tokens to compute gradients for, found none")
+    return {side: np.stack(rows) for side, rows in by_side.items()}, len(by_side["left"]), taken
 
 
 def _within(share: float) -> Score:
-    """(samples, M + 1) norms by distance -> within which distance all but a share of those from 1 on lies."""
+    """(samples, M + 1) norms by distance -> within which distance all but a share of those from 1 on are."""
 
     def score(sums: Floats) -> Floats:
-        beside = sums.copy()
-        beside[:, 0] = 0
-        total = beside.sum(1)
-        # The tolerance is for the order of additions alone.
-        short = beside.cumsum(1) < (1 - share) * total[:, None] * (1 - 1e-12)
+        others = sums.copy()
+        others[:, 0] = 0
+        total = others.sum(1)
+        # The tolerance is only for the order of additions.
+        short = others.cumsum(1) < (1 - share) * total[:, None] * (1 - 1e-12)
         some = total > NEGLIGIBLE * sums.sum(1)
         return np.where(some, short.sum(1), 0).astype(np.float64)
 

@@ -1,10 +1,10 @@
-"""Context taken out: the loss of outputs that have only n steps of what they had, for every n.
+"""Context removed: the loss of outputs that have only n steps of the context they had, for every n.
 
 Khandelwal, He, Qi and Jurafsky 2018, Sharp nearby, fuzzy far away: how neural language models use context. They cut the
-text there. A network that was trained on whole sentences has never seen one that begins in the middle, and stumbles for
-a reason that is no memory; so here the rest may be exchanged for what stands in its place in another text of the
-sample, one that has the same token where the two are joined. One token does not always tell what may stand beside it:
-where the joined text contradicts itself, the horizon found is a step longer.
+text there. A network that was trained on whole sentences has never seen one that begins in the middle, and fails for a
+reason other than memory; so here the rest may be exchanged for what is in its place in another text of the sample, one
+that has the same token where the two are joined. One token does not always determine what may be next to it: where the
+joined text contradicts itself, the horizon found is a step longer.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from elman.inspect.sample import Texts, passes
 
 Floats = NDArray[np.float64]
 
-DONORS = 4  # texts that the rest is exchanged for, one after the other
+DONORS = 4  # texts that the rest is exchanged with, one after the other
 LONG = 64  # tokens of one of them, at most
 
 
 class Output(NamedTuple):
-    """One output: its text, its step or None, and how many steps lie before and behind it."""
+    """One output: its text, its step or None, and how many steps are before and after it."""
 
     text: int
     step: int | None
@@ -35,11 +35,11 @@ class Output(NamedTuple):
 
 def full_losses(model: Any, texts: Texts, targets: Any) -> dict[tuple[int, int | None], float]:
     """(text, step) of every output -> its negative log-likelihood, with all context."""
-    found = {}
+    losses = {}
     for group, examined, outcome in passes(model, texts, targets):
         for (text, step), value in zip(examined.outputs, outcome.shown.tolist(), strict=True):
-            found[group[text], step] = value
-    return found
+            losses[group[text], step] = value
+    return losses
 
 
 def pieces_to_read(
@@ -47,14 +47,14 @@ def pieces_to_read(
 ) -> dict[tuple[int, int, int], list[tuple[int, int]]]:
     """(text, start, stop) of every piece to be read -> the (output, n) that it serves.
 
-    A piece serves all outputs that have their context cut in the same place. Contexts as long as what there is are not
+    A piece serves all outputs whose context is cut at the same place. Contexts that include the whole text are not
     cut."""
-    found: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    pieces: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
     if side == "right":
         for k, (text, step, _, there) in enumerate(outputs):
             for n in range(min(reach + 1, there)):
-                found.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
-        return found
+                pieces.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
+        return pieces
     served: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for k, (text, step, there, _) in enumerate(outputs):
         end = lengths[text] if step is None else step
@@ -63,12 +63,12 @@ def pieces_to_read(
     for (text, start), each in served.items():
         last = max(outputs[k].step or 0 for k, _ in each)
         whole = ahead or outputs[each[0][0]].step is None  # what comes later counts too
-        found[text, start, lengths[text] if whole else last + 1] = each
-    return found
+        pieces[text, start, lengths[text] if whole else last + 1] = each
+    return pieces
 
 
 class Donors:
-    """Where every token stands in a sample of texts."""
+    """Where every token occurs in a sample of texts."""
 
     def __init__(self, texts: Texts, seed: int) -> None:
         self.random = random.Random(seed)
@@ -78,12 +78,12 @@ class Donors:
                 self.places.setdefault(token, []).append((i, step))
 
     def draw(self, text: int, token: str) -> tuple[int, int] | None:
-        """(text, step) of this token in another text than that, at random; None where there is none."""
+        """(text, step) of this token in a different text, at random; None if there is none."""
         places = self.places[token]
         for _ in range(8):  # in most cases that is enough
-            found = self.random.choice(places)
-            if found[0] != text:
-                return found
+            place = self.random.choice(places)
+            if place[0] != text:
+                return place
         others = [place for place in places if place[0] != text]
         return self.random.choice(others) if others else None
 
@@ -102,7 +102,7 @@ def losses_by_context(
     """(outputs, N + 1) the negative log-likelihood of each with a context of n, the mean over the donors; and the share
     of the exchanges that were cuts."""
     each_step = outputs[0].step is not None
-    read, wanted, served = [], [], []  # served: the key of each, and how far its steps are moved
+    read, wanted, served = [], [], []  # served: the key of each, and by how much its steps are shifted
     cuts = 0
     for text, start, stop in pieces:
         for _ in range(1 if donors is None else DONORS):
@@ -117,9 +117,9 @@ def losses_by_context(
             read.append([token for i, part in parts for token in texts[i][part]])
             wanted.append([x for i, part in parts for x in targets[i][part]] if each_step else targets[text])
             served.append(((text, start, stop), len(texts[other][before]) - start))
-    found = np.repeat(whole[:, None], reach + 1, 1)
+    losses = np.repeat(whole[:, None], reach + 1, 1)
     for k, n in (place for each in pieces.values() for place in each):
-        found[k, n] = 0
+        losses[k, n] = 0
     for group, examined, outcome in passes(model, read, wanted):
         values = dict(zip(examined.outputs, outcome.shown.tolist(), strict=True))
         for b, piece in enumerate(group):
@@ -127,5 +127,5 @@ def losses_by_context(
             for k, n in pieces[key]:
                 step = outputs[k].step
                 value = values[b, None if step is None else step + moved]
-                found[k, n] += value if donors is None else value / DONORS
-    return found, cuts / len(read) if donors is not None and read else 0.0
+                losses[k, n] += value if donors is None else value / DONORS
+    return losses, cuts / len(read) if donors is not None and read else 0.0

@@ -1,4 +1,4 @@
-"""A sample of the user's data as the models of every task read it, and passes over many texts that need no gradient."""
+"""A sample of the user's data as the models of every task read it, and passes over many texts without gradients."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Texts = list[list[str]]
 
 TOKENS = 4000  # in a batch
 NUMBERS = 20_000_000  # probabilities that are held at once: 80 MB in float32
-WINDOW = 128  # tokens of a stream that are one text, at most
+WINDOW = 128  # tokens of a stream that make up one text, at most
 
 
 def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] | None = None) -> tuple[Texts, Any]:
-    """(tokens of each text, its targets; or None where nothing says what they are).
+    """(tokens of each text, its targets; or None where they are unknown).
 
-    data: Sentences, Examples, lists of tokens, pairs of tokens and targets, or texts as strings, which the model cuts
-    as it cuts all texts. Raises UsageError where only some have targets, or not one for each text is given."""
+    data: Sentences, Examples, lists of tokens, pairs of tokens and targets, or texts as strings, which the
+    model tokenizes as usual. Raises UsageError where only some have targets, or not one is given for each text."""
     texts: Texts = []
-    found: list[list[str] | None] = []
+    answers: list[list[str] | None] = []
     for item in data:
         own: Sequence[str] | None = None
         if isinstance(item, Sentence):
@@ -42,23 +42,23 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
         else:
             tokens = item
         texts.append(list(tokens))
-        found.append(None if own is None else list(own))
+        answers.append(None if own is None else list(own))
     if targets is not None:
         if len(targets) != len(texts):
             raise UsageError(f"expected targets for each of {len(texts)} texts, found {len(targets)}")
         return texts, [list(each) for each in targets]
-    missing = sum(each is None for each in found)
-    if 0 < missing < len(found):
-        raise UsageError(f"expected targets for all texts or for none, found {missing} of {len(found)} without")
-    return texts, None if missing or not found else found
+    missing = sum(each is None for each in answers)
+    if 0 < missing < len(answers):
+        raise UsageError(f"expected targets for all texts or for none, found {missing} of {len(answers)} without")
+    return texts, None if missing or not answers else answers
 
 
 def sample_of(model: Any, data: Sequence[Any], count: int = 200, seed: int = 1) -> tuple[Texts, Any]:
     """(texts, targets) of at most `count` texts, drawn by the seed, in the order of the data.
 
-    data: what the readers of the model's task give: Sentences, Examples, or the lines of a text. For a model that reads
-    lines as one stream, texts are windows of that stream that do not overlap, twice as long as those in training, but
-    of 128 tokens at most."""
+    data: what the readers of the model's task return: Sentences, Examples, or the lines of a text. For a model that
+    reads lines as one stream, texts are windows of that stream that do not overlap, twice as long as those in training,
+    but at most 128 tokens."""
     source = random.Random(seed)
     window = training_window(model)
     if window is not None and all(isinstance(line, str) for line in data):
@@ -76,18 +76,18 @@ def layers_of(model: Any) -> Layer:
     """The recurrent layers. Raises UsageError for a model that has none."""
     layers = getattr(model.network, "layers", None) if hasattr(model, "examine") else None
     if not isinstance(layers, Layer):
-        raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")
+        raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to inspect")
     return layers
 
 
 def training_window(model: Any) -> int | None:
-    """Steps of a window in training, where texts are cut out of one stream; else None."""
+    """Steps of a window in training, where texts are cut out of one stream; otherwise None."""
     window: int | None = getattr(model, "training_window", None)
     return window
 
 
 def passes(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], Examined, Outcome]]:
-    """(places, examined, outcome) of one batch after another: `places` says which texts it has. Nothing is recorded."""
+    """(places, examined, outcome) of one batch after another: `places` are its texts. Nothing is recorded."""
     for group, examined in _examined(model, texts, targets):
         with torch.no_grad():
             outcome = examined.run()
@@ -95,12 +95,12 @@ def passes(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], 
 
 
 def own_answers(model: Any, texts: Texts) -> list[list[str]]:
-    """The targets that the model takes for its own where none are given; see the `examine` of each task."""
-    found: list[list[str]] = [[] for _ in texts]
+    """The answers that the model takes as targets where none are given; see the `examine` of each task."""
+    answers: list[list[str]] = [[] for _ in texts]
     for group, examined in _examined(model, texts, None):
         for (text, _), ids in zip(examined.outputs, examined.answers, strict=True):  # in the order of a text's steps
-            found[group[text]] += [examined.labels[i] for i in ids]
-    return found
+            answers[group[text]] += [examined.labels[i] for i in ids]
+    return answers
 
 
 def _examined(model: Any, texts: Texts, targets: Any) -> Iterator[tuple[list[int], Examined]]:

@@ -16,16 +16,16 @@ from elman.inspect.subject import CHUNK, Place, Subject, floats
 def jacobians(subject: Subject, place: str, steps: list[int] | None = None) -> Array:
     """ds_t / ds_{t-1} (for a cell that reads backwards ds_t / ds_{t+1}): axes (step, to, from).
 
-    The state is all that the cell carries: of an LSTM h and c, of a cell with delays its past too; its numbers, field
-    after field, are the names along `to` and `from`. steps: which rows; default all."""
+    The state is everything the cell carries: for an LSTM h and c, for a cell with delays its past too; its numbers,
+    field after field, are the names along `to` and `from`. steps: which rows; default all."""
     where = subject.place(place)
     chosen = torch.arange(subject.rows) if steps is None else torch.tensor(steps, dtype=torch.long)
     rows = rows_of(where).pick(chosen)
     size = flat(rows.before).shape[1]
     step, found = Step(where), []
-    many = max(CHUNK // (16 * size * size), 1)  # a step of a cell keeps some 16 numbers for each of its state
+    many = max(CHUNK // (16 * size * size), 1)  # a step of a cell keeps about 16 numbers for each one of its state
     for part in chosen.new_tensor(range(len(chosen))).split(many):
-        # Row k of the Jacobian of a step is the gradient of number k of a copy of its own.
+        # Row k of the Jacobian of a step is the gradient of number k of a separate copy.
         copies = rows.pick(part.repeat_interleave(size))
         before = type(copies.before)(
             *[v.requires_grad_() if v.is_floating_point() else v for v in (value.clone() for value in copies.before)]
@@ -43,7 +43,7 @@ def jacobians(subject: Subject, place: str, steps: list[int] | None = None) -> A
 def products(found: Array, end: int = -1) -> Array:
     """ds_end / ds_k for every step k up to `end`, of a cell that reads forward: axes (step, to, from).
 
-    At k = end it is the identity. found: the Jacobians of all steps of one text. For a cell that reads backwards give
+    At k = end it is the identity. found: the Jacobians of all steps of one text. For a cell that reads backwards pass
     them in its order."""
     jacobians_, steps = found.values, found.size("step")
     end = range(steps)[end]
@@ -55,7 +55,7 @@ def products(found: Array, end: int = -1) -> Array:
 
 
 def spectral_radius(found: Array) -> Array:
-    """The largest absolute eigenvalue of each Jacobian: axes (step,). Below 1 throughout, what is handed on fades."""
+    """The largest absolute eigenvalue of each Jacobian: axes (step,). Below 1 throughout, what is passed on fades."""
     return _of_steps(found, np.abs(np.linalg.eigvals(found.values)).max(-1))
 
 
@@ -76,9 +76,9 @@ def _numbers(state: Any) -> list[str]:
 
 
 def few_steps(subject: Subject, place: Place, budget: float) -> list[int]:
-    """Evenly spaced rows whose Jacobians and eigenvalues take about `budget` seconds, all of them where that is enough.
+    """Evenly spaced rows whose Jacobians and eigenvalues take about `budget` seconds; all of them if that suffices.
 
-    An eigenvalue problem of n numbers takes some 25 n^3 operations that run at a rate of about 4 billion a second."""
+    An eigenvalue problem of n numbers takes about 25 n^3 operations, at about 4 billion per second."""
     size = flat(rows_of(place).pick(torch.tensor([0])).before).shape[1]
     many = int(budget / (25 * size**3 / 4e9 + 1e-3))
     if many >= subject.rows:

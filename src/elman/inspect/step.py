@@ -1,4 +1,4 @@
-"""One step of a cell again, on any number of rows at once: what was recorded, taken apart."""
+"""One step of a cell recomputed, on any number of rows at once: what was recorded, taken apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.recurrent import Cell
 
 
 class Rows(NamedTuple):
-    """What steps began from and made, one step a row: states with fields (rows, hidden), inputs (rows, input_size)."""
+    """What steps start from and make, one per row: states with fields (rows, hidden), inputs (rows, input_size)."""
 
     before: Any
     x: Tensor
@@ -33,13 +33,13 @@ def rows_of(place: Place) -> Rows:
 
 
 class Step(nn.Module):
-    """R of a place's cell as a module, so that its parameters can be given from outside: rows -> the new state."""
+    """R of a place's cell as a module, so that its parameters can be passed from outside: rows -> the new state."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.cell = place.record.cell
         noise = place.record.noise
-        # In evaluation the noise of a cell is the expectation of zoneout, or nothing.
+        # In evaluation the noise of a cell is the expectation of zoneout, or none.
         self.noise: tuple[Any, ...] = () if noise is None else (noise.U, noise.mask, noise.zoneout)
 
     def forward(self, before: Any, x: Tensor) -> Any:
@@ -47,10 +47,10 @@ class Step(nn.Module):
 
     def with_parameters(self, given: Mapping[str, Tensor], before: Any, x: Tensor, after: Any) -> tuple[Any, Tensor]:
         """(R(before, x), O(after)) with some of the cell's parameters replaced: cell's name -> tensor."""
-        found: tuple[Any, Tensor] = functional_call(
+        results: tuple[Any, Tensor] = functional_call(
             _Both(self), {f"step.cell.{name}": value for name, value in given.items()}, (before, x, after)
         )
-        return found
+        return results
 
 
 class _Both(nn.Module):
@@ -63,7 +63,7 @@ class _Both(nn.Module):
 
 
 def flat(state: Any) -> Tensor:
-    """(rows, numbers of the state) those that can have a gradient, side by side."""
+    """(rows, numbers of the state) those that can have a gradient, concatenated."""
     return torch.cat([value.flatten(1) for value in floats(state)], 1)
 
 

@@ -18,7 +18,7 @@ from elman.recurrent.states import map_state
 from elman.tasks.examine import Examined, Lookup, Outcome
 
 LONGEST = 256
-"""Steps of a text that is looked into; every output is taken back to every step, so the work grows with the square."""
+"""Steps of an inspected text; every output is backpropagated to every step, so the work grows with the square."""
 
 CHUNK = 80_000_000
 """Numbers of gradients that are computed at a time: 320 MB in float32."""
@@ -39,20 +39,20 @@ class Place:
         return self.record.reverse
 
     def rows(self, states: Sequence[Any]) -> Tensor:
-        """States, one a step, side by side as (rows, numbers of the state), in packed order."""
+        """States, one per step, concatenated as (rows, numbers of the state), in packed order."""
         return torch.cat([torch.cat([v.flatten(1) for v in floats(state)], 1) for state in states])
 
 
 class Subject:
-    """What a network made of a batch of texts. Lenses take it; nothing is run twice.
+    """What a network computed for a batch of texts. Lenses take it; nothing is run twice.
 
         subject = Subject.of(model, "the boys that the dog saw run")
         subject = Subject.of_layer(layer, xs, loss)     # your own layer and loss, in tensors
 
     places:   the cells of the recurrent layers, the lowest first
     below:    what cells below them did, such as those that read characters
-    layout:   the texts as packed rows; all arrays by step have a row for each, which for one text are its steps
-    outputs:  (row or None, sequence) of each of the J outputs; None where it is made of the whole text
+    layout:   the texts as packed rows; all arrays by step have one entry per row, which for one text are its steps
+    outputs:  (row or None, sequence) of each of the J outputs; None where it is made from the whole text
     targets, tokens: the names of outputs and of rows
     outcome:  losses (J,) and more, see `Outcome`
     parameters: name -> parameter of the network
@@ -72,11 +72,11 @@ class Subject:
         self._forward(run)
         layout = self.layout
         position = {int(text): i for i, text in enumerate(layout.order.tolist())}
-        if outputs is None:  # one a row
+        if outputs is None:  # one per row
             outputs = [] if len(self.outcome.losses) != len(layout.data) else _every(layout)
         if len(outputs) != len(self.outcome.losses):
             raise UsageError(
-                f"expected a loss for each of {len(layout.data)} rows, or `outputs` that says where each of "
+                f"expected a loss for each of {len(layout.data)} rows, or `outputs` that gives where each of "
                 f"{len(self.outcome.losses)} belongs, found {len(outputs)}"
             )
         offsets = layout.offsets.tolist()
@@ -88,11 +88,11 @@ class Subject:
     def of(cls, model: Any, text: str | Sequence[str], targets: Sequence[str] | None = None) -> Subject:
         """A trained model and one text.
 
-        text:    as a string, cut as the model cuts texts; or a list of tokens
-        targets: what the outputs are scored against: right answers (else the model's own), as its `examine` says
+        text:    as a string, which the model tokenizes; or a list of tokens
+        targets: what the outputs are scored against: right answers (by default the model's own), see its `examine`
         Raises UsageError for a model without recurrent layers and a text of more than 256 steps or none."""
         if not hasattr(model, "examine"):
-            raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")
+            raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to inspect")
         own = None
         if isinstance(text, str):
             tokens, own = model.read_text(text)
@@ -102,8 +102,8 @@ class Subject:
             raise UsageError("expected a text of at least one token, found none")
         if len(tokens) > LONGEST:
             raise UsageError(
-                f"expected at most {LONGEST} tokens, found {len(tokens)}: every output is taken back to every step; "
-                "look into a part of the text"
+                f"expected at most {LONGEST} tokens, found {len(tokens)}: every output is backpropagated to "
+                "every step; inspect a part of the text"
             )
         targets = own if targets is None else targets
         return cls.of_texts(model, [tokens], None if targets is None else [list(targets)])
@@ -116,7 +116,7 @@ class Subject:
         examined: Examined = model.examine(texts, targets)
         network = model.network
         if not isinstance(getattr(network, "layers", None), Layer):
-            raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to look into")
+            raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to inspect")
         return cls(network.layers, network, examined.run, examined.outputs, examined, model)
 
     @classmethod
@@ -128,11 +128,11 @@ class Subject:
         outputs: Sequence[tuple[int, int | None]] | None = None,
         module: nn.Module | None = None,
     ) -> Subject:
-        """A layer of your own over sequences (length, input_size), and what is made of its output.
+        """Your own layer over sequences (length, input_size), and what is computed from its output.
 
         loss:    (ys, state) in packed order -> (J,) losses
-        outputs: (sequence, step or None) of each; without it, one a row of ys
-        module:  what else has parameters, if the layer is a part of something"""
+        outputs: (sequence, step or None) of each; by default one per row of ys
+        module:  the module with all parameters, if the layer is part of one"""
         packed = xs if isinstance(xs, Packed) else Packed.from_list(list(xs))
 
         def run() -> Outcome:
@@ -156,7 +156,7 @@ class Subject:
         self.below = records[: cut.first]
         self.places = _places(self.layers, list(records[cut.first : cut.last]))
         if not self.places:
-            raise UsageError("expected recurrent layers, found none: there is nothing to look into")
+            raise UsageError("expected recurrent layers, found none: there is nothing to inspect")
 
     # Names ----------------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Subject:
 
     @property
     def tokens(self) -> list[str]:
-        """The name of every row: its token, else its step."""
+        """The name of every row: its token, or else its step."""
         rows = _every(self.layout)
         if self.examined is None:
             return [str(step) for _, step in rows]
@@ -190,51 +190,51 @@ class Subject:
 
     @cached_property
     def apart(self) -> Tensor:
-        """(J, rows) how many steps lie between each output and each row; -1 where they are of different texts.
+        """(J, rows) how many steps are between each output and each row; -1 where they are from different texts.
 
-        An output of a whole text stands at its end: its last step."""
+        An output of a whole text is at its end: its last step."""
         lengths = self.layout.lengths
         position, sequence = self.layout.position_of_row, self.layout.sequence_of_row
-        found = torch.full((len(self.outputs), self.rows), -1, dtype=torch.long)
+        distances = torch.full((len(self.outputs), self.rows), -1, dtype=torch.long)
         for j, (row, text) in enumerate(self.outputs):
             end = lengths[text] - 1 if row is None else int(position[row])
             mine = sequence == text
-            found[j, mine] = (end - position[mine]).abs()
-        return found
+            distances[j, mine] = (end - position[mine]).abs()
+        return distances
 
     # Gradients ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def at_layers(self) -> list[Tensor]:
-        """The gradient of every loss by what the layers gave: (J, rows, size) by ys, then by each final state."""
+        """The gradient of every loss w.r.t. the layers' results: (J, rows, size) for ys, then for each final state."""
         return self._above(self.outcome.losses)
 
     @cached_property
     def gradients(self) -> list[Tensor]:
-        """The gradient of every loss by every state, place by place: (J, rows, numbers of the state)."""
+        """The gradient of every loss w.r.t. every state, place by place: (J, rows, numbers of the state)."""
         return self._back[0]
 
     @cached_property
     def at_outputs(self) -> list[Tensor | None]:
-        """The gradient of every loss by every output of a cell, place by place: (J, rows, output_size).
+        """The gradient of every loss w.r.t. every output of a cell, place by place: (J, rows, output_size).
 
         None for a cell whose O is a part of its state."""
         return self._back[1]
 
     @cached_property
     def at_inputs(self) -> Tensor:
-        """The gradient of every loss by what the layers read: (J, rows, input_size)."""
+        """The gradient of every loss w.r.t. what the layers read: (J, rows, input_size)."""
         return self._back[2]
 
     def input_gradients(self, numbers: Tensor) -> Tensor:
-        """The gradient of other numbers than the losses, (n,) in the graph of `leaves`, by what the layers read:
+        """The gradient of numbers other than the losses, (n,) in the graph of `leaves`, w.r.t. what the layers read:
         (n, rows, input_size)."""
         return self._through(self._above(numbers), [self.inputs])[0]
 
     def _above(self, numbers: Tensor) -> list[Tensor]:
-        """The gradient of each of some numbers by each of `leaves`: (n, rows, size), ..."""
-        found = [backward([number], self.leaves, [None]) for number in numbers]
-        return [torch.stack(column) for column in zip(*found, strict=True)]
+        """The gradient of each of some numbers w.r.t. each of `leaves`: (n, rows, size), ..."""
+        grads = [backward([number], self.leaves, [None]) for number in numbers]
+        return [torch.stack(column) for column in zip(*grads, strict=True)]
 
     @cached_property
     def _back(self) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
@@ -243,26 +243,26 @@ class Subject:
             wanted += [value for state in place.record.after for value in floats(state)]
             wanted += place.record.ys if owns_output(place.record.cell) else []
         at_inputs, *rest = self._through(self.at_layers, wanted)
-        found = iter(rest)
+        pieces = iter(rest)
         states: list[Tensor] = []
         outputs: list[Tensor | None] = []
         for place in self.places:
-            steps = [[next(found).flatten(2) for _ in floats(state)] for state in place.record.after]
+            steps = [[next(pieces).flatten(2) for _ in floats(state)] for state in place.record.after]
             states.append(torch.cat([torch.cat(fields, 2) for fields in steps], 1))
             own = owns_output(place.record.cell)
-            outputs.append(torch.cat([next(found) for _ in place.record.ys], 1) if own else None)
+            outputs.append(torch.cat([next(pieces) for _ in place.record.ys], 1) if own else None)
         return states, outputs, at_inputs
 
     def _through(self, upstream: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:
-        """Back through the layers: (n, ...) gradients by each of `results` -> those by each tensor wanted, (n, ...).
+        """Back through the layers: (n, ...) gradients w.r.t. each of `results` -> w.r.t. each tensor wanted, (n, ...).
 
-        The steps are walked once for many of the n."""
+        The steps are traversed once for many of the n."""
         pairs = [(t, g) for t, g in zip(self.results, upstream, strict=True) if t.requires_grad]
         count = len(upstream[0])
         if not pairs:
             return [t.new_zeros(count, *t.shape) for t in wanted]
         many = max(CHUNK // max(sum(t.numel() for t in wanted), 1), 1)
-        many = -(-count // -(-count // many))  # as even as can be
+        many = -(-count // -(-count // many))  # as even as possible
         results, given = zip(*pairs, strict=True)
         parts = [
             backward_many(results, wanted, [g[first : first + many] for g in given]) for first in range(0, count, many)
@@ -273,7 +273,7 @@ class Subject:
 
     @property
     def given(self) -> Tensor:
-        """(rows, input_size) what the layers were given, in the graph of what lies below them."""
+        """(rows, input_size) the input of the layers, in the graph of what is below them."""
         return self._cut.given
 
     @property
@@ -283,17 +283,17 @@ class Subject:
 
     @property
     def results(self) -> list[Tensor]:
-        """What the layers gave in the graph of the layers: ys (rows, size), then each final state."""
+        """The results of the layers, in the graph of the layers: ys (rows, size), then each final state."""
         return self._cut.results
 
     @property
     def leaves(self) -> list[Tensor]:
-        """The same, leaves of the graph of what lies above the layers."""
+        """The same, leaves of the graph of what is above the layers."""
         return self._cut.leaves
 
 
 class _Cut:
-    """While inside, the layers' call begins and ends in tensors that are leaves for what lies below and above."""
+    """While inside, the layers' call begins and ends in tensors that are leaves for what is below and above."""
 
     def __init__(self, layers: Layer, records: Sequence[Record]) -> None:
         self.layers, self.records, self.calls = layers, records, 0
@@ -311,7 +311,7 @@ class _Cut:
     def _before(self, _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         xs, *rest = arguments
         if not isinstance(xs, Packed):
-            raise UsageError(f"expected a network that gives its layers packed rows, found {type(xs).__name__}")
+            raise UsageError(f"expected a network that passes packed rows to its layers, found {type(xs).__name__}")
         self.calls += 1
         self.first = len(self.records)
         self.given = xs.data
@@ -336,7 +336,7 @@ class _Cut:
 
 
 def owns_output(cell: Cell) -> bool:
-    """Whether the cell's O is an equation of its own."""
+    """Whether the cell's O is a separate equation."""
     return type(cell).O is not Cell.O or type(cell).output is not Cell.output
 
 
@@ -364,29 +364,29 @@ def _evaluated(module: nn.Module) -> Any:
 
 
 def _places(layers: Layer, records: Sequence[Record]) -> list[Place]:
-    """Records by the order in which the layers ran, with their names."""
+    """Records in the order in which the layers ran, with their names."""
     both = [layer for layer in layers.modules() if isinstance(layer, Bidirectional)]
     owners = {id(part.cell): layer for layer in both for part in (layer.ahead, layer.back)}
-    found: list[Place] = []
+    places: list[Place] = []
     last, number = None, 0
     for record in records:
         owner = owners.get(id(record.cell))
         second = owner is not None and owner is last  # the other direction of the same layer
         number, last = number + (not second), None if second else owner
-        found.append(Place(f"layer {number} {'backward' if record.reverse else 'forward'}", number, record))
-    return found
+        places.append(Place(f"layer {number} {'backward' if record.reverse else 'forward'}", number, record))
+    return places
 
 
 def backward_many(results: Sequence[Tensor], tensors: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
-    """`backward` for n gradients at once, given (n, ...) by each result: (n, ...) by each tensor."""
-    found = torch.autograd.grad(
+    """`backward` for n gradients at once, given (n, ...) for each result: (n, ...) for each tensor."""
+    grads = torch.autograd.grad(
         list(results), list(tensors), list(given), retain_graph=True, allow_unused=True, is_grads_batched=True
     )
-    return [t.new_zeros(len(given[0]), *t.shape) if g is None else g for t, g in zip(tensors, found, strict=True)]
+    return [t.new_zeros(len(given[0]), *t.shape) if g is None else g for t, g in zip(tensors, grads, strict=True)]
 
 
 def backward(results: Sequence[Tensor], tensors: Sequence[Tensor], given: Sequence[Tensor | None]) -> list[Tensor]:
-    """The gradient of the sum of (results * given).sum() by each tensor, zeros where there is none; keeps the graph."""
+    """The gradient of the sum of (results * given).sum() w.r.t. each tensor, zeros without one; keeps the graph."""
     pairs = [(r, g) for r, g in zip(results, given, strict=True) if r.requires_grad]
     if not pairs or not tensors:
         return [torch.zeros_like(t) for t in tensors]

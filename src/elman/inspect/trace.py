@@ -1,4 +1,4 @@
-"""What went on inside: states and named gates of every step, and the live numbers of a cell's equation."""
+"""What happened inside: states and named gates of every step, and the live numbers of a cell's equation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elman.inspect.step import Step, rows_of, stepped
 from elman.inspect.subject import Place, Subject
 
 SATURATED = 0.05
-"""A gate below this is as good as shut, above 1 - this as good as open."""
+"""A gate below this is practically shut, above 1 - this practically open."""
 
 
 def states(subject: Subject, place: str) -> dict[str, Array]:
@@ -31,9 +31,9 @@ def states(subject: Subject, place: str) -> dict[str, Array]:
 
 
 def gates(subject: Subject, place: str) -> dict[str, Array]:
-    """Name of a gate -> its value at each step: axes (step, unit). A cell that names none has none."""
-    found = subject.place(place).record.gates
-    return {name: _by_unit(subject, torch.cat(values).detach()) for name, values in found.items()}
+    """Name of a gate -> its value at each step: axes (step, unit). Empty for a cell that names none."""
+    gates = subject.place(place).record.gates
+    return {name: _by_unit(subject, torch.cat(values).detach()) for name, values in gates.items()}
 
 
 def saturation(values: Array | NDArray[np.floating]) -> tuple[float, float]:
@@ -44,9 +44,9 @@ def saturation(values: Array | NDArray[np.floating]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Equation:
-    """A cell's equation with the numbers that it had.
+    """A cell's equation with its actual numbers.
 
-    source:     the lines of `step`, or of R where the cell overrides that; none where they cannot be had
+    source:     the lines of `step`, or of R where the cell overrides that; empty where unavailable
     assigned:   line of source (from 0) -> the names that get their value there
     quantities: name -> (rows, hidden): "x.f" = x_t W_f + b_f, "r.f" = h_{t-1} U_f, "s.c" (the state before the step),
                 the local names, and the fields of the new state
@@ -58,7 +58,7 @@ class Equation:
 
 
 def equation(place: Place) -> Equation:
-    """The steps of a place once more, all at once, watched by name."""
+    """The steps of a place recomputed, all at once, recording every name."""
     cell = place.record.cell
     rows, step = rows_of(place), Step(place)
     function: Any = type(cell).step if cell.fits else type(cell).R
@@ -107,7 +107,7 @@ class _Locals:
 
 
 def _source(function: Any) -> tuple[tuple[str, ...], dict[int, tuple[str, ...]]]:
-    """The lines of a function, and by line the names that get their last value there: only that is known of them."""
+    """The lines of a function, and by line the names that get their last value there, the only one that is known."""
     try:
         text = textwrap.dedent(inspect.getsource(function))
         body: Any = ast.parse(text).body[0]

@@ -1,4 +1,4 @@
-"""`View`: all that is to be shown of one model and one text, as plain data; what the report is made of."""
+"""`View`: everything to show about one model and one text, as plain data; what the report is made from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class PlaceView:
     name:       "layer 2 backward"
     layer:      from 1, the lowest
     reverse:    whether it reads from the end
-    below:      the places whose outputs it reads, directly; none for the lowest layer
+    below:      the places whose outputs it reads directly; none for the lowest layer
     cell:       the class's name
     equation:   the class's docstring
-    source:     the lines of its `step`, or of `R` where it overrides that; empty where they cannot be had
+    source:     the lines of its `step`, or of `R` where it overrides that; empty where unavailable
     assigned:   line of `source` (from 0) -> the names of `quantities` that the line gives a value
     quantities: name -> (T, H): the live numbers of the equation: "x.f", "r.f", "s.c" (before the step), the local
                 names of the step such as "f", "c", and the new state, "h", "c"
@@ -31,7 +31,7 @@ class PlaceView:
     gates:      name -> (T, H)
     saturation: gate -> (near 0, near 1): the shares of its numbers below 0.05 and above 0.95
     gradient:   (J, T) norms of dL_j / ds_i, over the whole state
-    radius:     (T,) spectral radius of ds_t / ds_{t-1} (of ds_t / ds_{t+1} in reverse); nan where it was not asked for
+    radius:     (T,) spectral radius of ds_t / ds_{t-1} (of ds_t / ds_{t+1} in reverse); nan where not requested
     jacobian:   (T,) its spectral norm; nan likewise
     """
 
@@ -54,8 +54,8 @@ class PlaceView:
 
 @dataclass(frozen=True)
 class OutputView:
-    """One output: step (None: made of the whole text), what it was scored against, its loss in nats, the likeliest
-    answers with their probabilities, best first."""
+    """One output: step (None: made from the whole text), what it was scored against, its loss in nats, the most
+    likely answers with their probabilities, best first."""
 
     step: int | None
     target: str
@@ -65,19 +65,19 @@ class OutputView:
 
 @dataclass(frozen=True)
 class View:
-    """title: the model's folder or name; task: its name in `TASKS`; about: what else to say of the model, by name.
+    """title: the model's folder or name; task: its name in `TASKS`; about: further facts about the model, by name.
 
     tokens:        the T steps as they were read
     outputs:       J of them
-    given:         whether the targets were given; else they are the model's own answers
+    given:         whether the targets were given; otherwise they are the model's own answers
     places:        lowest layer first; of a layer, forward first
     contributions: parameter -> (J, T) norms of what reaches it at step i from output j
-    at_output:     parameter -> (J,) norms for parameters above the recurrent layers, which each output reaches at once
+    at_output:     parameter -> (J,) norms for parameters above the recurrent layers, which each output reaches directly
     lost:          parameter -> (T + 1,) the share of its gradient, norm by norm, that is lost when only what is fewer
-                   than k steps away counts; k = 0 loses all, k = T nothing
-    attribution:   (J, T) gradient x input of the likeliest answer's log-probability
-    left_out:      (J, T) by how much that falls when token i is left out; nan where that cannot be said
-    extras:        what was asked for beside the text: "horizon", "probe", "history", "confusion", "reliability",
+                   than k steps away counts; k = 0 loses everything, k = T nothing
+    attribution:   (J, T) gradient x input of the most likely answer's log-probability
+    left_out:      (J, T) by how much that falls when token i is left out; nan where undefined
+    extras:        what was requested besides the text: "horizon", "probe", "history", "confusion", "reliability",
                    "transitions", "cells" (gradient by distance of several models); each as its figure takes it
     warnings:      sentences
     """

@@ -1,4 +1,4 @@
-"""`Watcher`: gradients through time, gates and the size of the updates, looked at while a network trains."""
+"""`Watcher`: gradients through time, gates and the size of the updates, observed while a network trains."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from elman.tasks.examine import Outcome
 from elman.training import Job
 
 SEQUENCES = 8
-"""Sequences of a batch that are looked into: its longest."""
+"""Sequences of a batch that are inspected: its longest."""
 
 STEPS = 32
 """Their first steps, at most, so gradients are seen at distances 0 to 31."""
 
 BRIEF = 8
-"""Steps of the first look, which no look before it says the price of; each one after it takes twice as many."""
+"""Steps of the first look, whose cost is not yet known; each one after it takes twice as many."""
 
 WARM = 20
 """Steps of training before the first look."""
@@ -38,22 +38,22 @@ BACK = 10
 
 
 class Watcher:
-    """Looks on while `fit(..., watch=Watcher())` trains, and adds a part "watch" to each line of log.jsonl:
+    """Observes while `fit(..., watch=Watcher())` trains, and adds a part "watch" to each line of log.jsonl:
 
-    looks, seconds:       how often it looked in this epoch, and how long that took
+    looks, seconds:       how many looks it took in this epoch, and how long they took
     gradient_by_distance: place -> the mean norm of dL_j / ds_i at the distances 0, 1, ... of i from j. Output j is that
-                          where the cell has read all: of the last step, of the first for a cell that runs backward,
-                          or of the whole text. It fades where gradients vanish
+                          where the cell has read everything: at the last step, at the first for a cell that runs
+                          backward, or for the whole text. It fades where gradients vanish
     saturation:           place -> gate -> [the share of its values below 0.05, the share above 0.95]
     update_ratio:         part of the network -> |W_after - W_before| / |W_before| of one step of the optimizer. Often
-                          about 1e-3; far more is a learning rate too high, far less one too low
-    left_out:             why there are no gradients and gates, where there are none
+                          about 1e-3; far more means the learning rate is too high, far less too low
+    left_out:             why there are no gradients and gates, if there are none
 
-    Each is a mean over the looks of the epoch; null where there is nothing, or nothing finite. A look is at a few
-    sequences of the batch in training, each from a fresh state and without dropout.
+    Each is a mean over the looks of the epoch; null where there is nothing, or nothing finite. A look takes a few
+    sequences of the current batch, each from a fresh state and without dropout.
 
-    share: of the time so far it takes no more than this, by its own clock and by what the last look took, so when it
-           looks depends on the machine. What it sees changes nothing in training. One Watcher is for one training.
+    share: it takes at most this share of the time so far, by its own clock and by what the last look took, so when it
+           looks depends on the machine. It changes nothing in training. One Watcher is for one training run.
     """
 
     def __init__(self, share: float = 0.03) -> None:
@@ -63,7 +63,7 @@ class Watcher:
         self.looks, self.seconds = 0, 0.0
         self._began: float | None = None
         self._steps = 0
-        self._price: float | None = None  # seconds that the next look will take, about
+        self._cost: float | None = None  # about how many seconds the next look will take
         self._length = BRIEF
         self._left_out: str | None = None
         self._epoch = _Epoch()
@@ -83,7 +83,7 @@ class Watcher:
         self._epoch.add(update_ratios(before, job.network), "update_ratio")
         spent += time.monotonic() - began
         longer = min(2 * self._length, STEPS)
-        self._price, self._length = spent * longer / self._length, longer
+        self._cost, self._length = spent * longer / self._length, longer
         self.looks += 1
         self.seconds += spent
         self._epoch.looks += 1
@@ -108,16 +108,16 @@ class Watcher:
         self._steps += 1
         if steps < WARM:
             return False
-        # The first look is short, and taken to be as dear as a step of training.
-        price = elapsed / steps if self._price is None else self._price
-        return self.seconds + price <= self.share * elapsed
+        # The first look is short, and assumed to be as expensive as a training step.
+        cost = elapsed / steps if self._cost is None else self._cost
+        return self.seconds + cost <= self.share * elapsed
 
     def _look(self, job: Job, batch: Any) -> None:
         """Gradients and gates."""
         if self._left_out is not None:
             return
         cuda = sorted({p.device.index for p in job.network.parameters() if p.device.type == "cuda"})
-        with torch.random.fork_rng(devices=cuda):  # nothing is drawn here, but the network may be anyone's
+        with torch.random.fork_rng(devices=cuda):  # nothing is drawn here, but the network may be custom
             try:
                 subject = subject_of(job, batch, SEQUENCES, self._length)
             except UsageError as problem:
@@ -130,13 +130,13 @@ class Watcher:
 def subject_of(job: Job, batch: Any, sequences: int, steps: int) -> Subject:
     """The first steps of the longest sequences of a batch, run by the network as it is.
 
-    Raises UsageError for a job that gives no `excerpt`, and for a network without recurrent layers."""
+    Raises UsageError for a job without an `excerpt`, and for a network without recurrent layers."""
     layers = getattr(job.network, "layers", None)
     if not isinstance(layers, Layer):
         raise UsageError("the network has no recurrent layers named `layers`")
     excerpt = job.excerpt(batch, sequences, steps)
     if excerpt is None:
-        raise UsageError(f"{type(job).__name__} has no method `excerpt`, which gives a part of a batch")
+        raise UsageError(f"{type(job).__name__} has no method `excerpt`, which returns a part of a batch")
 
     def run() -> Outcome:
         losses = excerpt.losses()
@@ -146,12 +146,12 @@ def subject_of(job: Job, batch: Any, sequences: int, steps: int) -> Subject:
 
 
 def gradient_by_distance(subject: Subject) -> dict[str, list[float]]:
-    """Place -> the mean norm of dL_j / ds_i at each distance, j being one output a sequence; see `Watcher`.
+    """Place -> the mean norm of dL_j / ds_i at each distance, j being one output per sequence; see `Watcher`.
 
-    Sequences do not touch each other, so one way back from the sum of their losses gives the gradient of each."""
+    Sequences are independent, so one backward pass from the sum of their losses gives the gradient of each."""
     position, lengths = subject.layout.position_of_row, torch.tensor(subject.layout.lengths)
     sequence = subject.layout.sequence_of_row
-    found: dict[str, list[float]] = {}
+    curves: dict[str, list[float]] = {}
     for reverse in (False, True):
         places = [place for place in subject.places if place.reverse == reverse]
         ends = [
@@ -171,19 +171,19 @@ def gradient_by_distance(subject: Subject) -> dict[str, list[float]]:
         for place, steps in zip(places, states, strict=True):
             rows = place.rows([[next(gradients) for _ in state] for state in steps])
             norms = rows.double().norm(dim=1).cpu().numpy()
-            found[place.name] = mean_by_distance(norms[None], distances).tolist()
-    return {place.name: found[place.name] for place in subject.places if place.name in found}
+            curves[place.name] = mean_by_distance(norms[None], distances).tolist()
+    return {place.name: curves[place.name] for place in subject.places if place.name in curves}
 
 
 def shares(place: Place) -> dict[str, tuple[float, float]]:
-    """Gate -> the shares of its values that are as good as shut, and as good as open."""
+    """Gate -> the shares of its values that are practically shut, and practically open."""
     gates = place.record.gates
     return {name: saturation(torch.cat(values).detach().float().cpu().numpy()) for name, values in gates.items()}
 
 
 def update_ratios(before: Mapping[str, Tensor], network: nn.Module) -> dict[str, list[float]]:
-    """Part of the network (what a parameter's name begins with) -> [the norm of what its parameters have moved by, over
-    their norm before]; nothing where that was 0."""
+    """Part of the network (what a parameter's name begins with) -> [the norm of the change of its parameters, over
+    their norm before]; left out where that was 0."""
     moved: dict[str, float] = defaultdict(float)
     size: dict[str, float] = defaultdict(float)
     now = dict(network.named_parameters())
@@ -195,10 +195,10 @@ def update_ratios(before: Mapping[str, Tensor], network: nn.Module) -> dict[str,
 
 
 def summary(line: Mapping[str, Any]) -> str:
-    """The line for the terminal: of all that is in the log, the lowest cell's fading and its most stuck gate, and the
-    smallest and largest update."""
+    """The line for the terminal: from everything in the log, the lowest cell's fading and its most saturated gate, and
+    the smallest and largest update."""
     if not line["looks"]:
-        return "watch: no look in this epoch; it was too short for one"
+        return "watch: nothing measured in this epoch; it was too short"
     parts = []
     for place, values in line["gradient_by_distance"].items():
         back = min(BACK, len(values) - 1)
@@ -217,18 +217,18 @@ def summary(line: Mapping[str, Any]) -> str:
         low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
         many = f" ({low}) to {ratios[high]:.1e} ({high})" if low != high else f" ({low})"
         parts.append(f"update/weight {ratios[low]:.1e}{many}")
-    return "watch: " + "; ".join(parts or ["nothing to see"])
+    return "watch: " + "; ".join(parts or ["nothing to report"])
 
 
 class _Epoch:
-    """What the looks of an epoch saw: numbers by a path of names."""
+    """What the looks of an epoch measured: numbers by a path of names."""
 
     def __init__(self) -> None:
         self.looks, self.seconds = 0, 0.0
         self._seen: dict[tuple[str, ...], list[Sequence[float]]] = {}
 
     def add(self, found: Mapping[str, Any], *path: str) -> None:
-        """What one look saw: lists of numbers, in any depth of names."""
+        """What one look measured: lists of numbers, nested by name to any depth."""
         for name, value in found.items():
             if isinstance(value, Mapping):
                 self.add(value, *path, name)
@@ -237,22 +237,22 @@ class _Epoch:
 
     def means(self, *path: str) -> dict[str, Any]:
         """The mean of each list over the looks, by the names that come after `path`."""
-        found: dict[str, Any] = {}
+        means: dict[str, Any] = {}
         for names, lists in self._seen.items():
             if names[: len(path)] == path:
                 *above, last = names[len(path) :]
-                inner = found
+                inner = means
                 for name in above:
                     inner = inner.setdefault(name, {})
                 inner[last] = _mean(lists)
-        return found
+        return means
 
 
 def _mean(lists: Sequence[Sequence[float]]) -> list[float | None]:
-    """Place by place; a longer list counts alone where it is longer. None where the mean is not finite: JSON has no
-    word for that."""
-    found: list[float | None] = []
+    """Element by element, over the lists that are long enough. None where the mean is not finite, which JSON cannot
+    express."""
+    means: list[float | None] = []
     for k in range(max(len(values) for values in lists)):
         mean = fmean(values[k] for values in lists if len(values) > k)
-        found.append(mean if math.isfinite(mean) else None)
-    return found
+        means.append(mean if math.isfinite(mean) else None)
+    return means

@@ -1,6 +1,6 @@
 """Counts that add up: how many of how many, and the precision, recall and F1 that follow.
 
-A share of nothing is None, never 0 and never NaN.
+A share of an empty total is None, never 0 and never NaN.
 """
 
 from __future__ import annotations

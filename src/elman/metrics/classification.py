@@ -34,7 +34,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationResult:
-    """What a ClassificationScore came to. Undefined values (a share of nothing) are None."""
+    """What a ClassificationScore came to. Undefined values (a share of an empty total) are None."""
 
     examples: Accuracy  # an example is correct when all its labels are (several: the subset accuracy)
     labels: dict[
@@ -45,7 +45,7 @@ class ClassificationResult:
     calibration_error: float | None  # None without probabilities, and for several labels
     bins: list[Bin]  # a reliability diagram; empty where calibration_error is None
     likelihood: float | None  # mean negative log-likelihood of the gold label in nats, where the model knows it
-    unknown: int  # examples with a gold label that the model does not know; errors all
+    unknown: int  # examples with a gold label that the model does not know; all errors
     signature: str
 
     @property
@@ -84,7 +84,7 @@ class ClassificationResult:
 
 
 class ClassificationScore:
-    """Answers to examples, scored once by `result()`. `a + b` is the score of both test sets read as one.
+    """Predictions for examples, scored once by `result()`. `a + b` is the score of both test sets read as one.
 
     labels: those of the model, in the order of its probabilities. several: an example has any number of labels.
     version: what the signature names; that of this package when not given.
@@ -97,7 +97,7 @@ class ClassificationScore:
         self.version = version
         self._place = {label: place for place, label in enumerate(self.labels)}
         if len(self._place) < len(self.labels):
-            raise UsageError(f"expected labels that are distinct, found one twice among {len(self.labels)}")
+            raise UsageError(f"expected distinct labels, found one twice among {len(self.labels)}")
         self._pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
         self._confidence: list[tuple[float, bool]] = []  # of the predicted label, and whether it is right
         self._losses: list[float] = []
@@ -109,10 +109,10 @@ class ClassificationScore:
         guess: Sequence[str],
         probabilities: Mapping[str, float] | Sequence[float] | NDArray[Any] | None = None,
     ) -> None:
-        """One example: its labels, those that were predicted, and the probability of every label the model has.
+        """One example: its labels, those that were predicted, and the probability of every label of the model.
 
-        Raises UsageError for a predicted label that the model does not have, for not exactly one label where there
-        are not several, for probabilities that are none or not one a label, and where only some examples have them.
+        Raises UsageError for a predicted label that the model does not have, for other than one label unless
+        `several`, for values that are not probabilities or not one per label, and where only some examples have them.
         """
         if isinstance(gold, str) or isinstance(guess, str):
             raise UsageError("expected lists of labels, found a string; put the label in a list")
@@ -120,9 +120,11 @@ class ClassificationScore:
             raise UsageError(f"expected one gold and one predicted label, found {len(gold)} and {len(guess)}")
         for label in guess:
             if label not in self._place:
-                raise UsageError(f"the predicted label {label!r} is not the model's; {nearest(label, self.labels)}")
+                raise UsageError(
+                    f"the predicted label {label!r} is not one of the model's; {nearest(label, self.labels)}"
+                )
         if self._pairs and (probabilities is None) == (self._rated > 0):
-            raise UsageError("expected probabilities with all examples or with none, found them with some")
+            raise UsageError("expected probabilities for all examples or for none, found them for some")
         if probabilities is not None:
             values = self._values(probabilities)
             self._rated += 1
@@ -135,22 +137,22 @@ class ClassificationScore:
     def _values(self, probabilities: Mapping[str, float] | Sequence[float] | NDArray[Any]) -> list[float]:
         if isinstance(probabilities, Mapping):
             if probabilities.keys() != self._place.keys():
-                raise UsageError("expected a probability for each label of the model and no other")
+                raise UsageError("expected a probability for each label of the model and for no other")
             probabilities = [probabilities[label] for label in self.labels]
         values = [float(value) for value in probabilities]
         if len(values) != len(self.labels):
-            raise UsageError(f"expected {len(self.labels)} probabilities, one a label, found {len(values)}")
+            raise UsageError(f"expected {len(self.labels)} probabilities, one per label, found {len(values)}")
         # What softmax in single precision gives may be over 1 by its rounding.
         if not all(0 <= value <= 1 + 1e-5 for value in values):
             raise UsageError("expected probabilities between 0 and 1, found another number")
         return values
 
     def __add__(self, other: ClassificationScore) -> ClassificationScore:
-        """Raises UsageError when the two are not of the same labels, or only one has probabilities."""
+        """Raises UsageError when the two do not have the same labels, or only one has probabilities."""
         if (self.labels, self.several) != (other.labels, other.several):
-            raise UsageError("expected two scores of the same labels; found different ones")
+            raise UsageError("expected two scores with the same labels; found different ones")
         if self._pairs and other._pairs and (self._rated > 0) != (other._rated > 0):
-            raise UsageError("expected probabilities with all examples or with none, found them with some")
+            raise UsageError("expected probabilities for all examples or for none, found them for some")
         total = ClassificationScore(self.labels, self.several, version=self.version)
         for part in (self, other):
             total._pairs += part._pairs
@@ -161,7 +163,7 @@ class ClassificationScore:
 
     @property
     def signature(self) -> str:
-        """The settings that a score depends on, in one line to be printed beside it."""
+        """The settings that a score depends on, in one line to be printed next to it."""
         if self.version is None:
             from elman import __version__ as version  # late: the package may be importing this module right now
         else:
@@ -217,9 +219,9 @@ class ClassificationScore:
     def statistics(self, labels: Sequence[str] | None = None) -> NDArray[Any]:
         """What intervals and tests of `significance` take: (examples, 2 + 3 L) integers.
 
-        A column of ones where the example is correct and one of ones, then L for the labels that are correct, L for
+        A column that is 1 where the example is correct, one of ones, then L for the labels that are correct, L for
         those predicted and L for the gold ones. `accuracy`, `micro_f1` and `macro_f1` score sums of them. `labels` are
-        the L to count, by default those of `result()`; to compare models of different labels give both the same.
+        the L to count, by default those of `result()`; to compare models with different labels pass both the same.
         """
         import numpy as np
 
@@ -227,21 +229,21 @@ class ClassificationScore:
         rows = np.zeros((len(self._pairs), 2 + 3 * len(names)), dtype=np.int64)
         for row, (truth, guess) in zip(rows, self._pairs, strict=True):
             row[:2] = set(truth) == set(guess), 1
-            for part, found in enumerate((set(truth).intersection(guess), guess, truth)):
-                for label in found:
+            for part, labelled in enumerate((set(truth).intersection(guess), guess, truth)):
+                for label in labelled:
                     if label in names:
                         row[2 + part * len(names) + names[label]] = 1
         return rows
 
 
 def accuracy(sums: NDArray[Any]) -> NDArray[Any]:
-    """The accuracy of sums of `statistics`. sums: (samples, 2 + 3 L); gives (samples,)."""
+    """The accuracy of sums of `statistics`. sums: (samples, 2 + 3 L); returns (samples,)."""
     answer: NDArray[Any] = sums[:, 0] / sums[:, 1]
     return answer
 
 
 def micro_f1(sums: NDArray[Any]) -> NDArray[Any]:
-    """Micro-averaged F1 of sums of `statistics`. sums: (samples, 2 + 3 L); gives (samples,), NaN for 0 of 0."""
+    """Micro-averaged F1 of sums of `statistics`. sums: (samples, 2 + 3 L); returns (samples,), NaN for 0 of 0."""
     import numpy as np
 
     correct, predicted, gold = (part.sum(1) for part in np.split(sums[:, 2:], 3, axis=1))
@@ -255,10 +257,10 @@ def macro_f1(sums: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     correct, predicted, gold = np.split(sums[:, 2:], 3, axis=1)
-    there = predicted + gold > 0
-    f1 = np.divide(2 * correct, predicted + gold, out=np.zeros(there.shape), where=there)
+    occurs = predicted + gold > 0
+    f1 = np.divide(2 * correct, predicted + gold, out=np.zeros(occurs.shape), where=occurs)
     with np.errstate(invalid="ignore"):
-        answer: NDArray[Any] = f1.sum(1) / there.sum(1)
+        answer: NDArray[Any] = f1.sum(1) / occurs.sum(1)
     return answer
 
 

@@ -14,19 +14,19 @@ def accuracy_by_distance(
 ) -> ByDistance:
     """{side: {distance: (correct, total)}} over the words whose MISC has `Distance=` and `Side=`, no others.
 
-    gold, predicted, misc: one list a sentence, one string a word. Sides and distances come sorted.
-    Raises UsageError when the three do not line up or a distance is no number.
+    gold, predicted, misc: one list per sentence, one string per word. Sides and distances come sorted.
+    Raises UsageError when the three do not line up or a distance is not a number.
     """
     counts: dict[str, dict[int, tuple[int, int]]] = {}
     if not len(gold) == len(predicted) == len(misc):
         raise UsageError(
-            "expected as many sentences of gold tags, predicted tags and MISC fields; "
+            "expected equally many sentences of gold tags, predicted tags and MISC fields; "
             f"found {len(gold)}, {len(predicted)} and {len(misc)}"
         )
     for number, (tags, guesses, fields) in enumerate(zip(gold, predicted, misc, strict=True), 1):
         if not len(tags) == len(guesses) == len(fields):
             raise UsageError(
-                f"sentence {number}: expected as many gold tags, predicted tags and MISC fields; "
+                f"sentence {number}: expected equally many gold tags, predicted tags and MISC fields; "
                 f"found {len(tags)}, {len(guesses)} and {len(fields)}"
             )
         for tag, guess, field in zip(tags, guesses, fields, strict=True):

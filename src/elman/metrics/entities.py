@@ -2,7 +2,7 @@
 
 - `conlleval`: the rules `startOfChunk` and `endOfChunk` of `conlleval.pl`, of the CoNLL-2000 shared task (E. Tjong Kim
   Sang, version 2004-01-26). Every tag sequence has a reading: an I- with nothing to continue opens a chunk.
-- `strict`: only what the scheme allows counts, as in `seqeval` with mode="strict". A malformed chunk is no chunk.
+- `strict`: only what the scheme allows counts, as in `seqeval` with mode="strict". A malformed chunk is not a chunk.
 
 The script knows O, B, I, E, `[`, `]` and `.`; it has no rule for E before B of the same label, and none for S. Here, as
 in seqeval's default mode, E closes its chunk whatever follows, and S is a chunk of one word. L and U (of BILOU) are
@@ -57,7 +57,7 @@ def conlleval_chunks(tags: Sequence[str]) -> list[Chunk]:
         prefix, label = _split(tag)
         same = label == label_before
         starts = _starts(before, prefix, same)
-        # `endOfChunk`; its rules for B and I before B or O need no line of their own: O is dealt with above, B starts.
+        # `endOfChunk`; its rules for B and I before B or O need no line of their own: O is handled above, B starts.
         if start >= 0 and (starts or not same or before in ("E", "S", "[", "]")):
             chunks.append((start, i, label_before))
             start = -1
@@ -72,8 +72,8 @@ def conlleval_chunks(tags: Sequence[str]) -> list[Chunk]:
 def strict_chunks(tags: Sequence[str], scheme: str) -> list[Chunk]:
     """The well-formed chunks of one sentence under a scheme: "io", "iob1", "iob2" or "bioes" (which reads BILOU too).
 
-    Tags that the scheme does not have stand for outside. A stray I- (IOB2, BIOES), a B- with no neighbour to be told
-    from (IOB1), and what B- opens and no E- closes (BIOES) count for nothing.
+    Tags that the scheme does not have stand for outside. A stray I- (IOB2, BIOES), a B- with no neighbour to be
+    separated from (IOB1), and what B- opens and no E- closes (BIOES) do not count.
     Raises UsageError for a scheme of another name.
     """
     get_scheme(scheme)
@@ -100,7 +100,7 @@ def strict_chunks(tags: Sequence[str], scheme: str) -> list[Chunk]:
             if prefix == opening:
                 start, current, legal = i, label, True
             elif scheme == "iob1" and prefix == "B":
-                # Opened even where it is illegal, so that the I- after it are no chunk of their own.
+                # Opened even where it is illegal, so that the I- after it do not form a chunk of their own.
                 start, current, legal = i, label, before in ("B", "I") and label == label_before
             elif closed and prefix == "S":
                 chunks.append((i, i + 1, label))

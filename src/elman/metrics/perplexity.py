@@ -1,4 +1,4 @@
-"""Perplexity and bits per character, with the accounting beside them."""
+"""Perplexity and bits per character, with the counts behind them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class PerplexityResult:
     log_likelihood: natural, summed over all tokens
     tokens:         everything that was predicted: words (or characters, or subwords) and the ends of lines
     ends:           how many of them are ends of lines
-    unknown:        how many were scored as <unk>, because the model does not know them or the text has it
-    characters:     of the text itself, one for each end of a line among them
+    unknown:        how many were scored as <unk>, because the model does not know them or the text contains it
+    characters:     of the text itself, including one for each end of a line
     signature:      the settings of the score; perplexities are comparable only where these agree
     """
 
@@ -28,7 +28,7 @@ class PerplexityResult:
 
     @property
     def loss(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return -self.log_likelihood / self.tokens if self.tokens else math.nan
 
     @property
@@ -52,7 +52,7 @@ class PerplexityResult:
     def __str__(self) -> str:
         return (
             f"perplexity {self.perplexity:.2f}, {self.bits_per_character:.4f} bits per character, over "
-            f"{self.tokens:,} tokens ({self.ends:,} ends of lines and {self.unknown:,} unknown among them) and "
+            f"{self.tokens:,} tokens (including {self.ends:,} ends of lines and {self.unknown:,} unknown) and "
             f"{self.characters:,} characters"
         )
 
@@ -77,7 +77,7 @@ class PerplexityScore:
     def __add__(self, other: PerplexityScore) -> PerplexityScore:
         """Both parts together. Raises ValueError where they were scored differently."""
         if self.signature != other.signature:
-            raise ValueError(f"expected parts scored alike, found {self.signature} and {other.signature}")
+            raise ValueError(f"expected parts scored in the same way, found {self.signature} and {other.signature}")
         both = PerplexityScore()
         both.signature = self.signature
         both._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]

@@ -1,7 +1,7 @@
 """How far a score can be trusted: an interval around it, and whether the scores of two models differ.
 
-Both take statistics per example, (examples, k) numbers, and `score`, which makes a score of sums over examples and does
-so for many sums at once: (samples, k) in, (samples,) out. `ratio` of [[right, 1], ...] is the accuracy, `perplexity` of
+Both take statistics per example, (examples, k) numbers, and `score`, which turns sums over examples into a score, for
+many samples at once: (samples, k) in, (samples,) out. `ratio` of [[right, 1], ...] is the accuracy, `perplexity` of
 [[nats, tokens], ...] the perplexity; scores of F1 are in `classification`.
 """
 
@@ -19,7 +19,7 @@ from elman.errors import UsageError
 Sums = NDArray[np.float64]
 Score = Callable[[Sums], NDArray[np.float64]]
 AT_ONCE = 1 << 22  # random numbers that are held at once
-# Scores that are equal but for the order of their additions count as equal.
+# Scores that differ only by the order of their additions count as equal.
 EQUAL = 1e-12
 
 
@@ -27,7 +27,7 @@ EQUAL = 1e-12
 class Interval:
     """A score and where it would be for other test sets of the same kind, with probability `level`.
 
-    `undefined` samples had no score (a share of nothing) and are left out.
+    `undefined` samples had no score (a share of an empty total) and are left out.
     """
 
     value: float
@@ -136,7 +136,7 @@ def _rows(statistics: ArrayLike) -> Sums:
 def _one(score: Score, sums: Sums) -> float:
     answer = np.asarray(score(sums[None]))
     if answer.shape != (1,):
-        raise UsageError(f"expected a score that makes (samples,) of (samples, k), found the shape {answer.shape}")
+        raise UsageError(f"expected a score of the shape (samples,) from (samples, k), found the shape {answer.shape}")
     if not np.isfinite(answer[0]):
         raise UsageError(f"expected a score, found {answer[0]}: it is not defined for this test set")
     return float(answer[0])

@@ -25,14 +25,14 @@ class EntityResult:
 
 @dataclass(frozen=True, slots=True)
 class TaggingResult:
-    """What a TaggingScore came to. Undefined values (a share of nothing) are None."""
+    """What a TaggingScore came to. Undefined values (a share of an empty total) are None."""
 
     tokens: Accuracy
-    sentences: Accuracy  # a sentence is correct when all its tags are; sentences of no words are not counted
-    seen: Accuracy | None  # words of the training vocabulary; None when no vocabulary was given
+    sentences: Accuracy  # a sentence is correct when all its tags are; empty sentences are not counted
+    seen: Accuracy | None  # words of the training vocabulary; None when no vocabulary was passed
     unseen: Accuracy | None
     tags: dict[str, Matches]  # sorted by tag; `gold` is the support
-    entities: dict[str, EntityResult]  # "conlleval" and "strict"; empty when the tags are no chunk scheme
+    entities: dict[str, EntityResult]  # "conlleval" and "strict"; empty when the tags are not of a chunk scheme
     signature: str
 
     @property
@@ -123,9 +123,9 @@ class TaggingScore:
         Raises UsageError when the lengths differ.
         """
         if len(gold) != len(predicted) or (words is not None and len(words) != len(gold)):
-            found = f"{len(gold)} gold tags, {len(predicted)} predicted tags"
-            found += f", {len(words)} words" if words is not None else ""
-            raise UsageError(f"expected one gold and one predicted tag a word; found {found}")
+            counts = f"{len(gold)} gold tags, {len(predicted)} predicted tags"
+            counts += f", {len(words)} words" if words is not None else ""
+            raise UsageError(f"expected one gold and one predicted tag per word; found {counts}")
         if not gold:
             return
         pairs = list(zip(gold, predicted, strict=True))
@@ -142,7 +142,7 @@ class TaggingScore:
     def __add__(self, other: TaggingScore) -> TaggingScore:
         """Raises UsageError when the two read their tags by different schemes."""
         if self.scheme != other.scheme:
-            raise UsageError(f"expected two scores of one tag scheme; found {self.scheme} and {other.scheme}")
+            raise UsageError(f"expected two scores with the same tag scheme; found {self.scheme} and {other.scheme}")
         total = TaggingScore(self.scheme, version=self.version)
         for part in (self, other):
             total._pairs.update(part._pairs)
@@ -156,7 +156,7 @@ class TaggingScore:
 
     @property
     def signature(self) -> str:
-        """The settings that a score depends on, in one line to be printed beside it."""
+        """The settings that a score depends on, in one line to be printed next to it."""
         if self.version is None:
             from elman import __version__ as version  # late: the package may be importing this module right now
         else:

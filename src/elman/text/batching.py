@@ -11,9 +11,9 @@ from elman.errors import UsageError
 def batches_by_tokens(lengths: Sequence[int], budget: int, seed: int | None = None) -> list[list[int]]:
     """Group the indices of sentences into batches of about `budget` tokens.
 
-    A batch is full when it reaches the budget, so a sentence longer than it is a batch of its own kind; every index
-    comes once. With a seed, sentences of nearby lengths (within 3 tokens) and the batches themselves are shuffled:
-    give another seed each epoch. Without, the order is that of the lengths."""
+    A batch is full when it reaches the budget, so its last sentence may exceed it; every index occurs once. With a
+    seed, sentences of nearby lengths (within 3 tokens) and the batches themselves are shuffled: pass another seed each
+    epoch. Without one, the order is by length."""
     if budget < 1:
         raise UsageError(f"expected a budget of at least 1 token, found {budget}")
     order = list(range(len(lengths)))

@@ -1,4 +1,4 @@
-"""Look through files before training: every problem with its place, none raised, none left out."""
+"""Check files before training: every problem with its location, none raised, none left out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from elman.text.report import Duplicates, FileReport, Lengths, Problem, Severity
 from elman.text.sentence import Sentence
 from elman.text.skipping import Sieve, Skipped
 
-LONGEST = 1000  # characters of a word that may still be one
-PLACES = 5  # of duplicates that are shown beside their number
+LONGEST = 1000  # characters that a word may have at most
+PLACES = 5  # duplicates that are listed next to their count
 # Control characters, and marks that have no width and no meaning inside a word. Joiners (U+200C, U+200D) spell words in
-# Persian, in Indic scripts and in emoji, so they are strange only at the edge of a word.
+# Persian, in Indic scripts and in emoji, so they are suspicious only at the edge of a word.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|^[\u200c\u200d]|[\u200c\u200d]$"
 )
@@ -35,14 +35,14 @@ def check(
     skip_broken: bool = False,
     **options: Any,
 ) -> TagReport:
-    """Read all the files, whatever is in them, and report.
+    """Read all the files, whatever they contain, and report.
 
-    `format`, `column` and `options` as in `elman.text.read`; `scheme` is the tag scheme to expect, None to find out.
-    `skip_broken`: as for `elman.text.read`; what is left out is a warning in place of an error, and counts nowhere.
-    The first file is the one that the others are compared with. Raises UsageError for a wrong call, never for a file.
+    `format`, `column` and `options` as in `elman.text.read`; `scheme` is the tag scheme to expect, None to detect it.
+    `skip_broken`: as for `elman.text.read`; what is left out is a warning instead of an error, and is not counted.
+    The other files are compared with the first. Raises UsageError for a wrong call, never for a file.
     """
     if isinstance(files, str):
-        raise UsageError(f"expected a list of files, found the one name {files!r}; put it in a list")
+        raise UsageError(f"expected a list of files, found the single name {files!r}; put it in a list")
     if scheme is not None:
         get_scheme(scheme)
     if column is not None:
@@ -80,23 +80,23 @@ class _File:
         report.files.append(self.report)
         before = len(report.problems)
 
-        def told(error: DataError) -> None:
+        def add_error(error: DataError) -> None:
             report.problems.append(Problem("error", error.problem, self.name, error.line, error.column))
 
         try:
             if skipped is None:
-                with open_text(path, encoding, on_problem=told) as lines:
-                    read = format.read(lines, self.name, on_problem=told)
+                with open_text(path, encoding, on_problem=add_error) as lines:
+                    read = format.read(lines, self.name, on_problem=add_error)
                     self.sentences += (sentence for sentence in read if sentence.words)
             else:
                 self._read_whole(path, encoding, report, skipped)
         except DataError as error:
-            told(error)
+            add_error(error)
         if not self.sentences and len(report.problems) == before:
-            told(DataError("expected sentences, found no word in the whole file; check the path and the format"))
+            add_error(DataError("expected sentences, found no words in the whole file; check the path and the format"))
 
     def _read_whole(self, path: Path, encoding: str, report: TagReport, skipped: Skipped) -> None:
-        """Read the sentences that training would, with a warning for each of the others. Raises DataError."""
+        """Read the sentences that training would read, with a warning for each of the others. Raises DataError."""
         sieve, before = Sieve(skipped, "sentence"), skipped.count
         fault = untagged if getattr(self.format, "column", None) is not None else None
         with open_text(path, encoding, on_problem=sieve.report) as lines:
@@ -125,7 +125,7 @@ class _File:
         report.problems.append(Problem(severity, message, self.name, line, column))
 
     def judge_words(self, report: TagReport) -> None:
-        """Words and tags that are no words or tags. Distinct ones are judged once, then found."""
+        """Strings that are not valid words or tags. Distinct ones are checked once, then located."""
         words = {word: fault for word in self.types if (fault := _fault(word, "word")) is not None}
         tags = {tag: fault for tag in self.tags if (fault := _fault(tag, "tag")) is not None}
         if not words and not tags:
@@ -140,7 +140,7 @@ class _File:
                             self.add(report, severity, message, line, None if start is None else start + at)
 
     def judge_untagged(self, report: TagReport) -> None:
-        """Words without a tag where others have one. A file where no word has one is one problem."""
+        """Words without a tag where others have one. A file in which no word has one is a single problem."""
         column = str(getattr(self.format, "column", "")).lower()
         if self.format.name == "conllu" and column in ("upos", "xpos"):
             if self.tags and set(self.tags) == {"_"}:
@@ -156,11 +156,11 @@ class _File:
         untagged = [sentence for sentence in self.sentences if sentence.tags is None]
         if len(untagged) < len(self.sentences):
             for sentence in untagged:
-                message = "expected tags, as other sentences of this file have, found none; add them"
+                message = "expected tags, as in the other sentences of this file, found none; add them"
                 self.add(report, "error", message, sentence.line)
 
     def judge_scheme(self, scheme: str, report: TagReport) -> None:
-        """Tags that break the scheme."""
+        """Tags that violate the scheme."""
         for sentence, tags in self.tagged():
             if wrong := violations(tags, scheme):
                 starts = self.format.columns_of(sentence, tag=True)
@@ -173,17 +173,17 @@ class _File:
 
 
 def _fault(item: str, what: str) -> tuple[Severity, int, str] | None:
-    """What is wrong with a word or tag for its letters alone, and at which of them."""
+    """What is wrong with the characters of a word or tag, and at which index."""
     if len(item) > LONGEST:
         message = (
             f"expected a {what} of at most {LONGEST} characters, found {len(item)}; is a line end or a tab missing?"
         )
         return "error", 0, message
     if match := INVISIBLE.search(item):
-        found = f"U+{ord(match[0]):04X} in {shorten(item)}"
-        return "warning", match.start(), f"expected a {what} of visible characters, found {found}; take it out"
+        character = f"U+{ord(match[0]):04X} in {shorten(item)}"
+        return "warning", match.start(), f"expected a {what} of visible characters, found {character}; remove it"
     if item != item.strip():
-        return "warning", 0, f"expected a {what} without white space at its edges, found {shorten(item)}; take it off"
+        return "warning", 0, f"expected a {what} without white space around it, found {shorten(item)}; remove it"
     return None
 
 
@@ -213,27 +213,27 @@ def _lengths(sentences: list[Sentence]) -> Lengths:
 
 
 def _judge_schemes(files: list[_File], scheme: str | None, report: TagReport) -> None:
-    """Find the scheme, and what breaks it.
+    """Find the scheme, and what violates it.
 
-    A file that is wholly in another scheme is one problem; then its tags are judged by its own scheme, since by the
-    first file's nearly all would be wrong. A file that is legal in the first file's scheme is taken to be in it.
+    A file that is entirely in another scheme is one problem; its tags are then checked by its own scheme, since by the
+    first file's nearly all would be wrong. A file that is legal in the first file's scheme is assumed to be in it.
     """
-    found = [detect(tags for _, tags in file.tagged()) for file in files]
-    lead = next((place for place, name in enumerate(found) if name is not None), None)
-    report.scheme = scheme or (found[lead] if lead is not None else None)
+    detected = [detect(tags for _, tags in file.tagged()) for file in files]
+    lead = next((place for place, name in enumerate(detected) if name is not None), None)
+    report.scheme = scheme or (detected[lead] if lead is not None else None)
     if report.scheme is None:
         return
     for place, file in enumerate(files):
         if not file.tags:
             continue
         broken = file.first_break(report.scheme)
-        own = found[place] or scheme
+        own = detected[place] or scheme
         file.report.scheme = report.scheme if broken is None else own
         if file.report.scheme != report.scheme and broken is not None:
-            told = "as asked for" if scheme else f"as in {files[lead or 0].name}"
-            other = file.report.scheme or "tags that are not of any scheme"
+            origin = "as requested" if scheme else f"as in {files[lead or 0].name}"
+            other = file.report.scheme or "tags of no known scheme"
             message = (
-                f"expected tags in {report.scheme}, {told}, found {other}; convert the file or choose another column"
+                f"expected tags in {report.scheme}, {origin}, found {other}; convert the file or choose another column"
             )
             file.add(report, "error", message, broken.line)
         if file.report.scheme is not None:
@@ -241,7 +241,7 @@ def _judge_schemes(files: list[_File], scheme: str | None, report: TagReport) ->
 
 
 def _compare(files: list[_File], report: TagReport) -> None:
-    """Words and tags of the later files that the first does not have."""
+    """Words and tags of the later files that do not occur in the first."""
     if not files or not files[0].sentences:
         return
     first = files[0]
@@ -260,10 +260,9 @@ def _compare(files: list[_File], report: TagReport) -> None:
             for index, tag in enumerate(tags):
                 if tag in wanted:
                     wanted.remove(tag)
-                    often = f"{shorten(tag)} (here and in all {file.tags[tag]} times)"
-                    message = (
-                        f"expected a tag that {first.name} has, found {often}; a model trained on that never gives it"
-                    )
+                    often = f"{shorten(tag)} (here; {file.tags[tag]} times in all)"
+                    message = f"expected a tag that occurs in {first.name}, found {often}"
+                    message += "; a model trained on it never predicts this one"
                     column = file.format.columns_of(sentence, tag=True)[index]
                     file.add(report, "warning", message, sentence.lines[index], column)
 

@@ -1,4 +1,4 @@
-"""Look through files of labelled texts before training: what is in them, and every problem with its place."""
+"""Check files of labelled texts before training: what they contain, and every problem with its location."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.text.report import ExamplesReport, Problem, Severity, left_out
 from elman.text.skipping import Skipped
 from elman.text.tokenizing import Tokenizer, get_tokenizer
 
-PLACES = 5  # of duplicates and empty texts that are shown beside their number
+PLACES = 5  # duplicates and empty texts that are listed next to their count
 
 
 def check_examples(
@@ -32,17 +32,17 @@ def check_examples(
     tokenizer: Tokenizer | None = None,
     skip_broken: bool = False,
 ) -> ExamplesReport:
-    """Read all the files, whatever is in them, and report.
+    """Read all the files, whatever they contain, and report.
 
     Options as for `elman.text.labelled.iter_examples`; lengths are in tokens of `tokenizer`, by default `words`. The
-    first file, the training one, is what the others are compared with.
+    other files are compared with the first, the training one.
 
-        skip_broken: a broken example is a warning, and counts nowhere.
+        skip_broken: a broken example is a warning, and is not counted.
     Quantiles are lengths that occur (nearest rank); lists of lines hold the first few. Empty texts are counted, not
-    compared. Raises UsageError for a wrong call, and for a file that does not say which columns to read.
+    compared. Raises UsageError for a wrong call, and for a file from which it is not clear which columns to read.
     """
     if isinstance(paths, str):
-        raise UsageError(f"expected a list of files, found the one name {paths!r}; put it in a list")
+        raise UsageError(f"expected a list of files, found the single name {paths!r}; put it in a list")
     tokenizer = tokenizer or get_tokenizer("words")
     skipped = Skipped() if skip_broken else None
     report = ExamplesReport(skipped=skipped)
@@ -60,14 +60,14 @@ def check_examples(
             several=several,
             separator=separator,
             labelled=labelled,
-            on_problem=file.told if skipped is None else None,
+            on_problem=file.add_error if skipped is None else None,
             skip_broken=skipped or False,
         )
         before = 0 if skipped is None else skipped.count
         try:
             file.examples.extend(examples)
         except DataError as error:
-            file.told(error)
+            file.add_error(error)
         else:
             problems += [] if skipped is None else left_out(skipped.problems[before:])
         file.describe(examples.how, tokenizer)
@@ -90,7 +90,7 @@ class _File:
         self.characters: Counter[str] = Counter()
         self.report: dict[str, Any] = {}
 
-    def told(self, error: DataError) -> None:
+    def add_error(self, error: DataError) -> None:
         """One more problem that a reader found."""
         self.problems.append(Problem("error", error.problem, self.name, error.line, error.column))
 
@@ -101,7 +101,7 @@ class _File:
             self.characters.update(example.text)
         empty = [example.line for example in self.examples if not example.text.strip()]
         if empty:
-            message = f"expected a text, found none (here and in {len(empty)} examples); write it, if it is not meant"
+            message = f"expected a text, found none (here; {len(empty)} in all); add one unless it is meant to be empty"
             self.add("warning", message, empty[0])
         ranked = sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))
         self.report = {
@@ -121,7 +121,7 @@ class _File:
         self.problems.append(Problem(severity, message, self.name, line))
 
     def compare(self, first: _File) -> None:
-        """Labels and characters that the first file does not have."""
+        """Labels and characters that do not occur in the first file."""
         if not first.examples:
             return
         if first.labels:
@@ -130,9 +130,9 @@ class _File:
         wanted = set(self.report["new_labels"])
         for example in self.examples:
             for label in wanted.intersection(example.labels or ()):
-                often = f"{shorten(label)} (here and in all {self.labels[label]} times)"
-                message = f"expected a label that {first.name} has, found {often}"
-                self.add("warning", f"{message}; a model trained on that never gives it", example.line)
+                often = f"{shorten(label)} (here; {self.labels[label]} times in all)"
+                message = f"expected a label that occurs in {first.name}, found {often}"
+                self.add("warning", f"{message}; a model trained on it never predicts this one", example.line)
                 wanted.remove(label)
         self.report["new_characters"] = {
             character: count
@@ -153,26 +153,28 @@ def _lengths(examples: list[Example], tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def _duplicates(files: list[_File]) -> list[dict[str, Any]]:
-    """A row for each pair of files that share texts; each contradiction becomes a warning too."""
+    """A row for each pair of files that share texts; each contradiction is also a warning."""
     rows = []
-    seen: list[dict[str, Example]] = []  # of each file: a text's first example
+    seen: list[dict[str, Example]] = []  # for each file: a text's first example
     for place, file in enumerate(files):
         own: dict[str, Example] = {}
         seen.append(own)
-        found: dict[int, list[tuple[Example, Example]]] = {}
+        repeats: dict[int, list[tuple[Example, Example]]] = {}
         for example in file.examples:
             if not example.text.strip():
                 continue
             for earlier, texts in enumerate(seen):
                 if example.text in texts:
-                    found.setdefault(earlier, []).append((example, texts[example.text]))
+                    repeats.setdefault(earlier, []).append((example, texts[example.text]))
             own.setdefault(example.text, example)
-        for earlier in sorted(found, key=lambda one: (one != place, one)):
-            pairs = found[earlier]
+        for earlier in sorted(repeats, key=lambda one: (one != place, one)):
+            pairs = repeats[earlier]
             against = [(one, other) for one, other in pairs if _contradict(one, other)]
             for one, other in against:
                 where = f"{files[earlier].name}:{other.line}"
-                message = f"expected the labels that the same text has at {where}, found others; fix one of them"
+                message = (
+                    f"expected the same labels as for the same text at {where}, found different ones; fix one of them"
+                )
                 file.add("warning", message, one.line)
             rows.append(
                 {

@@ -1,4 +1,4 @@
-"""A look through plain texts before a language model is trained on them."""
+"""Check plain texts before a language model is trained on them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from elman.text.report import Problem, TextReport
 from elman.text.skipping import Sieve, Skipped
 from elman.text.tokenizing import Tokenizer
 
-END = "</s>"  # what language models put behind each line
+END = "</s>"  # what language models append to each line
 
 
 def check_text(
     paths: Sequence[Path], tokenizer: Tokenizer, *, encoding: str = "utf-8", skip_broken: bool = False
 ) -> TextReport:
-    """Counts of each file, what of it the first does not have, and every problem.
+    """Counts for each file, what in it does not occur in the first, and every problem.
 
     Files are read once, line by line; what is kept is the first file's tokens and a hash of each line.
-    skip_broken: lines that training could not read are no problems, and are left out of the counts.
+    skip_broken: lines that training could not read are not problems, and are left out of the counts.
     Raises DataError for a file that cannot be read at all, UsageError for an unknown encoding."""
     first: Counter[str] | None = None
     lines_of_first: set[int] = set()
@@ -29,12 +29,12 @@ def check_text(
     report = TextReport(tokenizer=tokenizer.name, skipped=skipped)
     broken: list[DataError] = []
 
-    def tell(problem: DataError) -> None:
+    def add_error(problem: DataError) -> None:
         report.problems.append(Problem("error", problem.problem, problem.file or name, problem.line, problem.column))
 
     def break_line(problem: DataError) -> None:
         if skipped is None or isinstance(problem, FileFault):
-            tell(problem)
+            add_error(problem)
         elif not broken or broken[-1].line != problem.line:
             broken.append(problem)
 
@@ -43,37 +43,37 @@ def check_text(
         counts: Counter[str] = Counter()
         lengths: list[int] = []
         seen: set[int] = set()
-        found = {"characters": 0, "empty_lines": 0, "repeated_lines": 0, "lines_of_the_first": 0}
+        tally = {"characters": 0, "empty_lines": 0, "repeated_lines": 0, "lines_of_the_first": 0}
 
         broken.clear()
         with open_text(path, encoding, on_problem=break_line) as lines:
             for number, line in lines:
                 tokens = tokenizer.split(line)
                 if END in tokens:
-                    message = f"{END} stands for the end of a line, which is added by training; take it out"
+                    message = f"{END} marks the end of a line, which training adds; remove it"
                     break_line(DataError(message, file=name, line=number, column=line.find(END) + 1 or None))
                 if broken and broken[-1].line == number:
                     continue
                 counts.update(tokens)
                 lengths.append(len(tokens))
-                found["characters"] += len(line) + 1
-                found["empty_lines"] += not tokens
+                tally["characters"] += len(line) + 1
+                tally["empty_lines"] += not tokens
                 if tokens:
-                    found["repeated_lines"] += hash(line) in seen
-                    found["lines_of_the_first"] += first is not None and hash(line) in lines_of_first
+                    tally["repeated_lines"] += hash(line) in seen
+                    tally["lines_of_the_first"] += first is not None and hash(line) in lines_of_first
                     seen.add(hash(line))
                 if "\0" in line:
-                    message = "expected text, found a NUL character; take it out or name the right --encoding"
-                    tell(DataError(message, file=name, line=number, column=line.index("\0") + 1))
+                    message = "expected text, found a NUL character; remove it or give the right --encoding"
+                    add_error(DataError(message, file=name, line=number, column=line.index("\0") + 1))
         if skipped is not None:
             sieve = Sieve(skipped, "line")
             skipped.problems += broken
             try:
                 sieve.finish(len(lengths))
             except DataError as problem:
-                tell(problem)
+                add_error(problem)
         if not counts:
-            tell(DataError("expected text, found none", file=name))
+            add_error(DataError("expected text, found none", file=name))
         tokens_read = sum(lengths)
         unknown = {} if first is None else {token: n for token, n in counts.items() if token not in first}
         report.files.append(
@@ -81,7 +81,7 @@ def check_text(
                 "file": name,
                 "lines": len(lengths),
                 "tokens": tokens_read,
-                **found,
+                **tally,
                 "distinct_tokens": len(counts),
                 "seen_once": sum(n == 1 for n in counts.values()),
                 "written_unknown": counts["<unk>"],

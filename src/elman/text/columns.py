@@ -1,4 +1,4 @@
-"""Columns: one word a line with its tags beside it, an empty line after each sentence (CoNLL-2003 and its kin)."""
+"""Columns: one word per line with its tags, an empty line after each sentence (CoNLL-2003 and related formats)."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ class _Rows(Block):
 
 @dataclass(slots=True)
 class _Layout:
-    """What the first data line of a file says about all of them."""
+    """What the first data line of a file determines for all of them."""
 
     line: int
     width: int
     separator: str  # a tab, or a space for runs of spaces and tabs
     word: int
-    tag: int | None  # None: the file has no such column; written tags are put behind the last one
-    glue: str  # what divides them from it
+    tag: int | None  # None: the file has no such column; written tags go after the last one
+    glue: str  # what separates them from it
 
     def complain(self, fields: list[str], line: str, number: int, report: Reporter) -> None:
-        """Say what is wrong with a row that is not of this layout."""
-        divided = "TAB" if self.separator == "\t" else "spaces"
-        columns = f"{self.width} columns divided by {divided}" if self.width > 1 else "one column"
+        """Report what is wrong with a row that does not have this layout."""
+        separated = "TAB" if self.separator == "\t" else "spaces"
+        columns = f"{self.width} columns separated by {separated}" if self.width > 1 else "one column"
         expected = f"expected {columns}, as on line {self.line}"
         if len(fields) == self.width:
             empty, what = (self.tag, "tag") if fields[self.word] and self.tag is not None else (self.word, "word")
             column = sum(map(len, fields[:empty])) + empty + 1
             report(
-                f"expected a {what} in column {empty + 1}, found nothing; write one, or take the line out",
+                f"expected a {what} in column {empty + 1}, found nothing; write one, or remove the line",
                 number,
                 column,
             )
@@ -51,10 +51,10 @@ class _Layout:
             report(f"{expected}, found spaces and no TAB; put a TAB between the columns", number)
         elif len(fields) > self.width:
             surplus = sum(map(len, fields[: self.width])) + self.width + 1 if self.separator == "\t" else None
-            report(f"{expected}, found {len(fields)}; take out what is too much", number, surplus)
+            report(f"{expected}, found {len(fields)}; remove the extra ones", number, surplus)
         else:
             report(
-                f"{expected}, found {len(fields)}; add what is missing, or an empty line between sentences",
+                f"{expected}, found {len(fields)}; add the missing ones, or an empty line between sentences",
                 number,
                 len(line) + 1,
             )
@@ -68,13 +68,13 @@ class Columns:
                     and writes them as a new last column.
     separator       "tab", "space" (runs of spaces and tabs), or None: tab if the file's first data line has one.
     comments        a line at the start of a sentence that begins with this and a space is kept, not read; None: no
-                    line is. It has no tab, and either not as many columns as the other lines have, so that "# O" is
-                    a word, or the shape "# key = value".
-    optional        a file that ends just before `column`, or has words alone, is read without tags, as for
+                    line is. It has no tab, and either a different number of columns from the other lines, so that
+                    "# O" is a word, or the form "# key = value".
+    optional        a file that ends just before `column`, or has only words, is read without tags, as for
                     `column=None`; for prediction.
 
     The first data line decides how many columns all lines have. Lines that begin with -DOCSTART- are kept, not read.
-    Divided by tabs, a word may hold spaces.
+    Between tabs, a word may contain spaces.
     """
 
     name: ClassVar[str] = "columns"
@@ -100,7 +100,7 @@ class Columns:
         held, layout, lines = self._look_ahead(lines, report)
         if layout is None:
             if held:
-                if held[-1][1].strip(" \t\r"):  # a row that is no layout: the rest of its sentence goes with it
+                if held[-1][1].strip(" \t\r"):  # a row without a usable layout: skip the rest of its sentence too
                     for number, line in lines:
                         held.append((number, line))
                         if not line.strip(" \t\r"):
@@ -145,7 +145,7 @@ class Columns:
     def _look_ahead(
         self, lines: Iterable[tuple[int, str]], report: Reporter
     ) -> tuple[list[tuple[int, str]], _Layout | None, Iterator[tuple[int, str]]]:
-        """The lines up to the first that can only be a word's, what it says of the file, and the lines after it."""
+        """The lines up to the first that can only be a word's, what it says about the file, and the lines after it."""
         held, lines = [], iter(lines)
         prefix = f"{self.comments} " if self.comments is not None else None
         for number, line in lines:
@@ -167,17 +167,17 @@ class Columns:
             tag = self.column - 1 if self.column > 0 else width + self.column
             if not 0 <= tag < width or tag == word:
                 if not (self.optional and (width == 1 or tag == width)):
-                    found = "words alone" if width == 1 else f"{width} columns, the word in column {word + 1}"
+                    found = "words only" if width == 1 else f"{width} columns, the word in column {word + 1}"
                     report(f"expected the tag in column {self.column}, found {found}; choose another column", number)
                 tag = None
         glue = "\t" if width == 1 and self.separator is None else separator
         return _Layout(number, width, separator, word, tag, glue)
 
     def write(self, sentence: Sentence, tags: list[str] | None) -> str:
-        """See Format.write. Afresh is `word<TAB>tag`."""
+        """See Format.write. From scratch it is `word<TAB>tag`."""
         source = sentence.source
         if not (isinstance(source, Block) and source.format == self.name):
-            return _afresh(sentence, sentence.tags if tags is None else tags)
+            return _from_scratch(sentence, sentence.tags if tags is None else tags)
         if tags is None or not isinstance(source, _Rows):
             return source.text()
         layout = source.layout
@@ -230,7 +230,7 @@ class _Reading:
 
 
 def _is_comment(line: str, fields: list[str], width: int) -> bool:
-    """Is a line that looks like a comment one? "# O" may be a word and its tag; "# key = value" never is."""
+    """Whether a line that looks like a comment is one. "# O" may be a word and its tag; "# key = value" never is."""
     return "\t" not in line and (len(fields) != width or fields[2:3] == ["="])
 
 
@@ -243,13 +243,13 @@ def _span(layout: _Layout, line: str, field: int) -> tuple[int, int]:
     return start, start + len(fields[field])
 
 
-def _afresh(sentence: Sentence, tags: list[str] | None) -> str:
+def _from_scratch(sentence: Sentence, tags: list[str] | None) -> str:
     if tags is not None:
         check_tags(sentence, tags, "\t\r\n")
     for word in sentence.words:
         if not word or any(character in word for character in "\t\r\n"):
             raise UsageError(
-                f"the word {shorten(word)} cannot be written in columns: it is empty or holds a tab or line end"
+                f"the word {shorten(word)} cannot be written in columns: it is empty or contains a tab or line end"
             )
     rows = (
         sentence.words if tags is None else [f"{word}\t{tag}" for word, tag in zip(sentence.words, tags, strict=True)]
@@ -263,5 +263,5 @@ def _number(option: str, value: int | str) -> int:
     except ValueError:
         number = 0
     if not number:
-        raise UsageError(f"{option} must be a column's number from 1, or from the end as -1; found {value!r}")
+        raise UsageError(f"{option} must be a column number, from 1 or from the end as -1; found {value!r}")
     return number

@@ -1,6 +1,6 @@
-"""CoNLL-U: ten columns divided by TAB, comments, ranges (3-4) and empty nodes (8.1).
+"""CoNLL-U: ten columns separated by TAB, comments, ranges (3-4) and empty nodes (8.1).
 
-The format: https://universaldependencies.org/format.html. Ranges, empty nodes and comments are checked for their shape,
+The format: https://universaldependencies.org/format.html. Ranges, empty nodes and comments are checked for their form,
 kept and written back untouched; only words (whole-number ids) are words of a Sentence.
 """
 
@@ -24,9 +24,9 @@ WORD = re.compile(r"[1-9][0-9]{0,8}")
 
 @dataclass
 class Conllu:
-    """The format; `column` is "upos", "xpos", "feats", one key ("feats:Number", "misc:Gloss"), or None for words alone.
+    """The format; `column` is "upos", "xpos", "feats", one key ("feats:Number", "misc:Gloss"), or None for words only.
 
-    One key reads as "_" where a word lacks it. Writing a key leaves the others; "_" takes it away; FEATS stay sorted.
+    A key reads as "_" where a word lacks it. Writing a key keeps the others; "_" removes it; FEATS stay sorted.
     """
 
     name: ClassVar[str] = "conllu"
@@ -40,7 +40,7 @@ class Conllu:
         known = (KEYED_COLUMNS if colon else TAG_COLUMNS).get(column.lower())
         if known is None or (colon and not re.fullmatch(r"[^\s=|]+", self._key)):
             raise UsageError(
-                f"CoNLL-U has no tag column {self.column!r}; expected upos, xpos, feats, or one key as feats:Number"
+                f"CoNLL-U has no tag column {self.column!r}; expected upos, xpos, feats or a key such as feats:Number"
             )
         self._field = known
 
@@ -50,7 +50,7 @@ class Conllu:
         """See Format.read. White space alone in a line counts as an empty line."""
         report = reporter(file, on_problem)
         column, key = self._field, self._key
-        values: dict[str, str] = {}  # one key's value for each distinct field, which are few
+        values: dict[str, str] = {}  # the key's value for each distinct field, of which there are few
         state = _Reading()
         for number, line in lines:
             if not state.block:
@@ -98,7 +98,7 @@ class Conllu:
         """See Format.write."""
         source = sentence.source
         if not (isinstance(source, Block) and source.format == self.name):
-            return self._afresh(sentence, tags)
+            return self._from_scratch(sentence, tags)
         if tags is None:
             return source.text()
         self._check(sentence, tags)
@@ -114,7 +114,7 @@ class Conllu:
             raise UsageError("no column was chosen to write tags to; pass column, such as upos")
         check_tags(sentence, tags, "\t\r\n|" if self._key else "\t\r\n")
 
-    def _afresh(self, sentence: Sentence, tags: list[str] | None) -> str:
+    def _from_scratch(self, sentence: Sentence, tags: list[str] | None) -> str:
         tags = sentence.tags if tags is None and self.column is not None else tags
         if tags is not None:
             self._check(sentence, tags)
@@ -122,7 +122,7 @@ class Conllu:
         for index, word in enumerate(sentence.words):
             if not word or any(character in word for character in "\t\r\n"):
                 raise UsageError(
-                    f"the word {shorten(word)} cannot be written as CoNLL-U: it is empty or holds a tab or line end"
+                    f"the word {shorten(word)} cannot be written as CoNLL-U: it is empty or contains a tab or line end"
                 )
             fields = [str(index + 1), word, *["_"] * 8]
             if tags is not None:
@@ -154,20 +154,20 @@ class _Reading:
         self.nodes = 0  # empty nodes since that word
         self.covered = 0  # the word at which the last range ends
         self.range = 0  # the line of that range
-        self.lost = False  # was a row left out for its fault
+        self.lost = False  # whether a row was left out because it is broken
 
     def odd(self, fields: list[str], number: int, report: Reporter) -> bool:
-        """Judge a row that is not simply the next word; True if it is a word all the same (its fault is reported)."""
+        """Check a row that is not simply the next word; True if it is a word anyway (its fault is reported)."""
         self.line = self.line or number
         name = fields[0]
         if len(fields) != 10:
             found = f"found {len(fields)}"
             if len(fields) == 1 and len(name.split()) > 1:
                 found = "found spaces and no TAB"
-            report(f"expected 10 columns divided by TAB, {found}; write every column, with _ for none", number)
+            report(f"expected 10 columns separated by TAB, {found}; write every column, with _ for none", number)
             wide = name.split(maxsplit=1)
             if wide and WORD.fullmatch(wide[0]):
-                self.last, self.nodes = int(wide[0]), 0  # so that the next row is judged on its own
+                self.last, self.nodes = int(wide[0]), 0  # so that the next row is checked on its own
             self.lost = True
             return False
         if WORD.fullmatch(name):
@@ -179,7 +179,7 @@ class _Reading:
             if start != self.last + 1 or start <= self.covered or end < start:
                 report(
                     f"expected a range before its first word, not empty and not overlapping, found {name} after word "
-                    f"{self.last}; mend the range or the ids",
+                    f"{self.last}; fix the range or the ids",
                     number,
                     1,
                 )
@@ -188,23 +188,23 @@ class _Reading:
             self.nodes += 1
             expected = f"{self.last}.{self.nodes}"
             if name != expected:
-                report(f"expected the empty node to have the id {expected}, found {name}; mend the id", number, 1)
+                report(f"expected the empty node to have the id {expected}, found {name}; fix the id", number, 1)
         else:
             self.lost = True
-            report(f"expected an id such as 3, 3-4 or 8.1, found {shorten(name)}; mend the first column", number, 1)
+            report(f"expected an id such as 3, 3-4 or 8.1, found {shorten(name)}; fix the first column", number, 1)
         return False
 
     def close(self, file: str, tagged: bool, report: Reporter) -> Sentence:
-        """The sentence, after what can be judged only at its end."""
+        """The sentence, after the checks that are possible only at its end."""
         if self.covered > self.last:
             report(
                 f"expected the range to end at a word of its sentence, found {self.covered} where the last word is "
-                f"{self.last}; mend the range or add an empty line only after the whole sentence",
+                f"{self.last}; fix the range or add an empty line only after the whole sentence",
                 self.range,
                 1,
             )
         elif not self.words and not self.lost:
-            report("expected a word in the sentence, found none; take the sentence out", self.line)
+            report("expected a word in the sentence, found none; remove the sentence", self.line)
         if self.block[-1].strip():
             self.block.append("")
         line = self.numbers[0] if self.numbers else self.line
@@ -218,7 +218,7 @@ def _start(fields: list[str], index: int) -> int:
 
 
 def get_key(field: str, key: str) -> str:
-    """The value of a key in a field such as `Case=Nom|Number=Sing`; "_" where it has none."""
+    """The value of a key in a field such as `Case=Nom|Number=Sing`; "_" without one."""
     for pair in field.split("|"):
         name, equals, value = pair.partition("=")
         if name == key and equals:
@@ -227,9 +227,9 @@ def get_key(field: str, key: str) -> str:
 
 
 def set_key(field: str, key: str, value: str, in_order: bool) -> str:
-    """The field with this one key changed; `in_order` sorts by key without regard to case, as FEATS must be.
+    """The field with this one key changed; `in_order` sorts by key ignoring case, as FEATS must be.
 
-    A field that says so already is left as it is. A field that is emptied becomes "_".
+    A field that already has this value is left as it is. A field that becomes empty is "_".
     """
     if get_key(field, key) == value:
         return field

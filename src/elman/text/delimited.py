@@ -1,4 +1,4 @@
-"""Tables of labelled texts: comma-separated values with quotes, and plain columns divided by tabs."""
+"""Tables of labelled texts: comma-separated values with quotes, and plain columns separated by tabs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from elman.text.sentence import Block, Reporter, reporter
 
 
 class _Record(NamedTuple):
-    """A row: its first line, its cells, where each begins as (line, index), and its lines as they stood."""
+    """A row: its first line, its cells, where each begins as (line, index), and its original lines."""
 
     line: int
     cells: list[str]
-    starts: list[tuple[int, int]] | None  # None: the cells stand on one line, one character between them
+    starts: list[tuple[int, int]] | None  # None: the cells are on one line, one character apart
     lines: list[str]
 
     def start(self, place: int) -> tuple[int, int]:
@@ -39,7 +39,7 @@ class _Record(NamedTuple):
 
 
 class _Unclosed(Exception):
-    """A quote that the file ends in, and the lines after that in which it opens."""
+    """A quote still open at the end of the file, and the lines after the one that opens it."""
 
     def __init__(self, line: int, at: int, rest: list[tuple[int, str]]) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Places(NamedTuple):
     text: int
     label: int | None
     width: int
-    line: int  # of the row that said so
+    line: int  # of the row that determines this
     header: bool
 
 
@@ -62,13 +62,13 @@ class _Table:
 
     text_column, label_column   a name in the header or a number from 1 (digits are a number)
     header                      whether the first row names the columns. None: it does where a column is given by name;
-                                it does not where columns are given by number; with neither given it does if it holds
+                                it does not where columns are given by number; with neither, it does if it contains
                                 a usual name for a text and one for labels (for a text, with `labelled=False`)
-    several, separator          a label cell holds any number of labels, cut at the separator
+    several, separator          a label cell contains any number of labels, split at the separator
 
-    With nothing given and no such names, the first of exactly two columns is the label and the second the text. With
-    `labelled=False` the label's column may be missing, and a file of one column without a header has texts alone.
-    An empty line is no row. Labels are read without the white space around them, texts as they stand.
+    With neither given and no such names, the first of exactly two columns is the label and the second the text. With
+    `labelled=False` the label's column may be missing, and a file of one column without a header has only texts.
+    An empty line is not a row. Labels are read without the white space around them, texts as they are.
     """
 
     name: ClassVar[str]
@@ -85,7 +85,7 @@ class _Table:
         if self.text_column is not None and self.text_column == self.label_column:
             raise UsageError(f"the text and its label cannot both be in column {self.text_column}; choose another")
         if not self.separator:
-            raise UsageError("expected a separator of labels that is not empty; leave it out for |")
+            raise UsageError("expected a label separator that is not empty; leave it out for |")
         named = next((c for c in (self.text_column, self.label_column) if isinstance(c, str)), None)
         if self.header is False and named is not None:
             raise UsageError(f"the column {named!r} cannot be found without a header; give its number, from 1")
@@ -106,7 +106,7 @@ class _Table:
                 try:
                     places = self._settle(record, file)
                 except Fault as fault:
-                    fault.tell(report, record.line)
+                    fault.report_to(report, record.line)
                     return  # without columns there is nothing to read
                 if on_layout is not None:
                     on_layout(_describe(places, record.cells) | {"header_lines": record.lines if places.header else []})
@@ -115,17 +115,17 @@ class _Table:
             try:
                 yield self._example(record, places, file)
             except Fault as fault:
-                fault.tell(report, record.line)
+                fault.report_to(report, record.line)
 
     def _example(self, record: _Record, places: _Places, file: str) -> Example:
         cells = record.cells
         if len(cells) != places.width:
             columns = f"{places.width} columns" if places.width > 1 else "one column"
-            mend = "put a cell with the divider in it in quotes" if self.name == "csv" else "take out what is too much"
+            fix = "put cells that contain a comma in quotes" if self.name == "csv" else "remove the extra ones"
             if len(cells) < places.width:
-                mend = "add what is missing"
+                fix = "add the missing ones"
             line, at = record.start(places.width) if len(cells) > places.width else (record.line, None)
-            message = f"expected {columns}, as on line {places.line}, found {len(cells)}; {mend}"
+            message = f"expected {columns}, as on line {places.line}, found {len(cells)}; {fix}"
             raise Fault(message, at, line)
         labels = None
         if places.label is not None:
@@ -142,12 +142,12 @@ class _Table:
         raise NotImplementedError
 
     def _settle(self, first: _Record, file: str) -> _Places:
-        """Which columns are read, by the first row. Raises Fault for a column that is not there."""
+        """Which columns are read, from the first row. Raises Fault for a column that does not exist."""
         names, width = [cell.strip() for cell in first.cells], len(first.cells)
-        given = [column for column in (self.text_column, self.label_column) if column is not None]
+        chosen = [column for column in (self.text_column, self.label_column) if column is not None]
         header = self.header
-        if header is None and given:
-            header = any(isinstance(column, str) for column in given)
+        if header is None and chosen:
+            header = any(isinstance(column, str) for column in chosen)
         elif header is None:
             header = pick(names, TEXT_NAMES) is not None and (pick(names, LABEL_NAMES) is not None or not self.labelled)
         text = label = None
@@ -158,14 +158,14 @@ class _Table:
             label = self._find("label", self.label_column, LABEL_NAMES if header else (), names)
             if width == 2 and text is None:
                 text = 1 if label is None else 1 - label
-            # In a table that need not have labels, a second column that nobody named may be anything.
-            if width == 2 and label is None and (self.labelled or not (given or header)):
+            # In a table that need not have labels, an unnamed second column may be anything.
+            if width == 2 and label is None and (self.labelled or not (chosen or header)):
                 label = 1 - text if text is not None else 0
         if text is None or (label is None and self.labelled):
             found = ("the columns " + ", ".join(map(shorten, names[:8]))) if header else f"{width} columns"
             raise UsageError(
-                f"{file}:{first.line}: expected to know where the text and its label are, found {found}; "
-                "say so with --text-column and --label-column, by name or by number"
+                f"{file}:{first.line}: expected columns for the text and its label, found {found}; "
+                "choose them with --text-column and --label-column, by name or number"
             )
         if text == label:
             raise UsageError(
@@ -194,8 +194,8 @@ class _Table:
 
 @dataclass
 class Csv(_Table):
-    """`csv`: cells divided by commas (RFC 4180). A cell that begins with a quote ends with one, may hold commas and
-    line ends, and has its quotes doubled; in other cells a quote is a character like any other."""
+    """`csv`: cells separated by commas (RFC 4180). A cell that begins with a quote ends with one, may contain commas
+    and line ends, and has its quotes doubled; in other cells a quote is a character like any other."""
 
     name: ClassVar[str] = "csv"
 
@@ -209,11 +209,11 @@ class Csv(_Table):
             try:
                 yield _quoted(number, line, lines)
             except Fault as fault:
-                fault.tell(report, number)
+                fault.report_to(report, number)
             except _Unclosed as fault:
                 message = "expected a quote that closes this one, found the end of the file; close it, or double it"
                 report(message, fault.line, fault.at + 1, kind=FileFault)
-                # The lines that it swallowed hold only pairs of quotes, so that this happens once a file.
+                # The lines that it swallowed contain only pairs of quotes, so this happens once per file.
                 lines = itertools.chain(fault.rest, lines)
 
 
@@ -251,7 +251,7 @@ def _quoted(number: int, line: str, lines: Iterator[tuple[int, str]]) -> _Record
             if at < len(line) and line[at] != ",":
                 found = f"found {shorten(line[at])}"
                 message = f"expected a comma or the end of the line after a quoted cell, {found}; double inner quotes"
-                # An odd number of quotes leaves one open: the example may go on in the next line.
+                # An odd number of quotes leaves one open: the example may continue on the next line.
                 odd = sum(part.count('"') for part in held) % 2 == 1
                 raise Fault(message, at, number, whole_file=odd)
         else:
@@ -266,7 +266,7 @@ def _quoted(number: int, line: str, lines: Iterator[tuple[int, str]]) -> _Record
 
 @dataclass
 class Tsv(_Table):
-    """`tsv`: cells divided by tabs, a row a line; quotes are characters like any other."""
+    """`tsv`: cells separated by tabs, one row per line; quotes are characters like any other."""
 
     name: ClassVar[str] = "tsv"
 
@@ -280,12 +280,12 @@ def _number(what: str, column: str | int | None) -> str | int | None:
     if isinstance(column, str) and column.isdecimal():
         column = int(column)
     if isinstance(column, int) and column < 1:
-        raise UsageError(f"expected the number of the {what} column from 1, found {column}")
+        raise UsageError(f"expected a {what} column number from 1, found {column}")
     return column.strip() if isinstance(column, str) else column
 
 
 def _describe(places: _Places, first: list[str]) -> dict[str, str | int | bool | None]:
-    """How the table is read: options that read another one of its kind in the same way."""
+    """How the table is read: options that read another such table in the same way."""
 
     def column(place: int | None) -> str | int | None:
         if place is None:

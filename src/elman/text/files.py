@@ -1,4 +1,4 @@
-"""Text files in and out: gzip by suffix, "-" for the standard streams, and every fault named with its place."""
+"""Text files in and out: gzip by suffix, "-" for the standard streams, and every fault reported with its location."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from elman.errors import DataError, ResourceError, UsageError
 Problem = Callable[[DataError], None]
 Path = str | os.PathLike[str]
 Lines = Generator[tuple[int, str], None, None]
-# A line is read as one piece, so it must fit into memory some times over; corpora of a single line (text8) do.
+# A line is read as one piece, so it must fit into memory several times over; corpora of a single line (text8) do.
 LONGEST_LINE = 1 << 27
-# Text shrinks to a third or a tenth. What unpacks to so many times its size is made to fill memory.
+# Text compresses to a third or a tenth. Data that unpacks to this many times its size is made to fill memory.
 MOST_UNPACKED, UNJUDGED = 200, 1 << 22
-# What the machine lacks, as against what was asked for wrongly.
+# Failures of the machine, as opposed to wrong arguments.
 SCARCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class FileFault(DataError):
-    """A fault that is not of one sentence or example: what the bytes mean, or where one ends, is not known."""
+    """A fault that is not confined to one sentence or example: what the bytes mean, or where one ends, is unknown."""
 
 
 class LineFault(DataError):
-    """A fault of one line, after which its sentence or example is read on."""
+    """A fault of one line, after which reading its sentence or example continues."""
 
 
 def name_of(path: Path) -> str:
@@ -67,7 +67,7 @@ def open_text(
     Raises DataError, with line and column where there is one, for a file that is missing, a folder, not readable,
     not gzip or not in this encoding, for a line of more than LONGEST_LINE bytes and for gzip data that unpacks to
     MOST_UNPACKED times its size; UsageError for an unknown encoding. With `on_problem`, bytes that cannot be
-    decoded are reported to it as a FileFault, one problem for a line, and read as U+FFFD.
+    decoded are reported to it as a FileFault, one problem per line, and read as U+FFFD.
     """
     encoding = _known(encoding)
     name = name_of(path)
@@ -84,7 +84,7 @@ def _known(encoding: str) -> str:
     try:
         known = codecs.lookup(encoding).name
         "\n".encode(known)
-        b"\xff".decode(known, "replace")  # some codecs are not for text, some cannot go on after a fault
+        b"\xff".decode(known, "replace")  # some codecs are not for text, some cannot continue after an error
     except (LookupError, ValueError):
         raise UsageError(f"unknown encoding {encoding!r}; expected one that Python knows, such as utf-8") from None
     return "utf-8" if known == "utf-8-sig" else known
@@ -106,12 +106,12 @@ def _open(path: Path, name: str) -> BinaryIO:
 
 
 def _closed(stream: object) -> bool:
-    """Did the caller close a standard stream? Python leaves None there, and the command line what reads as nothing."""
+    """Whether the caller closed a standard stream. Python leaves None there, and the command line the null device."""
     return stream is None or getattr(stream, "name", None) == os.devnull
 
 
 class _Counted:
-    """A file that counts what is read of it; a pipe cannot tell its place."""
+    """A file that counts the bytes read from it; a pipe does not know its position."""
 
     def __init__(self, plain: BinaryIO) -> None:
         self.plain, self.count = plain, 0
@@ -123,7 +123,7 @@ class _Counted:
 
 
 class _Gzip(gzip.GzipFile):
-    """A gzip reader that closes the file it was given, and refuses data that unpacks to far more than text does."""
+    """A gzip reader that closes the file it was passed, and refuses data that unpacks to far more than text does."""
 
     def __init__(self, plain: BinaryIO, name: str) -> None:
         self._plain, self._packed, self._name, self._unpacked = plain, _Counted(plain), name, 0
@@ -134,7 +134,7 @@ class _Gzip(gzip.GzipFile):
         self._unpacked += len(data)
         if self._unpacked > UNJUDGED and self._unpacked > MOST_UNPACKED * self._packed.count:
             raise FileFault(
-                f"expected packed text, found data that unpacks to over {MOST_UNPACKED} times its size; "
+                f"expected compressed text, found data that unpacks to over {MOST_UNPACKED} times its size; "
                 "if it is text, unpack it first",
                 file=self._name,
             )
@@ -152,9 +152,11 @@ def _reason(error: Exception) -> str:
         case IsADirectoryError():
             return "expected a file, found a folder; name a file in it"
         case PermissionError():
-            return "the file may not be read; check its permissions"
+            return "no permission to read the file; check its permissions"
         case gzip.BadGzipFile() | EOFError() | zlib.error():
-            return f"expected gzip data because of the name's .gz, found something else ({error}); unpack or rename it"
+            return (
+                f"expected gzip data because the name ends in .gz, found something else ({error}); unpack or rename it"
+            )
         case OSError():
             return f"the file cannot be read: {error.strerror or error}"
         case _:
@@ -201,7 +203,7 @@ def _split(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | Non
 
 
 def _decoded(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | None) -> Lines:
-    """The same for all other encodings: decoded first. Half a surrogate pair, which no such text can hold, marks the
+    """The same for all other encodings: decoded first. Half a surrogate pair, which no such text can contain, marks the
     place of a byte that cannot be decoded, so that its line and column are known when the line is complete."""
     decoder = io.TextIOWrapper(stream, encoding, _MARK, newline="\n")
     try:
@@ -219,7 +221,7 @@ def _decoded(stream: BinaryIO, name: str, encoding: str, on_problem: Problem | N
         message = f"expected {encoding} text, found something else ({error}); name the encoding and its byte order"
         raise FileFault(f"{message}, such as {encoding}-le", file=name, line=1, column=1) from error
     finally:
-        decoder.detach()  # who opened the stream closes it
+        decoder.detach()  # whoever opened the stream closes it
 
 
 _MARK = "elman.mark"
@@ -238,7 +240,7 @@ codecs.register_error(_MARK, _mark)
 
 def _too_long(name: str, number: int) -> DataError:
     return FileFault(
-        f"expected a line of at most {LONGEST_LINE >> 20} MiB, found a longer one; is this text, and with line ends?",
+        f"expected a line of at most {LONGEST_LINE >> 20} MiB, found a longer one; is this text with line ends?",
         file=name,
         line=number,
     )
@@ -288,7 +290,7 @@ def open_output(path: Path) -> Iterator[TextIO]:
     try:
         if name == "-":
             if _closed(sys.stdout):
-                raise ResourceError("standard output is closed, so the answers have no place; name a file for them")
+                raise ResourceError("standard output is closed, so the answers cannot be written; name a file for them")
             out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
             try:
                 yield out
@@ -315,7 +317,7 @@ def open_output(path: Path) -> Iterator[TextIO]:
         raise
     except ValueError as error:
         if "\0" in name:
-            raise UsageError(f"{name!r}: a file's name cannot hold a NUL character") from error
+            raise UsageError(f"{name!r}: a file name cannot contain a NUL character") from error
         raise
 
 

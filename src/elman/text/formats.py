@@ -25,7 +25,7 @@ COLUMN_SUFFIXES = {".conll", ".bio", ".iob", ".iob2", ".bioes", ".tsv"}
 
 
 class Format(Protocol):
-    """A way to write sentences down. A format is a dataclass; its fields are its options."""
+    """A file format for sentences. A format is a dataclass; its fields are its options."""
 
     name: str
 
@@ -34,22 +34,22 @@ class Format(Protocol):
     ) -> Iterator[Sentence]:
         """Yield the sentences of numbered lines as soon as each is complete.
 
-        A last Sentence without words carries what stands after the last sentence, so that writing all of them gives the
-        file again. A problem is raised as DataError; with `on_problem` it is told, the line at fault is left out of the
-        sentence and reading goes on.
+        A last Sentence without words carries what follows the last sentence, so that writing all of them reproduces the
+        file. A problem is raised as DataError; `on_problem` is passed it instead, the faulty line is left out of the
+        sentence and reading continues.
         """
         ...
 
     def write(self, sentence: Sentence, tags: list[str] | None) -> str:
-        """The sentence's text, its end included: with `tags` in the place of its own, or as it was for None.
+        """The sentence's text, its end included: with `tags` in place of its own, or unchanged for None.
 
-        All else is as it was, byte for byte, but line ends are LF and a missing end of the file is added. A sentence
-        that another format read, or none, is written afresh. Raises UsageError for tags that do not fit.
+        Everything else is kept byte for byte, but line ends are LF and a missing final one is added. A sentence read by
+        another format, or by none, is written from scratch. Raises UsageError for tags that do not fit.
         """
         ...
 
     def columns_of(self, sentence: Sentence, *, tag: bool = False) -> list[int | None]:
-        """Where in its line each word begins, or its tag, in characters from 1; None where that is not known."""
+        """Where in its line each word begins, or its tag, in characters from 1; None where that is unknown."""
         ...
 
 
@@ -67,7 +67,7 @@ def get_format(name: str, **options: Any) -> Format:
 
 
 def guess_format(path: Path) -> str:
-    """The name of the format that a file's suffix speaks for; `columns` where it says nothing."""
+    """The name of the format that a file's suffix suggests; `columns` where it suggests none."""
     stem, suffix = os.path.splitext(os.fspath(path).lower().removesuffix(".gz"))
     if suffix == ".txt" and os.path.splitext(stem)[1] in COLUMN_SUFFIXES:
         return "columns"
@@ -86,24 +86,24 @@ def iter_read(
     skip_broken: bool | Skipped = False,
     **options: Any,
 ) -> Iterator[Sentence]:
-    """Read a file sentence by sentence as it comes.
+    """Read a file sentence by sentence.
 
     `format` is a name, a Format, or None to go by the suffix. `column` is where the tags are, None for the format's
-    usual one; `options` are the format's. To read words alone pass `get_format(name, column=None)`.
+    usual one; `options` are the format's. To read only words pass `get_format(name, column=None)`.
     `wordless` also yields what has no words: an empty line's sentence of JSON lines, and what follows the last sentence
-    (see Format.read); a program that writes the file again wants it.
-    `tagged`: a sentence without tags is at fault. `skip_broken` leaves out every sentence that has a fault, whole, and
-    warns of them at the end; a `Skipped` counts them instead, over as many files as it is passed for. What is not of
-    one sentence, such as bytes that are not of this encoding, is still an error, and so is a file of which less is
-    whole than broken.
-    Raises DataError, with the place, at the first fault, and for a file without a word unless `allow_empty`.
+    (see Format.read), for programs that write the file again.
+    `tagged`: a sentence without tags is an error. `skip_broken` leaves out every sentence that has a fault, entirely,
+    and warns of them at the end; a `Skipped` counts them instead, over all the files it is passed for. What is not
+    confined to one sentence, such as bytes that are invalid in this encoding, is still an error, and so is a file with
+    more broken sentences than whole ones.
+    Raises DataError, with the location, at the first fault, and for a file without words unless `allow_empty`.
     """
     if format is None or isinstance(format, str):
         if column is not None:
             options["column"] = column
         reader = get_format(guess_format(path) if format is None else format, **options)
     elif options or column is not None:
-        raise UsageError("a Format has its options already; give them where it is made")
+        raise UsageError("a Format already has its options; pass them where it is created")
     else:
         reader = format
     sieve = None if skip_broken is False else Sieve(skip_broken, "sentence")
@@ -126,7 +126,7 @@ def _read(
     if sieve is not None:
         sieve.finish(count)
     if not count and not allow_empty:
-        raise DataError("expected sentences, found no word in the whole file", file=name_of(path))
+        raise DataError("expected sentences, found no words in the whole file", file=name_of(path))
 
 
 def sentences(
@@ -136,7 +136,7 @@ def sentences(
     fault: Callable[[Sentence], DataError | None] | None,
     sieve: Sieve | None,
 ) -> Iterator[Sentence]:
-    """The sentences of numbered lines, those alone that are whole with a sieve. `fault` says what a reader cannot."""
+    """The sentences of numbered lines; with a sieve, only the whole ones. `fault` finds what a reader cannot."""
     if sieve is not None:
         yield from sieve.whole(lambda: reader.read(lines, file, on_problem=sieve.report), again=True, fault=fault)
         return
@@ -147,10 +147,10 @@ def sentences(
 
 
 def untagged(sentence: Sentence) -> DataError | None:
-    """What is wrong with a sentence that has no tags where there must be some; None for nothing."""
+    """What is wrong with a sentence that has no tags where there must be some; None if nothing is."""
     if sentence.tags is not None or not sentence.words:
         return None
-    message = "expected a tag for every word, found none; name the column that holds them"
+    message = "expected a tag for every word, found none; name the column that contains them"
     return DataError(message, file=sentence.file, line=sentence.line)
 
 

@@ -1,22 +1,23 @@
 """The embedded corpus: a small grammar of English-like sentences with long dependencies, written for this package.
 
 In the spirit of J. Elman, Finding structure in time (1990) and Distributed representations, simple recurrent networks,
-and grammatical structure (1991). Every sentence has one noun that is alike in singular and plural (sheep, deer, moose),
-and one other word, at a known distance, that alone settles its number:
+and grammatical structure (1991). Every sentence has one noun that is the same in singular and plural (sheep, deer,
+moose), and one other word, at a known distance, that alone determines its number:
 
     Side=right  the sheep [that the dogs chase] runs            known only from the main verb, later in the sentence
     Side=left   the boys [that the dog saw] must be the sheep   known only from the subject, earlier in the sentence
                 the boys chased this old sheep                  at distances 1 and 2: from the determiner
 
-What lies between are relative clauses, in one another to any depth, prepositional phrases and adverbs. Their nouns and
-verbs have numbers of their own, drawn anew, so that no word nearby says anything; verbs that would agree with the noun
-in question are in the past tense, which shows no number. A clause before (the teachers say ...) or after (... while the
+Between them are relative clauses, nested to any depth, prepositional phrases and adverbs. Their nouns and verbs have
+numbers of their own, drawn independently, so that no nearby word is a clue; verbs that would agree with the noun in
+question are in the past tense, which shows no number. A clause before (the teachers say ...) or after (... while the
 dogs sleep) keeps the first noun and the last verb from being the answer. Singular and plural are equally frequent at
 every side and distance.
 
 The column to train on is XPOS: NN or NNS for the ambiguous nouns, where UPOS is NOUN either way. Every other word form
-has one XPOS only. MISC of the ambiguous word has `Distance=7|Side=left|Head=3`: Head is the ID of the word that settles
-it, Distance how many words away that is. This is not its syntactic head, which stands in the HEAD column as always.
+has one XPOS only. MISC of the ambiguous word has `Distance=7|Side=left|Head=3`: Head is the ID of the word that
+determines it, Distance how many words away that is. This is not its syntactic head, which is in the HEAD column as
+usual.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ def write_corpus(
 ) -> dict[str, Any]:
     """Write train.conllu, dev.conllu, test.conllu (80, 10 and 10 % of the sentences) and README.md into a folder.
 
-    The three come from random streams of their own, and no sentence of one is in another. Returns what was written: the
+    The three come from separate random streams, and no sentence of one is in another. Returns what was written: the
     arguments, and for each file its path and its numbers of sentences and words.
     Raises UsageError for fewer than 10 sentences, for a distance below 1, and where a file that this function did not
-    write would be lost; ResourceError where the folder cannot be written.
+    write would be overwritten; ResourceError where the folder cannot be written.
     """
     if sentences < 10:
-        raise UsageError(f"expected 10 sentences or more, to be divided into train, dev and test; found {sentences}")
+        raise UsageError(f"expected 10 sentences or more, to be split into train, dev and test; found {sentences}")
     distances = _distances(distance, max_distance)
     held_out = sentences // 10
     sizes = dict(zip(_SPLITS, (sentences - 2 * held_out, held_out, held_out), strict=True))
@@ -79,7 +80,7 @@ def write_corpus(
         (out / "README.md").write_text(_readme(how, files), encoding="utf-8", newline="\n")
     except OSError as error:
         raise ResourceError(
-            f"expected a folder that can be written; found {out}: {error.strerror or error}; mend it or give another"
+            f"expected a folder that can be written; found {out}: {error.strerror or error}; fix it or choose another"
         ) from error
     written = [{"part": split, **row} for split, row in files.items()]
     return {"sentences": sentences, "seed": seed, "distance": distance, "max_distance": max_distance, "files": written}
@@ -98,7 +99,7 @@ def _refuse_foreign(path: Path) -> None:
     with path.open(encoding="utf-8", errors="replace") as file:
         if not file.readline().startswith(_MARK):
             raise UsageError(
-                f"expected a folder free for the corpus; found {path}, not written by this generator; move it away"
+                f"expected a folder free for the corpus; found {path}, not written by this generator; move it elsewhere"
             )
 
 
@@ -111,7 +112,7 @@ def _readme(how: str, files: dict[str, dict[str, Any]]) -> str:
 
 
 def _sentences(seed: str, count: int, distances: Sequence[int], avoid: Container[str]) -> Iterator[Sentence]:
-    """Sentences whose text is not in `avoid`. Every side, distance and number comes once before any comes again."""
+    """Sentences whose text is not in `avoid`. Every side, distance and number occurs once before any recurs."""
     dice = Dice(seed)
     kinds = [(side, n, plural) for side in ("left", "right") for n in distances for plural in (False, True)]
     left: list[tuple[str, int, bool]] = []

@@ -1,4 +1,4 @@
-"""One sentence of the embedded corpus: its words, phrases and constructions. What for: see `elman.text.grammar`."""
+"""One sentence of the embedded corpus: its words, phrases and constructions. Its purpose: see `elman.text.grammar`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _verbs(forms: str) -> list[list[str]]:
     return [verb.split() for verb in forms.split(",")]
 
 
-# Alike in singular and plural.
+# The same in singular and plural.
 _ZERO = _words("sheep deer fish salmon trout bison moose squid")
 _BEINGS = _words("dog cat boy girl horse cow farmer teacher friend bird king queen sailor doctor")
 _PLACES = _words("house garden river barn hill tree village field")
@@ -96,7 +96,7 @@ class Sentence:
     def _opening(self) -> tuple[Word | None, list[tuple[Word, str]]]:
         """`the teachers outdoors say`, `near the houses ,` or nothing: the first noun need not be the one that counts.
 
-        Gives the verb of an outer clause, if any, and the words that the main clause will govern.
+        Returns the verb of an outer clause, if any, and the words that the main clause will govern.
         """
         if self.dice.chance(0.3):
             subject = self._noun_phrase(_BEINGS, self.dice.chance(0.5))
@@ -190,16 +190,16 @@ class Sentence:
         noun.settled_by = determiner
         return verb
 
-    # What lies between
+    # What comes between
 
     def _between(self, noun: Word, length: int) -> list[Word]:
-        """Exactly that many words between a subject and its verb; gives back the adverbs that belong to the verb."""
+        """Exactly that many words between a subject and its verb; returns the adverbs that belong to the verb."""
         adverbs = min(length, self.dice.pick([0, 0, 0, 1, 2]))
         self._modifiers(noun, length - adverbs, silent=True)
         return [self._adverb(_OFTEN) for _ in range(adverbs)]
 
     def _modifiers(self, noun: Word, length: int, silent: bool = False) -> None:
-        """Exactly that many words that say more about a noun. silent: no verb may agree with it."""
+        """Exactly that many words that modify a noun. silent: no verb may agree with it."""
         dice = self.dice
         while length > 0:
             if length < 3 or dice.chance(0.1):

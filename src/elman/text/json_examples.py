@@ -1,4 +1,4 @@
-"""JSON lines of labelled texts: one object a line, `{"text": "...", "label": "..."}`, under any keys."""
+"""JSON lines of labelled texts: one object per line, `{"text": "...", "label": "..."}`, under any keys."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from elman.text.sentence import reporter
 
 @dataclass
 class JsonExamples:
-    """The format. An empty line is no example; all keys but two are ignored.
+    """The format. An empty line is not an example; all keys but two are ignored.
 
-    text_column, label_column   the keys; None takes the first of the usual names that the first object has, in any case
-    several                     the label is a list of any number of labels (a label alone is a list of one)
+    text_column, label_column   the keys; None: the first of the usual names that the first object has, ignoring case
+    several                     the label is a list of any number of labels (a single label is a list of one)
 
     A label is a string, a number or true or false, the last two as JSON spells them; a list of one is a label too.
     """
@@ -72,14 +72,14 @@ class JsonExamples:
                 text = _text(keys, text_key)
                 labels = self._labels(keys, label_key)
             except Fault as fault:
-                fault.tell(report, number)
+                fault.report_to(report, number)
             except _Fault as fault:
                 report(fault.message, number, fault.at + 1)
             else:
                 yield one_line(self.name, file, number, line, text, labels)
 
     def _settle(self, keys: list[str], file: str, line: int) -> tuple[str, str | None]:
-        """The keys to read, by those of the first object."""
+        """The keys to read, from those of the first object."""
         text, label = self.text_column, self.label_column
         if text is None and (place := pick(keys, TEXT_NAMES)) is not None:
             text = keys[place]
@@ -113,7 +113,7 @@ def _text(keys: dict[str, _Value], key: str) -> str:
         raise _missing(key, keys)
     value, start, _ = keys[key]
     if not isinstance(value, str):
-        raise Fault(f"expected a string as {shorten(key)}, found {_kind(value)}; put the text in quotes", start)
+        raise Fault(f"expected a string for {shorten(key)}, found {_kind(value)}; put the text in quotes", start)
     return _checked(value, start)
 
 
@@ -122,15 +122,15 @@ def _label(value: Any, key: str, at: int) -> str:
         return _checked(value.strip(), at)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
-    found = _kind(value)
-    raise Fault(f"expected a string, a number or a list of them as {shorten(key)}, found {found}; mend it", at)
+    kind = _kind(value)
+    raise Fault(f"expected a string, a number or a list of them for {shorten(key)}, found {kind}; fix it", at)
 
 
 def _checked(text: str, at: int) -> str:
     if "\0" in text:
-        raise Fault("expected text, found a NUL character; take it out", at)
+        raise Fault("expected text, found a NUL character; remove it", at)
     if not _whole(text):
-        raise Fault("expected text, found half a surrogate pair; mend the JSON", at)
+        raise Fault("expected text, found half a surrogate pair; fix the JSON", at)
     return text
 
 

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, `{"words": [...], "tags": [...]}` or `{"text": "..."}`."""
+"""JSON lines: one object per line, `{"words": [...], "tags": [...]}` or `{"text": "..."}`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Value(NamedTuple):
 
 @dataclass(slots=True)
 class _Object(Block):
-    """A block whose last line is the object; where its tags stand or may be put."""
+    """A block whose last line is the object; where its tags are or may be inserted."""
 
     span: tuple[int, int]
     lead: str
@@ -38,9 +38,9 @@ class _Object(Block):
 
 @dataclass
 class JsonLines:
-    """The format; `column` is the key of the tags. An object needs no tags; other keys are kept, byte for byte.
+    """The format; `column` is the key of the tags. Tags are optional; other keys are kept, byte for byte.
 
-    `words` is a list of words that are not empty; without it `text` is divided at white space. An empty line is kept.
+    `words` is a list of words that are not empty; without it `text` is split at white space. An empty line is kept.
     An object without words is a sentence without words, so that every object has its answer in the output.
     """
 
@@ -78,7 +78,7 @@ class JsonLines:
         elif "text" in keys:
             text, start, _ = keys["text"]
             if not isinstance(text, str) or not _whole(text):
-                raise _Fault('expected a string as "text", found something else; put the sentence in quotes', start)
+                raise _Fault('expected a string for "text", found something else; put the sentence in quotes', start)
             words = text.split()
         else:
             raise _Fault('expected the key "words" or "text", found neither; add one', 0)
@@ -86,7 +86,7 @@ class JsonLines:
         if self.column is not None and self.column in keys and keys[self.column].value is not None:
             tags = _strings(self.column, keys[self.column])
             if len(tags) != len(words):
-                message = f"expected {len(words)} tags, one for each word, found {len(tags)}; add or take out"
+                message = f"expected {len(words)} tags, one for each word, found {len(tags)}; add or remove some"
                 raise _Fault(message, keys[self.column].start)
         key = self.column or "tags"
         if key in keys:
@@ -113,19 +113,19 @@ class JsonLines:
         return "\n".join([*source.lines[:-1], line]) + "\n"
 
     def columns_of(self, sentence: Sentence, *, tag: bool = False) -> list[int | None]:
-        """See Format.columns_of. Not known: JSON may spell one word in many ways."""
+        """See Format.columns_of. Unknown: JSON may spell one word in many ways."""
         return [None] * len(sentence.words)
 
 
 def _object(line: str) -> tuple[dict[str, _Value], int]:
-    """The keys of a line's object with their values and places, and the index at which one more key may be put.
+    """The keys of a line's object with their values and places, and the index at which another key may be inserted.
 
-    The top level is taken apart by hand, so that the tags can be changed without touching a byte of the rest.
+    The top level is parsed by hand, so that the tags can be changed without touching a byte of the rest.
     """
     keys: dict[str, _Value] = {}
     at = _skip(line, 0)
     if line[at : at + 1] != "{":
-        raise _Fault(f"expected an object {{...}}, found {shorten(line[at:], 20)}; write one object a line", at)
+        raise _Fault(f"expected an object {{...}}, found {shorten(line[at:], 20)}; write one object per line", at)
     at = end = at + 1
     if line[_skip(line, at) : _skip(line, at) + 1] == "}":
         at = _skip(line, at)
@@ -136,7 +136,7 @@ def _object(line: str) -> tuple[dict[str, _Value], int]:
             if not isinstance(key, str):
                 raise _Fault("expected a key in quotes, found something else; put the key in quotes", start)
             if key in keys:
-                raise _Fault(f"expected each key once, found {shorten(key)} again; take one out", start)
+                raise _Fault(f"expected each key once, found {shorten(key)} again; remove one", start)
             at = _expect(line, at, ":")
             start = _skip(line, at)
             value, at = _value(line, start)
@@ -147,7 +147,7 @@ def _object(line: str) -> tuple[dict[str, _Value], int]:
                 break
             at = _expect(line, at, ",")
     if line[at + 1 :].strip(SPACE):
-        raise _Fault("expected the end of the line after the object, found more; write one object a line", at + 1)
+        raise _Fault("expected the end of the line after the object, found more; write one object per line", at + 1)
     return keys, end
 
 
@@ -161,7 +161,7 @@ def _expect(line: str, at: int, mark: str) -> int:
     at = _skip(line, at)
     if line[at : at + 1] != mark:
         found = shorten(line[at : at + 1]) if line[at:] else "the end of the line"
-        raise _Fault(f"expected {mark!r}, found {found}; mend the JSON", at)
+        raise _Fault(f"expected {mark!r}, found {found}; fix the JSON", at)
     return at + 1
 
 
@@ -169,25 +169,25 @@ def _value(line: str, at: int) -> tuple[Any, int]:
     try:
         return DECODER.raw_decode(line, at)
     except json.JSONDecodeError as error:
-        raise _Fault(f"expected JSON, found something else ({error.msg}); mend the JSON", error.pos) from error
+        raise _Fault(f"expected JSON, found something else ({error.msg}); fix the JSON", error.pos) from error
     except (RecursionError, ValueError) as error:  # too deep; a number of too many digits
         raise _Fault(
-            f"expected JSON that can be read, found a value that cannot ({error}); make it smaller", at
+            f"expected JSON that can be read, found a value that cannot be ({error}); make it smaller", at
         ) from error
 
 
-def _strings(key: str, found: _Value) -> list[str]:
-    if not isinstance(found.value, list):
-        raise _Fault(f"expected a list of strings as {shorten(key)}, found something else; write [...]", found.start)
-    for place, item in enumerate(found.value):
+def _strings(key: str, value: _Value) -> list[str]:
+    if not isinstance(value.value, list):
+        raise _Fault(f"expected a list of strings for {shorten(key)}, found something else; write [...]", value.start)
+    for place, item in enumerate(value.value):
         if not isinstance(item, str) or not item or not _whole(item):
             wrong = f"found {shorten(str(item))} as item {place + 1}"
-            raise _Fault(f"expected strings that are not empty in {shorten(key)}, {wrong}; mend it", found.start)
-    return found.value
+            raise _Fault(f"expected strings that are not empty in {shorten(key)}, {wrong}; fix it", value.start)
+    return value.value
 
 
 def _whole(text: str) -> bool:
-    """False for half a surrogate pair, which JSON can spell and no file can hold."""
+    """False for half a surrogate pair, which JSON can express and no file can contain."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -196,7 +196,7 @@ def _dump(value: object) -> str:
 
 
 def set_key(line: str, key: str, value: object) -> str:
-    """The line of an object that was read before, with this one key changed or added; the rest stays byte for byte."""
+    """The line of an object that was already read, with this one key changed or added; the rest stays byte for byte."""
     keys, end = _object(line)
     if key in keys:
         _, start, end = keys[key]

@@ -19,9 +19,9 @@ FASTTEXT_LABEL = re.compile(r"[ \t]*__label__([^ \t]*)")
 
 @dataclass
 class _Lines:
-    """What these formats have in common: an example a line, white space (blanks and tabs) around its text taken off.
+    """What these formats have in common: one example per line, white space (spaces and tabs) around its text removed.
 
-    An empty line is no example.
+    An empty line is not an example.
     """
 
     name: ClassVar[str]
@@ -44,7 +44,7 @@ class _Lines:
             try:
                 text, labels = self._parse(line)
             except Fault as fault:
-                fault.tell(report, number)
+                fault.report_to(report, number)
             else:
                 yield one_line(self.name, file, number, line, text, labels)
 
@@ -54,10 +54,10 @@ class _Lines:
 
 @dataclass
 class LabelLines(_Lines):
-    """`label`: the label, a blank or a tab, the text. A label alone has the empty text.
+    """`label`: the label, a space or a tab, the text. A label alone has the empty text.
 
-    With `several` the label is cut at `separator`. The first word is always the label, with `labelled=False` too: texts
-    without labels are of the format `text`.
+    With `several` the label is split at `separator`. The first word is always the label, even with `labelled=False`:
+    texts without labels are in the format `text`.
     """
 
     name: ClassVar[str] = "label"
@@ -82,7 +82,7 @@ class FastText(_Lines):
         labels, at = [], 0
         while match := FASTTEXT_LABEL.match(line, at):
             if not match[1]:
-                raise Fault(f"expected a label behind {PREFIX}, found nothing; write one", match.start(1))
+                raise Fault(f"expected a label after {PREFIX}, found nothing; write one", match.start(1))
             labels.append(match[1])
             at = match.end()
         if not labels and self.labelled and not self.several:
@@ -92,7 +92,7 @@ class FastText(_Lines):
 
 @dataclass
 class TextLines:
-    """`text`: every line is a text as it stands, an empty one too, without labels; for prediction."""
+    """`text`: every line is a text as it is, even an empty one, without labels; for prediction."""
 
     name: ClassVar[str] = "text"
     several: bool = False

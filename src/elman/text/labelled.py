@@ -32,12 +32,12 @@ EXAMPLE_FORMATS: dict[str, str] = {
     "fasttext": "elman.text.label_lines:FastText",
     "text": "elman.text.label_lines:TextLines",
 }
-# A .json file that is not lines of objects is told so by the reader.
+# The reader reports a .json file that is not lines of objects.
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".ft": "fasttext"}
 
 
 class ExampleFormat(Protocol):
-    """A way to write labelled texts down. A format is a dataclass; its fields are its options."""
+    """A file format for labelled texts. A format is a dataclass; its fields are its options."""
 
     name: str
 
@@ -51,15 +51,15 @@ class ExampleFormat(Protocol):
     ) -> Iterator[Example]:
         """Yield the examples of numbered lines as soon as each is complete.
 
-        A problem is raised as DataError; with `on_problem` it is told, the example at fault is left out and reading
-        goes on, as far as it can. `on_layout` is told, before the first example, the options that the file itself
-        settled. Raises UsageError where the file does not say which columns to read.
+        A problem is raised as DataError; `on_problem` is passed it instead, the faulty example is left out and reading
+        continues as far as it can. `on_layout` is passed, before the first example, the options that the file itself
+        determines. Raises UsageError where it is not clear from the file which columns to read.
         """
         ...
 
 
 def get_example_format(name: str, **options: Any) -> ExampleFormat:
-    """The format of this name with these options; those that are None count as not given.
+    """The format of this name with these options; those that are None count as omitted.
 
     Raises UsageError, with the nearest real name, for unknown ones.
     """
@@ -76,18 +76,18 @@ def get_example_format(name: str, **options: Any) -> ExampleFormat:
 
 
 class Examples(Iterator[Example]):
-    """The examples of a file as they come, and `how` it is read.
+    """The examples of a file, one by one, and `how` it is read.
 
-    `how` is complete once the first example is out (or the end is reached): a plain dict of the format's name and all
-    its options. `read_examples(other, **how)` reads another file in the same way. `header_lines` are those of the row
-    that names a table's columns, as they stood; there too.
+    `how` is complete once the first example has been yielded (or the end is reached): a plain dict of the format's name
+    and all its options. `read_examples(other, **how)` reads another file in the same way. `header_lines` are those
+    of the row that names a table's columns, unchanged; complete at the same time.
     """
 
     def __init__(self, path: Path, format: str | None, encoding: str, options: dict[str, Any], **rest: Any) -> None:
         self.how: dict[str, Any] = {}
         self.header_lines: list[str] = []
         if format is not None:
-            get_example_format(format, **options)  # a wrong call is said here, not at the first example
+            get_example_format(format, **options)  # a wrong call is reported here, not at the first example
         self._steps = self._read(path, format, encoding, options, **rest)
 
     def __next__(self) -> Example:
@@ -107,35 +107,35 @@ class Examples(Iterator[Example]):
         on_problem: OnProblem | None,
         skip_broken: bool | Skipped,
     ) -> Any:
-        told, name = False, name_of(path)
+        reported, name = False, name_of(path)
         sieve = None if skip_broken is False else Sieve(skip_broken, "text")
 
-        def tell(problem: DataError) -> None:
-            nonlocal told
-            told = True
+        def report(problem: DataError) -> None:
+            nonlocal reported
+            reported = True
             assert on_problem is not None
             on_problem(problem)
 
         def settled(layout: dict[str, Any]) -> None:
             if "header" in layout and sieve is not None:
-                sieve.require_none()  # the first row of a table says how the others are read
+                sieve.require_none()  # the first row of a table determines how the others are read
             self.header_lines = layout.pop("header_lines", [])
             self.how.update(layout)
 
-        teller = sieve.report if sieve is not None else None if on_problem is None else tell
+        reporter = sieve.report if sieve is not None else None if on_problem is None else report
         count = 0
-        with open_text(path, encoding, on_problem=teller) as lines:
+        with open_text(path, encoding, on_problem=reporter) as lines:
             if format is None:
                 format, lines = _guess(path, lines, options)
             reader = get_example_format(format, **options)
             self.how.update({"format": format, "encoding": encoding, **asdict(cast(Any, reader))})
-            examples = reader.read(lines, name, on_problem=teller, on_layout=settled)
+            examples = reader.read(lines, name, on_problem=reporter, on_layout=settled)
             for example in examples if sieve is None else sieve.whole(lambda: examples, fault=None):
                 count += 1
                 yield example
         if sieve is not None:
             sieve.finish(count)
-        if not count and not allow_empty and not told:
+        if not count and not allow_empty and not reported:
             problem = DataError("expected examples, found none in the whole file; check the path", file=name, line=1)
             if on_problem is None:
                 raise problem
@@ -157,25 +157,25 @@ def iter_examples(
     on_problem: OnProblem | None = None,
     skip_broken: bool | Skipped = False,
 ) -> Examples:
-    """Read a file of labelled texts example by example as it comes.
+    """Read a file of labelled texts example by example.
 
-    format                      a name of EXAMPLE_FORMATS. None goes by the suffix and, where that says nothing, by the
-                                first line that is not empty: `{` is jsonl, `__label__` fasttext, usual names of columns
-                                divided by commas csv, a tab tsv, all else label. `labelled=False`: all else is text.
+    format                      a name of EXAMPLE_FORMATS. None goes by the suffix and, where that is not enough, by the
+                                first line that is not empty: `{` is jsonl, `__label__` fasttext, usual column names
+                                separated by commas csv, a tab tsv, anything else label (text with `labelled=False`).
     text_column, label_column   where they are, in csv, tsv (names, or numbers from 1) and jsonl (keys)
     header                      whether a table's first row names the columns; None: see delimited.py
-    several, separator          an example has any number of labels; a cell of them is cut at the separator ("|")
-    labelled                    False: labels may be missing, as in the input of a prediction
-    allow_empty                 a file without examples is no fault
-    on_problem                  is told each fault in the place of its being raised; the example is left out, but what
-                                is no character, or NUL, is read as U+FFFD
+    several, separator          an example has any number of labels; a cell of them is split at the separator ("|")
+    labelled                    False: labels may be missing, as in input for prediction
+    allow_empty                 a file without examples is not an error
+    on_problem                  is passed each fault instead of its being raised; the example is left out, but what
+                                is not a character, or is NUL, is read as U+FFFD
     skip_broken                 leaves out every example that has a fault, and warns of them at the end; a `Skipped`
-                                counts them instead. What is not of one example, such as bytes that are not of this
-                                encoding or a quote that nothing closes, is still an error, and so is a file of which
-                                less is whole than broken. Not together with on_problem
+                                counts them instead. What is not confined to one example, such as bytes that are
+                                invalid in this encoding or an unclosed quote, is still an error, and so is a file with
+                                more broken examples than whole ones. Not together with on_problem
 
-    Raises DataError, with the place, at the first fault; UsageError for options that do not fit, and for a file that
-    does not say which columns to read.
+    Raises DataError, with the location, at the first fault; UsageError for options that do not fit, and for a file
+    from which it is not clear which columns to read.
     """
     options = {
         "text_column": text_column,

@@ -1,4 +1,4 @@
-"""Plain text: one sentence a line, words divided by white space."""
+"""Plain text: one sentence per line, words separated by white space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elman.text.sentence import Block, Sentence, check_tags
 class PlainText:
     """The format. It has no tags of its own: with tags, a sentence is written as columns.
 
-    That is one word a line, `word<TAB>tag`, and an empty line after the sentence. Without tags it is written as it was.
+    That is one word per line, `word<TAB>tag`, and an empty line after the sentence. Without tags it is unchanged.
     """
 
     name: ClassVar[str] = "text"
@@ -45,7 +45,7 @@ class PlainText:
             for word in sentence.words:
                 if word.split() != [word]:
                     raise UsageError(
-                        f"the word {shorten(word)} cannot be written as text: it is empty or holds white space"
+                        f"the word {shorten(word)} cannot be written as text: it is empty or contains white space"
                     )
             return " ".join(sentence.words) + "\n" if sentence.words else ""
         check_tags(sentence, tags, "\t\r\n")

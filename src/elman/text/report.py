@@ -1,4 +1,4 @@
-"""What `elman check` says of some files, as plain data."""
+"""What `elman check` reports about files, as plain data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Severity = Literal["error", "warning"]
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong. `str` gives `file:line:column: what was expected, what was found, how to fix it`, with
-    "warning: " before the message of one that is no error."""
+    "warning: " before the message of one that is not an error."""
 
     severity: Severity
     message: str
@@ -76,7 +76,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Sentences of `file` whose words stand already in `earlier` (the same file: earlier in it).
+    """Sentences of `file` whose words already occur in `earlier` (the same file: earlier in it).
 
     `count` is all of them; `places` the first few, as (line, line of the earlier one).
     """
@@ -89,7 +89,7 @@ class Duplicates:
 
 @dataclass(slots=True)
 class FileReport:
-    """What is in one file. `lengths` is None without sentences; `unknown` and `new_tags` compare it with the first."""
+    """One file. `lengths` is None without sentences; `unknown` and `new_tags` compare it with the first."""
 
     file: str
     format: str
@@ -105,11 +105,11 @@ class FileReport:
 
 @dataclass(slots=True)
 class Report:
-    """What a look through some files found, whatever is in them.
+    """What a check of some files found, whatever they contain.
 
-    files:    of each, what is in it; the first is the one that the others are compared with
+    files:    for each, what it contains; the others are compared with the first
     problems: all of them, in the order of the files
-    skipped:  what was left out of all the files, None where nothing was to be left out
+    skipped:  what was left out of all the files, None if nothing was to be left out
     """
 
     files: list[Any] = field(default_factory=list)
@@ -118,12 +118,12 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """How many problems are errors: what a reader refuses, or what is surely not meant."""
+        """How many problems are errors: what a reader refuses, or what is surely not intended."""
         return sum(problem.severity == "error" for problem in self.problems)
 
     @property
     def warnings(self) -> int:
-        """How many problems are warnings: legal, and rarely meant."""
+        """How many problems are warnings: legal, but rarely intended."""
         return len(self.problems) - self.errors
 
     @property
@@ -132,7 +132,7 @@ class Report:
         return not self.errors
 
     def sort(self) -> None:
-        """Put the problems in the order of their places."""
+        """Sort the problems by location."""
         names = {name: place for place, name in reversed(list(enumerate(self._names())))}
         self.problems.sort(key=lambda one: (names[one.file], one.line or 0, one.column or 0))
 
@@ -153,7 +153,7 @@ class Report:
 
 @dataclass(slots=True)
 class TagReport(Report):
-    """Of files of words with tags. `scheme` is that of all the files: the one given, or that of the first file."""
+    """For files of words with tags. `scheme` is that of all the files: the one passed, or that of the first file."""
 
     files: list[FileReport] = field(default_factory=list)
     scheme: str | None = None
@@ -178,13 +178,13 @@ class TagReport(Report):
 
 @dataclass(slots=True)
 class ExamplesReport(Report):
-    """Of files of labelled texts.
+    """For files of labelled texts.
 
-    files:      of each: file, reading (see Examples.how), examples, label_counts {label: {count, share}} (the share of
+    files:      for each: file, reading (see Examples.how), examples, label_counts {label: {count, share}} (the share of
                 the examples that have it), unlabelled, lengths {median, p95, maximum, longest_line}, empty_texts
-                {count, lines}, new_labels {label: count} and new_characters {character: count} (against the first)
-    duplicates: texts that stand already in an earlier file, or earlier in the same one: file, earlier, count,
-                places [[line, line of the earlier one]], contradictory (how many have other labels there)
+                {count, lines}, new_labels {label: count} and new_characters {character: count} (relative to the first)
+    duplicates: texts that already occur in an earlier file, or earlier in the same one: file, earlier, count,
+                places [[line, line of the earlier one]], contradictory (how many have different labels there)
     """
 
     duplicates: list[dict[str, Any]] = field(default_factory=list)
@@ -196,7 +196,7 @@ class ExamplesReport(Report):
 
 @dataclass(slots=True)
 class TextReport(Report):
-    """Of plain texts, cut into tokens by a tokenizer of this name."""
+    """For plain texts, split into tokens by the tokenizer of this name."""
 
     tokenizer: str = ""
 

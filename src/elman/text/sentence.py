@@ -1,4 +1,4 @@
-"""One sentence as every reader gives it, and what the readers share."""
+"""One sentence as every reader returns it, and what the readers share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from elman.errors import DataError, UsageError
 
 @dataclass(slots=True)
 class Sentence:
-    """Words, their tags, and where they stand.
+    """Words, their tags, and where they were read.
 
-    `tags` are the raw values of the column that was asked for ("_" included), or None where there is none.
+    `tags` are the raw values of the requested column ("_" included), or None without one.
     `line` is the line of the first word (of the sentence itself where it has no words); `lines` holds the line of each
-    word. `source` is private to the format that read the sentence: what it needs to write all the rest back.
+    word. `source` is private to the format that read the sentence: what it needs to write everything else back.
     """
 
     words: list[str]
@@ -31,7 +31,7 @@ class Sentence:
 
 @dataclass(slots=True)
 class Block:
-    """The lines of one sentence as they stood in the file, from the line after the sentence before it.
+    """The lines of one sentence as they were in the file, from the line after the sentence before it.
 
     `first` is the number of `lines[0]`, so the line of word k is `lines[sentence.lines[k] - first]`.
     `format` names the format that may write it back; the fields of a sub-class are private to that format.
@@ -47,7 +47,7 @@ class Block:
 
 
 class Reporter(Protocol):
-    """Call it with a problem: it raises, or tells and returns. kind: the error's."""
+    """Called with a problem: raises it, or reports it and returns. kind: the class of the error."""
 
     def __call__(
         self, message: str, line: int, column: int | None = None, *, kind: type[DataError] = DataError
@@ -55,7 +55,7 @@ class Reporter(Protocol):
 
 
 def reporter(file: str, on_problem: Callable[[DataError], None] | None) -> Reporter:
-    """What a reader does with a problem: raise it, or hand it to `on_problem` and go on."""
+    """What a reader does with a problem: raise it, or pass it to `on_problem` and continue."""
 
     def report(message: str, line: int, column: int | None = None, *, kind: type[DataError] = DataError) -> None:
         error = kind(message, file=file, line=line, column=column)
@@ -67,9 +67,9 @@ def reporter(file: str, on_problem: Callable[[DataError], None] | None) -> Repor
 
 
 def check_tags(sentence: Sentence, tags: list[str], forbidden: str) -> None:
-    """Refuse tags that cannot be written: too many or few, empty, or holding one of the `forbidden` characters."""
+    """Refuse tags that cannot be written: too many or few, empty, or containing one of the `forbidden` characters."""
     if len(tags) != len(sentence.words):
         raise UsageError(f"expected a tag for each of the {len(sentence.words)} words, found {len(tags)} tags")
     for tag in set(tags):
         if not tag or any(character in tag for character in forbidden):
-            raise UsageError(f"the tag {tag!r} cannot be written: it is empty or holds white space")
+            raise UsageError(f"the tag {tag!r} cannot be written: it is empty or contains white space")

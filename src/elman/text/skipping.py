@@ -1,4 +1,4 @@
-"""`skip_broken`: reading what is whole in a file, and counting what is left out because it is broken."""
+"""`skip_broken`: reading what is intact in a file, and counting what is left out because it is broken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Skipped:
     """What was left out of one or more files: how many sentences, texts or lines, and what is wrong with them.
 
     count:    how many
-    problems: the first fault of each, with its place, in the order of the files
+    problems: the first fault of each, with its location, in the order of the files
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Skipped:
         return len(self.problems)
 
     def text(self, what: str = "sentence") -> str:
-        """How many were left out, and where the first few are; one fault a line."""
+        """How many were left out, and where the first few are; one fault per line."""
         many = "" if self.count == 1 else "s"
         lines = [f"left out {self.count:,} broken {what}{many}{':' if self.count else ''}"]
         lines += [f"  {problem}" for problem in self.problems[:SHOWN]]
@@ -39,7 +39,7 @@ class Skipped:
 
 
 class Sieve:
-    """Parts what a reader yields from one file into whole and broken, by the places of the faults that it reports.
+    """Separates what a reader yields from one file into whole and broken, by the locations of the faults it reports.
 
     what: the name of what a reader yields. Pass `report` to the reader, and to `open_text`, as `on_problem`.
     """
@@ -53,24 +53,24 @@ class Sieve:
         self._pending: list[DataError] = []
 
     def report(self, problem: DataError) -> None:
-        """Take up a fault. Raises it where it is not of one sentence or example."""
+        """Record a fault. Raises it if it is not confined to one sentence or example."""
         if isinstance(problem, FileFault):
             raise problem
         self._pending.append(problem)
 
     def require_none(self) -> None:
-        """Raise the first fault that was reported, if there is one: the line at fault says how to read the others."""
+        """Raise the first fault that was reported, if any: the faulty line determines how to read the others."""
         if self._pending:
             raise self._pending[0]
 
     def whole(
         self, begin: Callable[[], Iterable[U]], *, again: bool = False, fault: Callable[[U], DataError | None] | None
     ) -> Iterator[U]:
-        """What is whole of what a reader yields.
+        """The whole ones of what a reader yields.
 
-        begin: starts the reader on the lines that are left
-        again: the first one says how the others are read; while it is broken, the next one does
-        fault: what else is wrong with one, None for nothing
+        begin: starts the reader on the remaining lines
+        again: the first one determines how the others are read; while it is broken, the next one does
+        fault: what else is wrong with one, None if nothing is
         """
         while True:
             restart = False
@@ -88,7 +88,7 @@ class Sieve:
         self._pending = []
 
     def _fault(self, unit: Any) -> DataError | None:
-        """The first fault of this one; those before it are of what the reader left out by itself."""
+        """The first fault of this one; those before it belong to what the reader left out by itself."""
         first = unit.source.first
         end = first + len(unit.source.lines)
         before = [problem for problem in self._pending if (problem.line or 0) < first]
@@ -98,9 +98,9 @@ class Sieve:
         return own[0] if own else None
 
     def finish(self, kept: int) -> None:
-        """Raise DataError where too little is left to be a matter of a few; `kept` is how many have something in them.
+        """Raise DataError if more are broken than kept; `kept` counts those that are not empty.
 
-        Warns of what was left out, where nobody counts it."""
+        Warns of what was left out, unless the caller counts it."""
         count = self.skipped.count - self._before
         if count > kept:
             problem = self.skipped.problems[self._before]

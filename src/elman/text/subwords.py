@@ -17,8 +17,8 @@ BYTES = 256  # the smallest vocabulary: every byte, so that no text is unknown
 class Subwords:
     """Pieces of words. `join` is the exact inverse of `split`.
 
-    A token spells its bytes in the printable alphabet of GPT-2, in which Ġ is a blank: `Ġhouse` is a house after a
-    blank. The same texts and size give the same tokens.
+    A token spells its bytes in the printable alphabet of GPT-2, in which Ġ is a space: `Ġhouse` is "house" after a
+    space. The same texts and size give the same tokens.
     """
 
     name: ClassVar[str] = "subwords"
@@ -28,7 +28,7 @@ class Subwords:
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> Subwords:
-        """Learn at most `size` tokens, the 256 bytes among them; few texts give fewer.
+        """Learn at most `size` tokens, including the 256 bytes; small texts give fewer.
 
         Raises UsageError for a size below 256, and where the package tokenizers is missing.
         """
@@ -52,7 +52,7 @@ class Subwords:
         return self._tokenizer.encode(text).tokens
 
     def join(self, tokens: Sequence[str]) -> str:
-        """The text; bytes that are no whole character, as a cut sequence may end in, are U+FFFD."""
+        """The text; bytes that are not a whole character, as at the end of a cut sequence, are U+FFFD."""
         return self._tokenizer.decoder.decode(list(tokens))
 
     def to_json(self) -> dict[str, Any]:

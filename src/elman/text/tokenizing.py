@@ -21,7 +21,7 @@ TOKENIZERS: dict[str, str] = {
 
 
 class Tokenizer(Protocol):
-    """A way to cut a text. No token is empty."""
+    """A way to split a text. No token is empty."""
 
     name: ClassVar[str]
 
@@ -39,7 +39,7 @@ class Tokenizer(Protocol):
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Tokenizer:
-        """The tokenizer that `to_json` wrote down."""
+        """The tokenizer that `to_json` described."""
         ...
 
 
@@ -52,7 +52,7 @@ def get_tokenizer(name: str) -> Tokenizer:
 
 
 def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that `to_json` wrote down. Raises ModelError for what it never writes."""
+    """The tokenizer that `to_json` described. Raises ModelError for what it never writes."""
     name = stored.get("kind") if isinstance(stored, dict) else None
     if not isinstance(name, str) or name not in TOKENIZERS:
         known = ", ".join(TOKENIZERS)
@@ -68,7 +68,7 @@ def _kind(name: str) -> Any:
 
 
 class _Plain:
-    """A tokenizer without anything to remember."""
+    """A tokenizer without settings."""
 
     name: ClassVar[str]
 
@@ -81,7 +81,7 @@ class _Plain:
 
 
 class Space(_Plain):
-    """Cut at white space; for texts that are tokenized already."""
+    """Split at white space; for texts that are already tokenized."""
 
     name = "space"
 
@@ -95,7 +95,7 @@ class Space(_Plain):
 class Characters(_Plain):
     """Every code point is a token, white space too; `join` is the exact inverse.
 
-    Code points, not what a reader takes for one character: a letter with a combining accent is two tokens.
+    Code points, not what a reader sees as one character: a letter with a combining accent is two tokens.
     """
 
     name = "characters"
@@ -108,11 +108,11 @@ class Characters(_Plain):
 
 
 class Words(_Plain):
-    """Words of any script. White space divides tokens and is in none; from the left, the first of these that fits:
+    """Words of any script. White space separates tokens and is in none; from the left, the first of these that matches:
 
-    an address of the web   from http://, https://, ftp:// or www. up to white space, a quote or < >, without
+    a web address           from http://, https://, ftp:// or www. up to white space, a quote or < >, without
                             punctuation at its end
-    an address of mail      name@host.domain
+    an e-mail address       name@host.domain
     a number                digits with single . or , between them: 3.14, 1,000, 192.168.0.1
     a character by itself   Chinese characters and Japanese kana, which are written without spaces between words
     a word                  a run of letters and digits, with one apostrophe (' or ’) or hyphen (- or U+2010)
@@ -120,8 +120,8 @@ class Words(_Plain):
     any other character     by itself: ( . … _ €
 
     Combining marks and joiners (U+200C, U+200D) belong to what they follow. A number ends before letters: 3.5kg is two
-    tokens, 5kg one. Scripts without spaces other than Chinese and Japanese (Thai, Khmer, Lao) are not cut into words.
-    Letters, digits and marks are what Python's Unicode tables say.
+    tokens, 5kg one. Scripts without spaces other than Chinese and Japanese (Thai, Khmer, Lao) are not split into words.
+    Letters, digits and marks are as in Python's Unicode tables.
     """
 
     name = "words"
@@ -155,7 +155,7 @@ def _words() -> re.Pattern[str]:
         "|".join(
             [
                 r"""(?:(?:https?|ftp)://|www\.)[^\s<>"]*[^\s<>".,;:!?'’)\]}]""",
-                r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+",  # the bound keeps a long line of words and dots quick
+                r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+",  # the bound keeps a long line of words and dots fast
                 r"\d+(?:[.,]\d+)+",
                 f"{run}(?:['’\\-\u2010]{run})*",
                 f"\\S[{marks}]*",

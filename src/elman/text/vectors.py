@@ -1,4 +1,4 @@
-"""Word vectors from text files: word2vec, GloVe and fastText write one word and its numbers a line."""
+"""Word vectors from text files: word2vec, GloVe and fastText write one word and its numbers per line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def read_vectors(
     line sets the dimension. Fields are separated by single spaces or tabs, a line may end in one. A word may have
     spaces in it: the numbers are the last fields of a line. Compressed files by suffix, as everywhere.
 
-    With `only`, other words are skipped while reading, so that memory is that of the words kept; of the skipped lines
-    the number of fields is still checked.
+    With `only`, other words are skipped while reading, so that only the words kept take memory; the number of fields
+    of the skipped lines is still checked.
 
-    Raises DataError with file and line: a wrong number of fields, something that is not a finite number, a word twice,
-    a number of words that is not the header's, no vectors at all.
+    Raises DataError with file and line: a wrong number of fields, something that is not a finite number, a repeated
+    word, a number of words other than the header's, no vectors at all.
     """
     file = name_of(path)
-    words: dict[str, int] = {}  # with the line of each
+    words: dict[str, int] = {}  # and the line of each
     values = array("f")
     dimension = announced = 0
     total = empty = number = 0
@@ -57,7 +57,7 @@ def read_vectors(
                 if not dimension:
                     raise DataError(
                         f"expected a word and the numbers of its vector, found {_short(line)}: "
-                        "word vectors are read from text, not from the binary form",
+                        "word vectors are read from text, not from the binary format",
                         file=file,
                         line=number,
                     )
@@ -86,7 +86,7 @@ def read_vectors(
                 values.extend(map(float, fields))
             except ValueError:
                 raise _not_a_number(fields, file, number) from None
-            if not rest.isascii() or "_" in rest:  # float() would take 1_000 and the digits of other scripts
+            if not rest.isascii() or "_" in rest:  # float() would accept 1_000 and the digits of other scripts
                 raise _not_a_number(fields, file, number)
     if not total and not announced:
         raise DataError("expected word vectors, found an empty file", file=file)
@@ -117,7 +117,7 @@ def _word_with_spaces(line: str, dimension: int, file: str, number: int) -> str:
     if len(fields) < dimension or _is_number(word.rpartition(" ")[2]):
         raise DataError(
             f"expected a word and {dimension} numbers, found {_trailing_numbers(line)} numbers after {_short(word)}: "
-            "mend or remove the line",
+            "fix or remove the line",
             file=file,
             line=number,
         )
@@ -127,7 +127,7 @@ def _word_with_spaces(line: str, dimension: int, file: str, number: int) -> str:
 
 
 def _trailing_numbers(line: str) -> int:
-    """How many numbers stand at the end of a line, one field being the word."""
+    """How many numbers are at the end of a line, the first field being the word."""
     fields = line.split(" ")[1:]
     return next((count for count, field in enumerate(reversed(fields)) if not _is_number(field)), len(fields))
 
@@ -141,9 +141,9 @@ def _is_number(field: str) -> bool:
 
 
 def _not_a_number(fields: list[str], file: str, number: int) -> DataError:
-    found = next(field for field in fields if not _is_number(field))
-    what = _short(found) if found else "an empty field (fields are separated by single spaces)"
-    return DataError(f"expected a number, found {what}: mend or remove the line", file=file, line=number)
+    wrong = next(field for field in fields if not _is_number(field))
+    what = _short(wrong) if wrong else "an empty field (fields are separated by single spaces)"
+    return DataError(f"expected a number, found {what}: fix or remove the line", file=file, line=number)
 
 
 def _short(text: str) -> str:

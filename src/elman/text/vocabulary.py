@@ -9,16 +9,16 @@ from elman.errors import DataError, UsageError
 
 
 class Vocabulary:
-    """Distinct items, each with its place as its id.
+    """Distinct items, each with its position as its id.
 
     With an `unknown` entry, that entry is id 0 and stands for every item that is not listed; without one, such an item
-    is an error. `items` holds all entries in the order of their ids and is not to be changed.
+    is an error. `items` holds all entries in the order of their ids and must not be changed.
     """
 
     __slots__ = ("_ids", "items", "unknown")
 
     def __init__(self, items: Iterable[str], unknown: str | None = None) -> None:
-        """`unknown` is put first; items that begin with it already are taken as they are.
+        """`unknown` is put first; items that already begin with it are kept as they are.
 
         Raises UsageError at a duplicate.
         """
@@ -33,7 +33,7 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], minimum: int = 1, unknown: str | None = None) -> Vocabulary:
-        """Items counted at least `minimum` times, by falling count, then by code point: no matter what was read first.
+        """Items counted at least `minimum` times, by falling count, then by code point, whatever the reading order.
 
         An item that is spelled like the unknown entry is that entry.
         """
@@ -42,7 +42,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, value: Any) -> Vocabulary:
-        """The vocabulary that `to_json` gave. Raises DataError when the value is not one."""
+        """The vocabulary that `to_json` returned. Raises DataError when the value is not one."""
         match value:
             case {"unknown": None | str() as unknown, "items": [*items]} if all(
                 isinstance(item, str) for item in items
@@ -65,10 +65,10 @@ class Vocabulary:
         return {"unknown": self.unknown, "items": list(self.items)}
 
     def __getitem__(self, item: str) -> int:
-        """The id of an item; of one that is not listed 0, or DataError when there is no unknown entry."""
-        found = self._ids.get(item)
-        if found is not None:
-            return found
+        """The id of an item; 0 for one that is not listed, or DataError without an unknown entry."""
+        index = self._ids.get(item)
+        if index is not None:
+            return index
         if self.unknown is not None:
             return 0
         some = ", ".join(self.items[:10]) + (", ..." if len(self.items) > 10 else "")

@@ -2,7 +2,7 @@
 
 with prepare(out, resume=False) as folder:
     result = fit(job, config, folder, make_progress())
-    ...  # write what else belongs to the model
+    ...  # write everything else that belongs to the model
     folder.finish()
 """
 

@@ -1,4 +1,4 @@
-"""The one place of the training room that writes files: durable, whole or not at all, with a typed error."""
+"""The one module of `training` that writes files: durable, whole or not at all, with a typed error."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _REMEDIES = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn any failure of the file system into a ResourceError that names the file and the way out."""
+    """Turn any failure of the file system into a ResourceError that names the file and the remedy."""
     try:
         yield
     except OSError as problem:
-        remedy = _REMEDIES.get(problem.errno or 0, "mend that")
+        remedy = _REMEDIES.get(problem.errno or 0, "fix that")
         raise ResourceError(
-            f"cannot write {path}: {problem.strerror or problem}; {remedy} and go on with --resume "
+            f"cannot write {path}: {problem.strerror or problem}; {remedy} and continue with --resume "
             "(what was saved before is intact), or choose another folder with --out"
         ) from problem
 
@@ -52,18 +52,18 @@ def append_line(path: Path, data: bytes) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Write `path` so that a reader, or a crash at any moment, sees the old content or the new, never a mixture."""
     part = temporary(path)
-    remove(part)  # one left by a kill may be a second name of a file that must not change
+    remove(part)  # one left by a kill may be a second name for a file that must not change
     write_file(part, data)
     _put(part, path)
 
 
 def replace_by_link(source: Path, path: Path) -> None:
-    """Give the content of `source` the second name `path`, replacing what was there in one step."""
+    """Give the content of `source` the second name `path`, replacing what existed in one step."""
     part = temporary(path)
     remove(part)
     link_or_copy(source, part)
     _put(part, path)
-    remove(part)  # which stays when both names were of one file already
+    remove(part)  # which remains when both names already referred to one file
 
 
 def link_or_copy(source: Path, path: Path) -> None:
@@ -95,7 +95,7 @@ def sync_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; nothing happens where there is none."""
+    """Remove a file, or a folder with everything in it; nothing happens if it does not exist."""
     with writing(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

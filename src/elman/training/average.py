@@ -13,7 +13,7 @@ class Average:
     """Exponential moving average of the trained parameters (Polyak averaging).
 
     After step t (from 0) the average moves by `1 - min(decay, (1 + t) / (10 + t))` towards the weights, so that the
-    first, random weights are soon forgotten. With decay 0 there is no average and the weights stand for themselves.
+    first, random weights are soon forgotten. With decay 0 there is no average and the weights themselves are used.
     Buffers and frozen parameters are not averaged.
     """
 
@@ -32,7 +32,7 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside the `with`, the network holds the average; afterwards its own weights again, bit for bit.
+        """Inside the `with`, the network has the averages as weights; afterwards its own again, bit for bit.
 
         Values are copied in place, so that whatever shares memory with a parameter stays right.
         """
@@ -48,7 +48,7 @@ class Average:
         return dict(zip(self.names, self.values, strict=True))
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over averages saved by `tensors`. Raises KeyError or RuntimeError where they do not fit."""
+        """Restore averages saved by `tensors`. Raises KeyError or RuntimeError where they do not fit."""
         _copy([tensors[name] for name in self.names], self.values)
 
 

@@ -1,6 +1,6 @@
-"""Checkpoints: a complete new folder, then one rename that makes it current, then the old folder goes.
+"""Checkpoints: a complete new folder, then one rename that makes it current, then the old folder is removed.
 
-    training/current              the name of the folder that counts
+    training/current              the name of the current checkpoint folder
     training/step-N/state.json    cursor, scores, clock, options, fingerprint, checksums
     training/step-N/*.safetensors one file for each set of tensors (model, average, optimizer, random)
     training/step-N/best.safetensors   the best weights so far: a hard link to the model folder's model.safetensors
@@ -27,7 +27,7 @@ from elman.training.state import FORMAT, State
 
 Tensors = Mapping[str, Tensor]
 BEST = "best.safetensors"
-_MEND = "this checkpoint cannot be resumed; start again in another folder with --out"
+_REMEDY = "this checkpoint cannot be resumed; start again in another folder with --out"
 
 
 class Saved(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ def unpack(path: Path) -> dict[str, Tensor]:
 
 
 def exists(training: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
+    """Whether there is a checkpoint to resume from."""
     return (training / "current").exists()
 
 
@@ -83,7 +83,7 @@ def save(
     tensors: Mapping[str, Tensors],
     best: Path | None,
 ) -> None:
-    """Write a checkpoint and make it current. Raises ResourceError; the checkpoint before it is then still current."""
+    """Write a checkpoint and make it current. Raises ResourceError; the previous checkpoint is then still current."""
     before = _current(training) if exists(training) else None
     _remove_all_but(training, before)  # what a kill left behind
     # two checkpoints of one step differ: one before and one after the epoch's score
@@ -106,7 +106,7 @@ def save(
         atomic.replace_file(training / "current", name.encode() + b"\n")
     except ResourceError:
         if not exists(training) or _current(training) != name:
-            _give_back(folder)
+            _free_space(folder)
         raise
     _remove_all_but(training, name)
 
@@ -124,13 +124,13 @@ def load(training: Path) -> Checkpoint:
             )
         saved = msgspec.json.decode(data, type=Saved)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise ModelError(f"{path}: expected the state of a training run, found {problem}; {_MEND}") from problem
+        raise ModelError(f"{path}: expected the state of a training run, found {problem}; {_REMEDY}") from problem
     tensors = {}
     for name, checksum in saved.checksums.items():
         data = _read(folder / name)
         if _checksum(data) != checksum:
             raise ModelError(
-                f"{folder / name}: expected {checksum}, found {_checksum(data)}: it was cut or changed; {_MEND}"
+                f"{folder / name}: expected {checksum}, found {_checksum(data)}: it was truncated or changed; {_REMEDY}"
             )
         if name != BEST:
             tensors[name.removesuffix(".safetensors")] = _unpack(folder / name, data)
@@ -141,7 +141,7 @@ def _current(training: Path) -> str:
     path = training / "current"
     name = _read(path).decode("utf-8", "replace").strip()
     if not name.startswith("step-") or Path(name).name != name:
-        raise ModelError(f"{path}: expected the name of a checkpoint folder, found {name[:80]!r}; {_MEND}")
+        raise ModelError(f"{path}: expected the name of a checkpoint folder, found {name[:80]!r}; {_REMEDY}")
     return name
 
 
@@ -149,7 +149,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        raise ModelError(f"{path}: cannot be read: {problem.strerror}; {_MEND}") from problem
+        raise ModelError(f"{path}: cannot be read: {problem.strerror}; {_REMEDY}") from problem
 
 
 def _unpack(path: Path, data: bytes) -> dict[str, Tensor]:
@@ -170,8 +170,8 @@ def _remove_all_but(training: Path, name: str | None) -> None:
             atomic.remove(folder)
 
 
-def _give_back(folder: Path) -> None:
-    """A checkpoint that did not fit gives its space back, if the disk lets it."""
+def _free_space(folder: Path) -> None:
+    """Free the space of a checkpoint that did not fit, if the disk allows it."""
     try:
         atomic.remove(folder)
     except ResourceError:

@@ -18,7 +18,7 @@ from elman.recurrent.kernels import build
 
 
 class StopRequest:
-    """Set by the first Ctrl-C or SIGTERM; the loop looks at it between two steps."""
+    """Set by the first Ctrl-C or SIGTERM; the loop checks it between two steps."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
@@ -34,11 +34,11 @@ def stop_requests(announce: Callable[[str], None]) -> Iterator[StopRequest]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.signal is not None:
-            raise Interrupted("stopped at once; go on from the last checkpoint with --resume")
+            raise Interrupted("stopped at once; continue from the last checkpoint with --resume")
         stop.signal = signal.Signals(number).name
         # the signal may have come in the middle of a write to the same terminal, or the terminal may be gone
         with suppress(RuntimeError, OSError):
-            announce(f"{stop.signal}: finishing this step and saving; once more to stop at once")
+            announce(f"{stop.signal}: finishing this step and saving; repeat to stop at once")
 
     caught = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
@@ -57,7 +57,7 @@ def reproducible(seed: int, threads: int | None, device: torch.device) -> Iterat
 
     Afterwards the caller's generators and settings are as they were before.
 
-    Determinism is no formality on a CPU: with two threads the gradient of `x[index]` differs from run to run without
+    Determinism is not a formality on a CPU: with two threads the gradient of `x[index]` differs from run to run without
     it. An operation that has no deterministic form raises RuntimeError.
     """
     threads_before = torch.get_num_threads()
@@ -80,7 +80,7 @@ def reproducible(seed: int, threads: int | None, device: torch.device) -> Iterat
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """What decides, beside data and options, the last bit of a result."""
+    """What, besides data and options, decides the last bit of a result."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
         "torch version": str(torch.__version__),

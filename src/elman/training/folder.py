@@ -16,15 +16,15 @@ from elman.training import atomic, checkpoint
 def prepare(out: str | Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
     """Open `out` for a run, and lock it. Use as a context manager, before the long work of reading data.
 
-    A new run needs a folder without a model and without an unfinished training, or `overwrite`; what is overwritten
-    goes only when training starts. Raises UsageError where the folder does not fit the wish, or another process trains
-    in it, and ResourceError where it cannot be written.
+    A new run needs a folder without a model and without an unfinished run, or `overwrite`; what is overwritten
+    is removed only when training starts. Raises UsageError where the folder does not fit the request, or another
+    process trains in it, and ResourceError where it cannot be written.
     """
     out = Path(out)
     _require_fit(out, resume, overwrite)
     folder = RunFolder(out, resume=resume)
     try:
-        _require_fit(out, resume, overwrite)  # again, for a run that finished before we had the lock
+        _require_fit(out, resume, overwrite)  # again, in case a run finished before we had the lock
     except UsageError:
         folder.discard()
         raise
@@ -32,20 +32,20 @@ def prepare(out: str | Path, *, resume: bool = False, overwrite: bool = False) -
 
 
 def _require_fit(out: Path, resume: bool, overwrite: bool) -> None:
-    """Raise UsageError where the state of the folder does not fit the wish."""
+    """Raise UsageError where the state of the folder does not fit the request."""
     unfinished, model = checkpoint.exists(out / "training"), (out / "model.safetensors").exists()
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: expected a folder to write the model into, found a file; name another with --out")
     if resume and not unfinished and not model and not (out / "training").is_dir():
-        raise UsageError(f"{out}: expected an unfinished training to resume, found none; train without --resume")
+        raise UsageError(f"{out}: expected an unfinished training run to resume, found none; train without --resume")
     if resume and not unfinished and model:
         raise UsageError(
-            f"{out}: expected an unfinished training to resume, found a finished model; use it, "
-            f"or train on from it into another folder with --init {out} --out OTHER"
+            f"{out}: expected an unfinished training run to resume, found a finished model; "
+            f"use it, or continue training from it in another folder with --init {out} --out OTHER"
         )
     if not resume and not overwrite and unfinished:
         raise UsageError(
-            f"{out}: expected a new folder, found an unfinished training; go on with it by --resume {out}, "
+            f"{out}: expected a new folder, found an unfinished training run; continue it with --resume {out}, "
             "or choose another folder with --out"
         )
     if not resume and not overwrite and model:
@@ -56,9 +56,9 @@ class RunFolder:
     """A locked model folder in training. Made by `prepare`.
 
     path        the model folder
-    training    path/training: checkpoints, and whatever else of the run dies with it
+    training    path/training: checkpoints, and whatever else lasts only as long as the run
     model       path/model.safetensors: the best weights so far
-    log         path/log.jsonl: one line an epoch
+    log         path/log.jsonl: one line per epoch
     resuming    whether an earlier run is to be continued
     """
 
@@ -73,12 +73,12 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left, so that a new one can start."""
-        atomic.remove(self.training / "current")  # first, so that the rest is no checkpoint any more
+        atomic.remove(self.training / "current")  # first, so that the rest is no longer a checkpoint
         for path in [self.model, self.log, self.path / "metrics.json", self._finished, *self.training.glob("step-*")]:
             atomic.remove(path)
 
     def finish(self) -> None:
-        """Say that the model is complete: remove training/ with its checkpoints, and unlock. Raises ResourceError."""
+        """Mark the model as complete: remove training/ with its checkpoints, and unlock. Raises ResourceError."""
         atomic.remove(self._finished)  # left by a kill during an earlier finish
         with atomic.writing(self.training):
             os.replace(self.training, self._finished)  # in one step: half a training/ would look like a broken one

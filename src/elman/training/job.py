@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Excerpt(NamedTuple):
-    """A few sequences of a batch, cut short, from which single outputs can be taken back through the network.
+    """A few sequences of a batch, cut short, from which single outputs can be backpropagated through the network.
 
     losses:  a pass that gives the loss (J,) of each output, with gradients; it calls `network.layers` once
     outputs: (sequence, step) of each of them; a step of None is an output for the whole sequence
@@ -23,14 +23,14 @@ class Job:
     """What the loop trains.
 
     network     what is trained; the loop switches it between training and evaluation mode
-    metric      the dev score to be made large, or None without dev data: then the last weights count
+    metric      the dev score to be maximized, or None without dev data: then the last weights count
     """
 
     network: nn.Module
     metric: str | None
 
     def fingerprint(self) -> dict[str, str]:
-        """Name -> hash or setting of all that must be the same on resuming: data, architecture."""
+        """Name -> hash or setting of everything that must be the same on resuming: data, architecture."""
         raise NotImplementedError
 
     def batches(self, epoch: int) -> Sequence[Any]:
@@ -50,13 +50,13 @@ class Job:
         return 1.0
 
     def carried(self) -> dict[str, Tensor]:
-        """What goes over from one batch to the next, such as the state of a stream: a part of the checkpoint."""
+        """What is carried over from one batch to the next, such as the state of a stream: part of the checkpoint."""
         return {}
 
     def carry(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `carried` gave."""
+        """Restore what `carried` returned."""
 
     def excerpt(self, batch: Any, sequences: int, steps: int) -> Excerpt | None:
-        """The first steps of the longest few sequences of a batch, for those who look on (`fit(..., watch=)`); None
-        where there is nothing to see. It carries nothing over."""
+        """The first steps of the longest few sequences of a batch, for observers (`fit(..., watch=)`); None where
+        there is nothing to see. It carries nothing over."""
         return None

@@ -37,12 +37,12 @@ class Result:
 
 def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress, watch: Watch | None = None) -> Result:
     """Train `job.network`; afterwards it holds the best weights, which are also in `folder.model`.
-    `watch` looks on, and changes nothing.
+    `watch` observes, and changes nothing.
 
-    Call `folder.finish()` once everything else of the model is written: until then the run can be resumed, and a
-    resumed run that had ended comes back here at once with the same result. Raises Interrupted when asked to stop,
+    Call `folder.finish()` once the rest of the model is written: until then the run can be resumed, and a
+    resumed run that had ended returns here at once with the same result. Raises Interrupted when asked to stop,
     UsageError when the loss is not finite or a resumed run has changed, ModelError on a broken checkpoint and
-    ResourceError when the disk does not take what is written.
+    ResourceError when a file cannot be written.
     """
     parameters = trained(job.network)
     with (
@@ -54,7 +54,7 @@ def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress,
         while run.state.stopped is None:
             state, batches = run.state, job.batches(run.state.epoch)
             if len(batches) == 0:
-                raise UsageError("expected training data, found no batch at all")
+                raise UsageError("expected training data, found no batches")
             job.network.train()
             while state.batch < len(batches) and not run.out_of_time():
                 began = time.monotonic()

@@ -72,7 +72,7 @@ def optimizer_tensors(optimizer: Optimizer, network: nn.Module) -> dict[str, Ten
 
 
 def load_optimizer(optimizer: Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave. Raises KeyError where a name is not of this network."""
+    """Restore what `optimizer_tensors` returned. Raises KeyError where a name is not of this network."""
     indices = {name: i for i, name in enumerate(name for name, p in network.named_parameters() if p.requires_grad)}
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -82,5 +82,5 @@ def load_optimizer(optimizer: Optimizer, network: nn.Module, tensors: Mapping[st
 
 
 def trainable_device(network: nn.Module) -> torch.device:
-    """Where the network lives; the CPU for one without parameters."""
+    """The device of the network; the CPU for one without parameters."""
     return next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: a bar on a terminal, else plain lines, or nothing."""
+"""Progress of a run on standard error: a bar on a terminal, otherwise plain lines, or nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StepReport:
 
 
 class Progress(Protocol):
-    """What the loop tells while it runs. A context manager that is open during training."""
+    """What the loop reports to while it runs. A context manager that is open during training."""
 
     def __enter__(self) -> Self: ...
 
@@ -82,7 +82,7 @@ class Quiet:
 
 
 class Plain(Quiet):
-    """One line an epoch, and one every ten seconds inside it."""
+    """One line per epoch, and one every ten seconds inside it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -21,12 +21,12 @@ from elman.training.progress import Progress, StepReport
 from elman.training.state import State
 from elman.training.watch import Watch
 
-# Options that do not touch the numbers, and threads, which the environment states as they really are.
+# Options that do not affect the numbers, and threads, whose actual number is in the environment.
 _FREE = {"checkpoint_every", "threads"}
 
 
 class Run:
-    """Everything that changes while training. `Run.start` makes a new one or takes up an old one."""
+    """Everything that changes while training. `Run.start` makes a new one or resumes an old one."""
 
     def __init__(
         self, job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress, watch: Watch | None
@@ -72,7 +72,7 @@ class Run:
         return self.config.max_time is not None and self.state.seconds >= self.config.max_time
 
     def done(self, batches: int) -> float:
-        """The part of the run that lies behind, 0 to 1."""
+        """The part of the run that is done, 0 to 1."""
         state = self.state
         return schedule.progress(
             self.config, epoch=state.epoch, batch=state.batch, batches=batches, seconds=state.seconds
@@ -94,13 +94,13 @@ class Run:
         )
 
     def watched(self, batch: Any) -> AbstractContextManager[None]:
-        """Around a step of the optimizer, for whoever looks on."""
+        """Around a step of the optimizer, for the observer, if any."""
         return nullcontext() if self.watch is None else self.watch.step(self.job, batch)
 
     # the end of an epoch
 
     def end_epoch(self, batches: int) -> None:
-        """Score the averaged weights, keep them if best, write the log line, and see whether training is over."""
+        """Score the averaged weights, keep them if best, write the log line, and check whether training is over."""
         state = self.state
         self.network.eval()
         with self.average.applied(), torch.no_grad():
@@ -111,17 +111,17 @@ class Run:
                 atomic.replace_file(self.folder.model, checkpoint.pack(self.network.state_dict()))
         self.tick()
         state.history.append(state.line(scores))
-        seen = None
+        note = None
         if self.watch is not None:
-            state.history[-1]["watch"], seen = self.watch.epoch()
+            state.history[-1]["watch"], note = self.watch.epoch()
         atomic.append_line(self.folder.log, msgspec.json.encode(state.history[-1]))
         self.progress.epoch(state.history[-1], best=state.best_epoch == state.epoch + 1)
-        if seen is not None:
-            self.progress.note(seen)
-        self._see_whether_over(batches)
+        if note is not None:
+            self.progress.note(note)
+        self._check_whether_over(batches)
         state.next_epoch()
 
-    def _see_whether_over(self, batches: int) -> None:
+    def _check_whether_over(self, batches: int) -> None:
         state, config = self.state, self.config
         waited = state.epoch + 1 - (state.best_epoch or 0)
         if state.epoch + 1 == config.epochs and state.batch == batches:
@@ -147,14 +147,14 @@ class Run:
         if stop.signal is not None:
             self.save()
             raise Interrupted(
-                f"stopped by {stop.signal} after step {self.state.step}; a checkpoint is saved: go on with "
+                f"stopped by {stop.signal} after step {self.state.step}; a checkpoint is saved: continue with "
                 f"--resume {self.folder.path}"
             )
         if self.state.stopped is not None or time.monotonic() - self._saved >= self.config.checkpoint_every:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint. Raises ResourceError, the one before it intact."""
+        """Write a checkpoint. Raises ResourceError, leaving the previous one intact."""
         tensors = {
             "model": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),
@@ -195,7 +195,7 @@ class Run:
         atomic.replace_file(self.folder.log, lines)  # epochs after the checkpoint will be logged again
 
     def _require_same(self, saved: checkpoint.Saved) -> None:
-        """Raise UsageError that lists all that is not as it was when the checkpoint was written."""
+        """Raise UsageError that lists everything that has changed since the checkpoint was written."""
         changes = []
         for kind, was, now in (
             ("option", _without_free(saved.config), _without_free(self.config.to_dict())),
@@ -207,9 +207,9 @@ class Run:
                     changes.append(f"  {kind}, {key}: expected {was.get(key)}, found {now.get(key)}")
         if changes:
             raise UsageError(
-                f"{self.folder.path}: cannot be resumed, because since it was begun these have changed:\n"
+                f"{self.folder.path}: cannot be resumed, because these have changed since it was started:\n"
                 + "\n".join(changes)
-                + "\nPut them back, or start a new run in another folder with --out"
+                + "\nRestore them, or start a new run in another folder with --out"
             )
 
 

@@ -1,4 +1,4 @@
-"""The learning rate as a function of how far the run is."""
+"""The learning rate as a function of how much of the run is done."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ LONGEST_WARMUP = 0.1
 
 
 def progress(config: TrainingConfig, *, epoch: int, batch: int, batches: int, seconds: float) -> float:
-    """How much of the run lies behind, 0 to 1: the larger of the part of the steps and the part of the time.
+    """How much of the run is done, 0 to 1: the larger of the part of the steps and the part of the time.
 
     `epoch` counts from 0, `batch` of `batches` is the position in it. Steps count as parts of an epoch, so epochs may
-    differ in their number of batches. Where there is a time limit its part counts too, so that a run which time cuts
-    short still ends on a decayed learning rate.
+    differ in their number of batches. Where there is a time limit its part counts too, so that a run cut short by
+    time still ends on a decayed learning rate.
     """
     steps = (epoch + batch / batches) / config.epochs
     return min(1.0, steps if config.max_time is None else max(steps, seconds / config.max_time))
 
 
 def rate(config: TrainingConfig, *, step: int, done: float) -> float:
-    """The learning rate of step `step` (from 0) when `done` of the run (see `progress`) lies behind.
+    """The learning rate of step `step` (from 0) when `done` of the run (see `progress`) is over.
 
-    It climbs in a straight line over `warmup_steps` (or over a tenth of the run, where that is shorter), times a decay
+    It rises linearly over `warmup_steps` (or over a tenth of the run, where that is shorter), times a decay
     over the whole run: `1 - done` (linear), half a cosine (cosine) or 1 (none).
     """
     warm = 1.0

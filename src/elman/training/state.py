@@ -1,4 +1,4 @@
-"""Where a run stands: everything about it that is not a tensor."""
+"""The state of a run: everything about it that is not a tensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORMAT = 1
 
 
 class Sums(msgspec.Struct, forbid_unknown_fields=True):
-    """What the current epoch has added up so far, so that a resumed epoch reports what the whole one would."""
+    """The sums of the current epoch so far, so that a resumed epoch reports what the whole one would."""
 
     loss: float = 0.0
     tokens: int = 0
@@ -73,7 +73,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
         }
 
     def improves(self, score: float | None) -> bool:
-        """Whether weights of this dev score are to be kept. Without a score the last weights count."""
+        """Whether weights with this dev score are to be kept. Without a score the last weights count."""
         return score is None or self.best is None or math.isnan(self.best) or score > self.best
 
     def next_epoch(self) -> None:

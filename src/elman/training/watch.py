@@ -1,4 +1,4 @@
-"""What may look on while the loop trains. Whoever looks is not known here: the loop calls, and logs what it is told."""
+"""What may observe training. The observer is not known here: the loop calls it, and logs what it returns."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from elman.training.job import Job
 
 
 class Watch(Protocol):
-    """Looks on at a training that must come out as if nobody had: bit for bit the same weights.
+    """Observes a training run that must end as if it had not been observed: bit for bit the same weights.
 
-    Weights, gradients, random states and what the job carries over are for it to read and to leave as they are."""
+    It may read weights, gradients, random states and what the job carries over, and must leave them as they are."""
 
     def step(self, job: Job, batch: Any) -> AbstractContextManager[None]:
-        """Entered around each step of the optimizer: before it the gradients of the batch are there, after it the new
+        """Entered around each step of the optimizer: before it the gradients of the batch exist, after it the new
         weights."""
         ...
 

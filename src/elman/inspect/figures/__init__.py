@@ -1,6 +1,6 @@
 """Figures: each a pure function from arrays to a `Figure`, and a row in FIGURES; `figure(name)` gives the function.
 
-`figures_of(view)` draws all that a View has data for.
+`figures_of(view)` draws everything that a View has data for.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def figure(name: str) -> Callable[..., Figure]:
     if name not in FIGURES:
         raise UsageError(f"unknown figure {name!r}; {nearest(name, FIGURES)}")
     module, _, function = FIGURES[name].partition(":")
-    found: Callable[..., Figure] = getattr(importlib.import_module(module), function)
-    return found
+    draw: Callable[..., Figure] = getattr(importlib.import_module(module), function)
+    return draw
 
 
 def of_extra(name: str, value: Any) -> Figure:
@@ -66,16 +66,16 @@ def of_extra(name: str, value: Any) -> Figure:
 
 
 def figures_of(view: View) -> dict[str, Figure]:
-    """All that a View has data for, by names that are fit for files: "unrolled", "states-layer-1-forward", ..."""
-    found: dict[str, Figure] = {}
+    """All figures that a View has data for, by names fit for files: "unrolled", "states-layer-1-forward", ..."""
+    drawn: dict[str, Figure] = {}
     for name, drawing in _figures(view):
         slug = re.sub(r"[^\w]+", "-", name).strip("-")
-        known = {key.casefold() for key in found}  # some file systems know no capitals
+        known = {key.casefold() for key in drawn}  # some file systems ignore case
         number = next(
-            n for n in range(1, len(found) + 2) if (slug if n == 1 else f"{slug}-{n}").casefold() not in known
+            n for n in range(1, len(drawn) + 2) if (slug if n == 1 else f"{slug}-{n}").casefold() not in known
         )
-        found[slug if number == 1 else f"{slug}-{number}"] = drawing
-    return found
+        drawn[slug if number == 1 else f"{slug}-{number}"] = drawing
+    return drawn
 
 
 def _figures(view: View) -> Iterator[tuple[str, Figure]]:
@@ -114,7 +114,7 @@ def _figures(view: View) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_place(place: PlaceView, view: View) -> Iterator[tuple[str, Figure]]:
-    """States, gates, and the text coloured by the unit that moves most."""
+    """States, gates, and the text coloured by the unit that varies most."""
     draw = figure("heat")
     for field, values in place.states.items():
         name = f"states {place.name}" if field == "h" else f"states {field} {place.name}"
@@ -131,7 +131,7 @@ def _of_place(place: PlaceView, view: View) -> Iterator[tuple[str, Figure]]:
         values = place.states[field]
         if values.size:
             unit = int(np.argmax(values.std(0)))
-            title = f"unit {unit} of {field}, {place.name}: the one that moves most"
+            title = f"unit {unit} of {field}, {place.name}: the one that varies most"
             yield f"unit {place.name}", figure("coloured_text")(view.tokens, values[:, unit], title)
 
 
@@ -144,5 +144,5 @@ def _by_distance(view: View) -> Mapping[str, Any]:
 
 
 def _name(output: OutputView, view: View) -> str:
-    """What an output is called beside a matrix."""
+    """The label of an output next to a matrix."""
     return output.target if output.step is None else f"{view.tokens[output.step]} → {output.target}"

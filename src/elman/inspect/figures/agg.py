@@ -14,12 +14,12 @@ from elman.errors import ResourceError, UsageError
 from elman.inspect.figures.marks import BASELINE, PALETTE, Circle, Line, Mark, Raster, Rect, Text
 from elman.inspect.figures.wording import clean
 
-POINT = 0.72  # of a px, at 100 px an inch
+POINT = 0.72  # of a px, at 100 px per inch
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Hiragino Sans", "Yu Gothic", "SimHei")
 
 
 def write_png(marks: Sequence[Mark], width: float, height: float, path: str | os.PathLike[str], scale: float) -> None:
-    """Draw marks on paper of width x height px and write that, `scale` times as large.
+    """Draw marks on paper of width x height px and write it, `scale` times as large.
 
     Raises UsageError when matplotlib is missing, ResourceError when the file cannot be written."""
     try:
@@ -41,7 +41,7 @@ def write_png(marks: Sequence[Mark], width: float, height: float, path: str | os
     axes.set(xlim=(0, width), ylim=(height, 0))
     try:
         with warnings.catch_warnings():
-            # A script for which no font is installed shows as boxes; that is no fault of the picture.
+            # A script without an installed font shows as boxes; that is not an error of the picture.
             warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
             canvas.savefig(path, format="png")
     except OSError as error:
@@ -49,7 +49,7 @@ def write_png(marks: Sequence[Mark], width: float, height: float, path: str | os
 
 
 def _artists(mark: Mark, axes: Any, families: list[str]) -> list[Any]:
-    """The mark, added to matplotlib's axes by `add_artist`: `add_patch` would measure it for limits that are set."""
+    """The mark, added to matplotlib's axes by `add_artist`: `add_patch` would measure it for limits already set."""
     patches = importlib.import_module("matplotlib.patches")
     if isinstance(mark, Rect):
         if mark.radius:

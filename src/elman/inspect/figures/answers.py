@@ -1,4 +1,4 @@
-"""What a model answers: its probabilities, and how far they can be relied on."""
+"""What a model answers: its probabilities, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CARD, LINE, ACROSS = 236.0, 17.0, 4
 
 
 def probabilities(outputs: Sequence[OutputView], tokens: Sequence[str], title: str = "answers") -> Figure:
-    """For each output its likeliest answers, best first, as bars with their numbers; the target's has another hue."""
+    """For each output its most likely answers, best first, as bars with numbers; the target has another colour."""
     most = max((len(output.top) for output in outputs), default=0)
     high = 34 + most * LINE + 8
     marks: list[Mark] = [Text(8, 16, title, "ink", 13, bold=True)]
@@ -42,12 +42,12 @@ def probabilities(outputs: Sequence[OutputView], tokens: Sequence[str], title: s
     marks += [Rect(104, bottom - 5, 10, 10, "series1"), Text(120, bottom, "another answer", "muted", LABEL)]
     wide = 8 + max(1, min(len(outputs), ACROSS)) * CARD
     right = sum(bool(output.top) and output.top[0][0] == output.target for output in outputs)
-    words = f"The likeliest answers of {len(outputs)} output(s); in {right} the likeliest is the target."
+    words = f"The most likely answers of {len(outputs)} output(s); in {right} the first is the target."
     return Figure(max(wide, 260.0), bottom + 16, marks, title, words)
 
 
 def reliability(bins: Sequence[Any], title: str = "reliability") -> Figure:
-    """Of each bin (low, high, count, confidence, accuracy), an empty one's last two None: accuracy as a bar beside the
+    """For each bin (low, high, count, confidence, accuracy), the last two None if empty: accuracy as a bar next to the
     diagonal, its gap to the mean confidence, and below the counts. The expected calibration error is in the title."""
     rows = [_bin(b) for b in bins]
     total = sum(count for _, _, count, _, _ in rows)
@@ -80,11 +80,11 @@ def reliability(bins: Sequence[Any], title: str = "reliability") -> Figure:
     return Figure(left + side + 190, top + side + low + 72, marks, title, words)
 
 
-def _bin(found: Any) -> tuple[float, float, int, float, float]:
-    """Of a tuple, or of a result's bin with fields of these meanings."""
-    if hasattr(found, "lower"):
-        found = (found.lower, found.upper, found.count, found.confidence, found.accuracy)
-    low, high, count, confidence, accuracy = found
+def _bin(row: Any) -> tuple[float, float, int, float, float]:
+    """From a tuple, or from a result's bin with these fields."""
+    if hasattr(row, "lower"):
+        row = (row.lower, row.upper, row.count, row.confidence, row.accuracy)
+    low, high, count, confidence, accuracy = row
     nan = float("nan")
     return low, high, int(count), nan if confidence is None else confidence, nan if accuracy is None else accuracy
 

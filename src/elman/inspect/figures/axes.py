@@ -1,4 +1,4 @@
-"""Axes: from numbers to places on the paper and back, ticks at 1, 2 or 5 times a power of ten; and plots of lines."""
+"""Axes: from numbers to points on the paper and back, ticks at 1, 2 or 5 times a power of ten; and plots of lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from elman.inspect.figures.wording import fit
 Floats = NDArray[np.float64]
 LABEL = 11.0  # the size of small text
 APART = 15.0  # px between two labels at the ends of curves
-MOST = len(SERIES)  # curves with a colour and a label of their own
+MOST = len(SERIES)  # curves with their own colour and label
 
 
 @dataclass(frozen=True)
 class Axis:
-    """low is drawn at start and high at end (px); log: by its logarithm, and then low > 0."""
+    """low is drawn at start and high at end (px); log: on a logarithmic scale, and then low > 0."""
 
     low: float
     high: float
@@ -34,7 +34,7 @@ class Axis:
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def value(self, place: float) -> float:
-        """What is drawn at a place."""
+        """The value that is drawn at a position."""
         share = (place - self.start) / (self.end - self.start)
         if self.log:
             low, high = math.log10(self.low), math.log10(self.high)
@@ -42,7 +42,7 @@ class Axis:
         return self.low + share * (self.high - self.low)
 
     def ticks(self, most: int = 6, *, whole: bool = False) -> list[tuple[float, str]]:
-        """At most so many round values with their labels; whole: integers only."""
+        """At most `most` round values with their labels; whole: integers only."""
         if self.log:
             low, high = round(math.log10(self.low)), round(math.log10(self.high))
             every = -(-(high - low) // (most - 1)) or 1
@@ -51,7 +51,7 @@ class Axis:
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         largest = max(abs(self.low), abs(self.high))
-        if largest >= 1e5 or digits > 5:  # as many digits as tell one tick from the next
+        if largest >= 1e5 or digits > 5:  # as many digits as distinguish one tick from the next
             digits = max(0, math.floor(math.log10(largest) + 1e-9) - math.floor(math.log10(step) + 1e-9))
             label = f"{{:.{digits}e}}"
         else:
@@ -60,7 +60,7 @@ class Axis:
 
 
 def linear(values: Sequence[float] | Floats, start: float, end: float, *, zero: bool = False, most: int = 6) -> Axis:
-    """An axis that holds all finite values between round numbers; zero: and 0."""
+    """An axis with all finite values between round numbers; zero: and 0."""
     finite = [float(v) for v in values if math.isfinite(v)] + ([0.0] if zero else [])
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if high - low <= 1e-12 * max(abs(low), abs(high)):
@@ -71,7 +71,7 @@ def linear(values: Sequence[float] | Floats, start: float, end: float, *, zero: 
 
 
 def logarithmic(values: Sequence[float] | Floats, start: float, end: float) -> Axis:
-    """An axis of whole decades that holds all finite positive values."""
+    """An axis of whole decades with all finite positive values."""
     powers = [math.log10(v) for v in values if math.isfinite(v) and v > 0] or [0.0]
     low, high = math.floor(min(powers) + 1e-9), math.ceil(max(powers) - 1e-9)
     low = max(low, -300)  # 10**low must be a number
@@ -90,7 +90,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Curve:
-    """A named line. xs, ys (n,): what is not finite is left out. colour, dash: as of a mark; a label is its name."""
+    """A named line. xs, ys (n,): what is not finite is left out. colour, dash: as for a mark; a label is its name."""
 
     name: str
     xs: Floats
@@ -101,7 +101,7 @@ class Curve:
 
 
 def coloured(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves with a colour each; beyond the colours that there are, grey and without a label."""
+    """The curves with one colour each; when colours run out, grey and without a label."""
     every = [Curve(c.name, c.xs, c.ys, SERIES[i], c.dash, c.label) for i, c in enumerate(curves[:MOST])]
     return [*every, *(Curve(c.name, c.xs, c.ys, "muted", (2, 2), False) for c in curves[MOST:])]
 
@@ -152,7 +152,7 @@ def plot(
 ) -> tuple[list[Mark], Axis, Axis]:
     """Lines over common axes, with their names at their ends (`room` px at the right), and the axes, x and y.
 
-    log: y by its logarithm; share: y from 0 to 1; zero: y from 0; more: values that y must hold besides."""
+    log: y on a logarithmic scale; share: y from 0 to 1; zero: y from 0; more: values that y must also include."""
     seen = [(c, np.isfinite(c.ys) & np.isfinite(c.xs) & ((c.ys > 0) | (not log))) for c in curves]
     ys = np.concatenate([np.asarray(more, float), *(c.ys[ok] for c, ok in seen)])
     xs = np.concatenate([np.zeros(0), *(c.xs for c, _ in seen)])
@@ -176,7 +176,7 @@ def plot(
 
 
 def drawn(curve: Curve, ok: NDArray[np.bool_], x: Axis, y: Axis) -> list[Mark]:
-    """One line, broken where it has no number; a point alone is a dot."""
+    """One line, broken where it has no number; a single point is a dot."""
     marks: list[Mark] = []
     data = {"name": curve.name}
     for run in np.split(np.arange(len(ok)), np.flatnonzero(np.diff(ok.astype(int))) + 1):
@@ -191,7 +191,7 @@ def drawn(curve: Curve, ok: NDArray[np.bool_], x: Axis, y: Axis) -> list[Mark]:
 
 
 def labels(ends: Sequence[tuple[Curve, float]], x: float, top: float, bottom: float, room: float) -> list[Mark]:
-    """Names beside the ends of their curves, moved apart where they would lie on each other."""
+    """Names next to the ends of their curves, moved apart where they would overlap."""
     ends = sorted(ends, key=lambda end: end[1])
     places: list[float] = []
     for _, y in ends:
@@ -215,7 +215,7 @@ def band(low: float, high: float, x: Axis, y: Axis, name: str, opacity: float = 
 
 
 def _step(least: float, whole: bool) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is no less."""
+    """The smallest of 1, 2, 5 times a power of ten that is not less."""
     least = max(least, 1.0 if whole else 1e-300)
     power = 10.0 ** math.floor(math.log10(least) + 1e-9)
     return next(m * power for m in (1, 2, 5, 10) if m * power >= least * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""Numbers as colours: the hue says the sign, the opacity how large, so that light and dark paper both work."""
+"""Numbers as colours: the hue shows the sign, the opacity the size, so that light and dark paper both work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DECADES = 4  # that a logarithmic ramp spans
 
 
 def scale_of(values: Floats, *, signed: bool = True) -> float:
-    """What is drawn full: the largest size; 1 for shares, whose largest is between 1/4 and 1, and where all is 0."""
+    """What is drawn opaque: the largest size; 1 for shares, whose largest is between 1/4 and 1, and where all is 0."""
     finite = np.abs(values[np.isfinite(values)])
     largest = float(finite.max()) if finite.size else 0.0
     return 1.0 if largest == 0 or (not signed and 0.25 <= largest <= 1) else largest
 
 
 def ramp(values: Floats, scale: float) -> Bytes:
-    """(..., 4) red green blue alpha of values (...): alpha is |value| / scale. What is no number is clear."""
+    """(..., 4) red green blue alpha of values (...): alpha is |value| / scale. What is not a number is transparent."""
     size = np.nan_to_num(np.abs(values) / scale, nan=0.0, posinf=1.0)
     return _paint(values, size)
 
@@ -36,7 +36,7 @@ def log_ramp(values: Floats, scale: float) -> Bytes:
 def legend(
     x: float, y: float, scale: float, *, signed: bool = True, log: bool = False, strongest: float = 1.0
 ) -> list[Mark]:
-    """A bar of the ramp with its numbers, 16 high, from x, around y; strongest: the opacity of what is drawn full."""
+    """A bar of the ramp with its numbers, 16 high, from x, around y; strongest: the largest opacity."""
     length = 120
     if log:
         bar = log_ramp(scale * np.logspace(-DECADES, 0, length), scale)

@@ -1,4 +1,4 @@
-"""`Columns`: where the steps of a text stand in every drawing that has a column a token, so that drawings line up."""
+"""`Columns`: where the steps of a text are in every drawing with one column per token, so that drawings line up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Columns:
 
 
 def columns(tokens: Sequence[str]) -> Columns:
-    """One width for all, so that most tokens stay whole: longer ones are cut where they are drawn."""
+    """One width for all, so that most tokens fit: longer ones are cut where they are drawn."""
     widths = [width(visible(token), SIZE) + 10 for token in tokens] or [NARROWEST]
     return Columns(MARGIN, min(max(float(np.quantile(widths, 0.95)), NARROWEST), WIDEST), len(tokens))
 

@@ -15,11 +15,11 @@ from elman.inspect.figures.wording import number, width
 from elman.inspect.view import PlaceView
 
 LEFT, TOP, WIDE, HIGH, ROOM = 64.0, 44.0, 400.0, 240.0, 190.0
-METRICS = ("log_likelihood", "f1", "micro_f1", "accuracy")  # the dev scores that training goes by, higher is better
+METRICS = ("log_likelihood", "f1", "micro_f1", "accuracy")  # the dev scores that training uses, higher is better
 
 
 def gradient_by_distance(curves: Mapping[str, Floats], title: str = "gradient norm by distance") -> Figure:
-    """The norm of dL_j / ds_i by |j - i|, (D,) a name, on a logarithmic scale. nan and 0 are left out."""
+    """The norm of dL_j / ds_i by |j - i|, (D,) per name, on a logarithmic scale. nan and 0 are left out."""
     lines = coloured([_curve(name, values) for name, values in curves.items()])
     marks, _, _ = plot(lines, _box(), "steps between the state and the output", "norm of dL/ds", log=True, room=ROOM)
     ends = ", ".join(f"{name} from {_first(values)} to {_last(values)}" for name, values in curves.items())
@@ -37,7 +37,7 @@ def lost(lost: Mapping[str, Floats], title: str = "what a truncation to k steps 
 
 
 def probe(curves: Mapping[str, tuple[Floats, Floats]], title: str = "what the state remembers") -> Figure:
-    """A linear probe's accuracy by the distance of what it is asked for, (D,) a name, and its shuffled control's."""
+    """A linear probe's accuracy by the distance of what it predicts, (D,) per name, and its shuffled control's."""
     lines: list[Curve] = []
     for line, (_, control) in zip(
         coloured([_curve(name, accuracy) for name, (accuracy, _) in curves.items()]), curves.values(), strict=True
@@ -55,7 +55,7 @@ def probe(curves: Mapping[str, tuple[Floats, Floats]], title: str = "what the st
 
 
 def spectral(places: Sequence[PlaceView], title: str = "the one-step Jacobian") -> Figure:
-    """The spectral radius of ds_t / ds_{t-1} by step, and dashed its norm, a colour a place. At 1 nothing fades."""
+    """The spectral radius of ds_t / ds_{t-1} by step, and dashed its norm, one colour per place. At 1 nothing fades."""
     lines: list[Curve] = []
     for line, place in zip(coloured([_curve(place.name, place.radius) for place in places]), places, strict=True):
         norm = _curve(f"{place.name}, norm", place.jacobian)
@@ -71,8 +71,8 @@ def horizon(
     found: Mapping[str, tuple[float, float, float]],
     title: str = "how far back context counts",
 ) -> Figure:
-    """By side ("left", "right"): the loss by how many tokens of context there are, (N + 1,), and the share of the
-    gradient by distance; the horizon that was found (steps, low, high) as a line in the band of its interval."""
+    """By side ("left", "right"): the loss by the number of tokens of context, (N + 1,), and the share of the gradient
+    by distance; the horizon that was found (steps, low, high) as a line in the band of its interval."""
     marks: list[Mark] = []
     for panel, (key, up) in enumerate((("loss", "loss, nats"), ("gradient", "share of the gradient"))):
         lines = coloured([_curve(side, curve[key]) for side, curve in curves.items() if key in curve])
@@ -103,8 +103,8 @@ def horizon(
 def training_curves(history: Sequence[Mapping[str, Any]], title: str = "training", metric: str | None = None) -> Figure:
     """The lines of log.jsonl: the loss and the dev scores by epoch, with the epoch of the best score marked.
 
-    metric: the score that says which is best; by default the one that training goes by. Scores beyond 0 to 1, such as
-    perplexities, have a panel each."""
+    metric: the score that decides which is best; by default the one that training uses. Scores outside 0 to 1, such as
+    perplexities, have one panel each."""
     epochs = np.array([line["epoch"] for line in history], float)
     losses = np.array([_float(line.get("loss")) for line in history])
     names = list(dict.fromkeys(name for line in history for name in line.get("dev") or {}))
@@ -155,7 +155,7 @@ def _figure(
 
 
 def _best(values: Floats) -> int | None:
-    """Where the first of the largest is, as training keeps the first of equals."""
+    """The index of the first maximum, as training keeps the first of equals."""
     return int(np.nanargmax(values)) if np.isfinite(values).any() else None
 
 

@@ -15,8 +15,8 @@ WIRE = "muted"
 
 
 def compact(view: View) -> Figure:
-    """The graph with its loops: x below, a box a place, whose state comes back through a delay of one step (the filled
-    square), the output o, the loss L and the target y above. The two directions stand side by side."""
+    """The graph with its loops: x below, one box per place, whose state comes back through a delay of one step (the
+    filled square), the output o, the loss L and the target y above. The two directions are side by side."""
     wide, high, gap, rise = 132.0, 64.0, 150.0, 46.0
     layers = _layers(view.places)
     most = max((len(layer) for layer in layers), default=1)
@@ -25,7 +25,7 @@ def compact(view: View) -> Figure:
     marks: list[Mark] = []
     y = total - 46
     tops: dict[str, tuple[float, float]] = {}
-    _node(marks, middle, y, "x", "ink", "one token", f"x: {len(view.tokens)} tokens, one a step")
+    _node(marks, middle, y, "x", "ink", "one token", f"x: {len(view.tokens)} tokens, one per step")
     source = (middle, y - 16)
     for layer in layers:
         level, y = y - 16 - rise / 2, y - 16 - rise - high / 2
@@ -54,8 +54,8 @@ def compact(view: View) -> Figure:
 
 
 def unrolled(view: View) -> Figure:
-    """The graph, a column a token: tokens at the bottom, above them the places from the lowest layer up, the outputs
-    with their likeliest answers, targets and losses. Backward states run from right to left."""
+    """The graph, one column per token: tokens at the bottom, above them the places from the lowest layer up, the
+    outputs with their most likely answers, targets and losses. Backward states run from right to left."""
     at = columns(view.tokens)
     layers = _layers(view.places)
     rows, levels, top = _rows(layers)
@@ -85,7 +85,7 @@ def unrolled(view: View) -> Figure:
 
 
 def _layers(places: Sequence[PlaceView]) -> list[list[PlaceView]]:
-    """The places by layer, lowest first; of a layer, forward first."""
+    """The places by layer, lowest first; within a layer, forward first."""
     numbers = sorted({place.layer for place in places})
     return [sorted((p for p in places if p.layer == n), key=lambda p: p.reverse) for n in numbers]
 
@@ -110,7 +110,7 @@ def _node(marks: list[Mark], x: float, y: float, letter: str, colour: str, note:
 
 
 def _box(marks: list[Mark], view: View, place: PlaceView, x: float, y: float, w: float, h: float, count: int) -> None:
-    """A place, with its loop at the outer side: to the left for what reads forward, to the right in reverse."""
+    """A place, with its loop on the outer side: left if it reads forward, right in reverse."""
     colour = _colour(place)
     title = f"{place.name}: {place.cell}"
     marks.append(Rect(x - w / 2, y - h / 2, w, h, "paper", radius=8))
@@ -137,7 +137,7 @@ def _box(marks: list[Mark], view: View, place: PlaceView, x: float, y: float, w:
 
 def _rows(layers: list[list[PlaceView]]) -> tuple[dict[str, float], dict[tuple[int, int], float], float]:
     """Heights above the bottom: of each place's middle; of the bus that leads to the n-th set of sources of a layer;
-    and of the top of it all."""
+    and of the top of everything."""
     rows: dict[str, float] = {}
     levels: dict[tuple[int, int], float] = {}
     up = 30.0
@@ -158,7 +158,7 @@ def _sources(layer: list[PlaceView]) -> list[tuple[str, ...]]:
 
 
 def _offset(index: int, count: int, at: Columns) -> float:
-    """How far right of its column's middle a place stands: beside its twin, so that wires pass each other's cells."""
+    """How far right of its column's middle a place is: next to its twin, so that wires pass each other's cells."""
     return (index - (count - 1) / 2) * at.width * 0.44
 
 
@@ -176,7 +176,7 @@ def _inputs(
     at: Columns,
     height: float,
 ) -> list[Mark]:
-    """The wires into one place, a column a step: from its sources up to a bus, along it, up into the cell."""
+    """The wires into one place, one column per step: from its sources up to a bus, along it, up into the cell."""
     index = next(i for i, layer in enumerate(layers) if place in layer)
     level = height - levels[index, _sources(layers[index]).index(place.below)]
     marks: list[Mark] = []
@@ -215,7 +215,7 @@ def _chain(place: PlaceView, offset: float, y: float, at: Columns, half: float) 
 
 
 def _cells(view: View, place: PlaceView, offset: float, y: float, at: Columns, half: float) -> list[Mark]:
-    """A box a step, over an opaque ground."""
+    """One box per step, over an opaque background."""
     marks: list[Mark] = []
     colour = _colour(place)
     for step, token in enumerate(view.tokens):
@@ -260,11 +260,11 @@ def _up_to_outputs(
 
 
 def _output(view: View, j: int, output: OutputView, at: Columns, y: float, whole: int) -> list[Mark]:
-    """The node of one output with its answer, its target where that was given, and its loss; y: the node's bottom."""
+    """The node of one output with its answer, its target if given, and its loss; y: the node's bottom."""
     step = at.count - 1 if output.step is None else output.step
     x = at.middle(step)
     anchor, room, edge = "middle", at.width - 4, x
-    if output.step is None:  # one of them all: it may be as wide as the text
+    if output.step is None:  # one for the whole text: it may be as wide as the text
         anchor, room, edge = "end", (at.end - at.start) / max(whole, 1) + 40, at.end
     answer = output.top[0][0] if output.top else ""
     right = answer == output.target

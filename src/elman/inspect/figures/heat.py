@@ -1,4 +1,4 @@
-"""States and gates under their tokens; text coloured by one number a token."""
+"""States and gates under their tokens; text coloured by one number per token."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def heat(
     name: str | None = None,
     columns: Columns | None = None,
 ) -> Figure:
-    """(T, U) numbers, a column a step and a row a unit, under the T tokens.
+    """(T, U) numbers, one column per step and one row per unit, under the T tokens.
 
     place, name: whose numbers they are, for a page's scripts; columns: of the drawing that this one lines up with.
-    Raises UsageError unless there is a token a step."""
+    Raises UsageError unless there is one token per step."""
     values = np.asarray(values, float)
     if values.ndim != 2 or len(values) != len(tokens):
         raise UsageError(f"heat: expected (steps, units) for {len(tokens)} tokens, found {values.shape}")
@@ -58,9 +58,9 @@ def heat(
 
 
 def coloured_text(tokens: Sequence[str], values: Floats, title: str, *, signed: bool = True) -> Figure:
-    """The text in lines, each token on a ground coloured by its one of (T,) numbers.
+    """The text in lines, each token on a background coloured by its one of (T,) numbers.
 
-    Raises UsageError unless there is a number a token."""
+    Raises UsageError unless there is one number per token."""
     values = np.asarray(values, float)
     if values.shape != (len(tokens),):
         raise UsageError(f"coloured_text: expected a number for each of {len(tokens)} tokens, found {values.shape}")
@@ -75,7 +75,7 @@ def coloured_text(tokens: Sequence[str], values: Floats, title: str, *, signed: 
         known = bool(np.isfinite(value))
         fill = ("negative" if value < 0 else "positive") if known else None
         strength = STRONGEST * min(abs(value) / scale, 1.0) if known else 0.0
-        words = f"{token}: {number(value)}" if known else f"{token}: not known"
+        words = f"{token}: {number(value)}" if known else f"{token}: unknown"
         data: dict[str, str | int] = {"step": step}
         marks.append(Rect(x, y, wide, high, fill, "grid", radius=3, opacity=strength, data=data, title=words))
         marks.append(Text(x + wide / 2, y + high / 2, text, "ink", 13, "middle", data=data, title=words))
@@ -90,7 +90,7 @@ _columns = columns
 
 
 def _text_legend(y: float, scale: float, signed: bool) -> list[Mark]:
-    """The scale of `coloured_text`, as strong as it is there."""
+    """The scale of `coloured_text`, at the same opacity."""
     marks: list[Mark] = []
     x = 8.0
     for share in ([-1.0, -0.5] if signed else []) + [0.0, 0.5, 1.0]:

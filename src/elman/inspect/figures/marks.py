@@ -1,6 +1,6 @@
 """Marks: what drawings are made of.
 
-A mark has its place in user units (px, y downwards), colours by name, and what a page's scripts may want of it: `data`
+A mark has its position in user units (px, y downwards), colours by name, and what a page's scripts may need: `data`
 becomes data-* attributes, `title` a tooltip, `focus` makes it reachable by keyboard. Marks are drawn in their order.
 """
 
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from elman.inspect.figures.wording import clean
 
-# Name -> colour, in light and in dark. In SVG a colour is the CSS variable of its name, with the light one behind it.
-# Series and hues are after Okabe and Ito 2008, which the colour-blind can tell apart.
+# Name -> colour, in light and in dark. In SVG a colour is the CSS variable of its name, with the light one as fallback.
+# Series and hues are after Okabe and Ito 2008, which colour-blind readers can distinguish.
 PALETTE = {
     "ink": "#1b1f24",
     "muted": "#5b6470",
@@ -60,7 +60,7 @@ DARK = {
 }
 SERIES = tuple(f"series{i}" for i in range(1, 9))
 SANS, MONO = "system-ui, 'DejaVu Sans', 'Noto Sans CJK JP', sans-serif", "ui-monospace, 'DejaVu Sans Mono', monospace"
-BASELINE = 0.35  # of a text's size, from its middle down to where its letters stand
+BASELINE = 0.35  # of a text's size, from its middle down to its baseline
 
 Points = Sequence[tuple[float, float]]
 Bytes = NDArray[np.uint8]
@@ -68,7 +68,7 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What every mark may carry beside its shape."""
+    """What every mark may carry besides its shape."""
 
     data: Mapping[str, str | int] = field(default_factory=dict)
     title: str = ""
@@ -124,7 +124,7 @@ class Circle(Mark):
 
 @dataclass(frozen=True)
 class Line(Mark):
-    """A line through points. dash: lengths drawn and left out; arrow: a head at the end; radius: of rounded corners."""
+    """A line through points. dash: lengths drawn and skipped; arrow: a head at the end; radius: of rounded corners."""
 
     points: Points
     stroke: str = "ink"
@@ -150,7 +150,7 @@ class Line(Mark):
     def path(self) -> list[tuple[str, list[tuple[float, float]]]]:
         """The commands of SVG that draw it: M and L with one point each, Q with two where a corner is round."""
         points = [(float(x), float(y)) for x, y in self.points]
-        if self.arrow:  # the line ends inside its head, so that the point is a point
+        if self.arrow:  # the line ends inside its head, so that the tip stays sharp
             points[-1] = _toward(points[-1], points[-2], 4)
         commands = [("M", points[:1])]
         for before, corner, after in zip(points, points[1:], points[2:], strict=False):
@@ -212,7 +212,7 @@ class Raster(Mark):
 
 
 def colour(name: str) -> str:
-    """A colour as SVG has it."""
+    """A colour as SVG writes it."""
     return f"var(--{name}, {PALETTE[name]})"
 
 
@@ -236,12 +236,12 @@ def encode_png(rgba: Bytes) -> bytes:
 
 
 def safe(value: Any) -> str:
-    """Any text, as it may stand in XML, in an attribute too."""
+    """Any text, escaped for XML, attributes included."""
     return escape(clean(str(value)), quote=True)
 
 
 def n(value: float) -> str:
-    """A length, as short as it is exact to a hundredth."""
+    """A length, rounded to a hundredth, as short as possible."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
 
@@ -257,7 +257,7 @@ def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def _toward(a: tuple[float, float], b: tuple[float, float], by: float) -> tuple[float, float]:
-    """The point that lies `by` from a on the way to b, at most half of it."""
+    """The point at distance `by` from a on the way to b, at most halfway."""
     length = _distance(a, b)
     share = min(by / length, 0.5) if length else 0.0
     return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])

@@ -27,10 +27,10 @@ def contributions(
     truncation: int | None = None,
     steps: Sequence[int | None] | None = None,
 ) -> Figure:
-    """(J, T) norms, output j downwards and step i to the right, by their logarithm.
+    """(J, T) norms, output j downwards and step i to the right, on a logarithmic scale.
 
     truncation: the length k; what is k or more steps away is left blank, outside the dashed line. steps: where the
-    outputs are; None, the whole text, counts as its end. By default one a step, or all at the end."""
+    outputs are; None, the whole text, counts as its end. By default one per step, or all at the end."""
     values = _matrix(values, tokens, outputs, "contributions")
     J, T = values.shape
     ends = list(steps) if steps is not None else [j if J == T else None for j in range(J)]
@@ -61,9 +61,9 @@ def attribution(values: Floats, tokens: Sequence[str], outputs: Sequence[str], t
 def confusion(
     labels: Sequence[str], counts: NDArray[np.int64], limit: int = 25, title: str = "confusion matrix"
 ) -> Figure:
-    """(K, K) counts, gold label downwards and predicted to the right; a cell is as strong as its share of its row.
+    """(K, K) counts, gold label downwards and predicted to the right; a cell is as opaque as its share of its row.
 
-    With more than `limit` labels, those most often confused, and the title says how many are left out."""
+    With more than `limit` labels, only those most often confused, and the title says how many are left out."""
     counts = np.asarray(counts)
     K = len(labels)
     if counts.shape != (K, K):
@@ -77,7 +77,7 @@ def confusion(
     def look(i: int, j: int) -> tuple[str, float, str, str]:
         gold, predicted, count = labels[shown[i]], labels[shown[j]], int(counts[shown[i], shown[j]])
         share = count / rows[shown[i]]
-        words = f"{count} of {gold} called {predicted} ({share:.1%})"
+        words = f"{count} of {gold} predicted as {predicted} ({share:.1%})"
         return "positive" if i == j else "negative", STRONGEST * share, str(count) if count else "", words
 
     right, total = int(counts.diagonal().sum()), int(counts.sum())
@@ -88,7 +88,7 @@ def confusion(
 def transitions(
     labels: Sequence[str], scores: Floats, legal: NDArray[np.bool_] | None = None, title: str = "transitions"
 ) -> Figure:
-    """(K, K) scores of a CRF, from a label downwards to a label rightwards; what is not legal is crossed out."""
+    """(K, K) scores of a CRF, from a label downwards to a label rightwards; what is illegal is crossed out."""
     scores = np.asarray(scores, float)
     K = len(labels)
     allowed = np.ones((K, K), bool) if legal is None else np.asarray(legal, bool)
@@ -101,7 +101,7 @@ def transitions(
         if not allowed[i, j]:
             return "grid", 0.5, "×", f"{words}: forbidden"
         if not np.isfinite(score):
-            return "grid", 0.0, "", f"{words}: not known"
+            return "grid", 0.0, "", f"{words}: unknown"
         fill = "negative" if score < 0 else "positive"
         shown = (f"{score:.1f}" if scale >= 1 else f"{score:.1g}").replace("-", "−")
         return fill, STRONGEST * abs(score) / scale, shown, f"{words}: {number(score)}"
@@ -120,7 +120,7 @@ def _matrix(values: Floats, tokens: Sequence[str], outputs: Sequence[str], name:
 def _labelled(
     rgba: Bytes, tokens: Sequence[str], outputs: Sequence[str], title: str, words: str
 ) -> tuple[Figure, float, float]:
-    """A raster under its tokens and beside its outputs; the size of a cell, and where the raster begins."""
+    """A raster under its tokens and next to its outputs; the size of a cell, and where the raster begins."""
     J, T, _ = rgba.shape
     cell = max(9.0, min(26.0, 640 / max(J, T, 1)))
     size = min(11.0, cell)
@@ -143,7 +143,7 @@ def _labelled(
 
 
 def _edges(kept: NDArray[np.bool_], cell: float, top: float) -> list[Mark]:
-    """The stairs between the cells that are kept and those that are not: a line a run of edges."""
+    """The stairs between the cells that are kept and those that are not: one line per run of edges."""
     J, T = kept.shape
     marks: list[Mark] = []
     for left in (True, False):

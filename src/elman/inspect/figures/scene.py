@@ -27,7 +27,7 @@ __all__ = ["DARK", "PALETTE", "Circle", "Figure", "Line", "Mark", "Raster", "Rec
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """width, height: user units. title: what it is; description: one sentence that says it to who cannot see it."""
+    """width, height: user units. title: what it is; description: one sentence for those who cannot see it."""
 
     width: float
     height: float
@@ -37,7 +37,7 @@ class Figure:
 
     def svg(self) -> str:
         """A whole <svg>, colours as CSS variables that a page may set (--ink, --paper, ...), text escaped."""
-        # An image has no parts for a screen reader; where parts can be reached by keyboard it is a group of them.
+        # An image has no parts for a screen reader; where parts can be reached by keyboard it is a group.
         role = "group" if any(mark.focus for mark in self.marks) else "img"
         size = f'viewBox="0 0 {n(self.width)} {n(self.height)}" width="{n(self.width)}" height="{n(self.height)}"'
         return (

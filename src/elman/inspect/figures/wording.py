@@ -1,4 +1,4 @@
-"""Text in drawings: what may stand in XML, about how wide it is, and cut where it does not fit."""
+"""Text in drawings: what XML allows, about how wide it is, and cut where it does not fit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ CUT = "…"
 
 
 def clean(text: str) -> str:
-    """The text without what XML forbids: of control characters their escapes, as in \\x07, of the rest U+FFFD.
+    """The text without what XML forbids: control characters become escapes, as in \\x07, the rest U+FFFD.
 
-    Newline and tab stay. A lone surrogate, which no encoding can write, counts as the rest."""
+    Newline and tab stay. A lone surrogate, which no encoding can write, belongs to the rest."""
     if text.isprintable() and not any(0xFFFE <= ord(c) < 0x10000 for c in text):
         return text
     return "".join(c if _allowed(ord(c)) else f"\\x{ord(c):02x}" if ord(c) < 0xA0 else "\ufffd" for c in text)
@@ -24,13 +24,13 @@ def visible(text: str) -> str:
 
 
 def width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> float:
-    """About how wide a line of text is, in the units of its size: a guess, as fonts differ, and rather too wide."""
+    """About how wide a line of text is, in the units of its size: a guess, as fonts differ, rather too wide."""
     em = sum(_em(c, mono) for c in text)
     return em * size * (1.08 if bold else 1.0)
 
 
 def fit(text: str, room: float, size: float, *, bold: bool = False) -> str:
-    """The token on one line in this width, cut with an ellipsis where it does not fit; one character always stays."""
+    """The token on one line in this width, cut with an ellipsis where it does not fit; one character is always kept."""
     text = visible(text)
     if width(text, size, bold=bold) <= room:
         return text
@@ -43,7 +43,7 @@ def fit(text: str, room: float, size: float, *, bold: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    """A number for people: three digits that count, no noise: 0.0312, 1.5, 120, 3.1e-07."""
+    """A number for people: three significant digits, no noise: 0.0312, 1.5, 120, 3.1e-07."""
     if value == 0:
         return "0"
     if not 1e-4 <= abs(value) < 1e5:

@@ -1,4 +1,4 @@
-"""The report: one page, in one file, that shows what a View holds."""
+"""The report: one page, in one file, that shows what a View contains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elman.inspect.view import View
 
 
 def html(view: View) -> str:
-    """The page: style, scripts, drawings and numbers in one text, which needs no network."""
+    """The page: style, scripts, drawings and numbers in one text that needs no network."""
     return page(view.title or "A model", header(view), list(panels(view)), bar(), payload(view))
 
 

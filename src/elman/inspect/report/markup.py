@@ -11,11 +11,11 @@ VOID = {"input", "meta", "link", "br"}
 
 
 class Markup(str):
-    """HTML that is to be put into a page as it is."""
+    """HTML to be put into a page unchanged."""
 
 
 def escape(text: object) -> Markup:
-    """Markup as it is, all else as text."""
+    """Markup unchanged, everything else as text."""
     return text if isinstance(text, Markup) else Markup(html.escape(clean(str(text))))
 
 
@@ -24,7 +24,7 @@ def join(*parts: object) -> Markup:
 
 
 def element(name: str, /, *inside: object, **attributes: object) -> Markup:
-    """One element. class_ is class, data_step is data-step; True stands alone, None and False leave it out."""
+    """One element. class_ is class, data_step is data-step; True is the bare name, None and False leave it out."""
     words = [name]
     for key, value in attributes.items():
         key = key.rstrip("_").replace("_", "-")
@@ -37,7 +37,7 @@ def element(name: str, /, *inside: object, **attributes: object) -> Markup:
 
 
 def scripts(formula: str) -> Markup:
-    """A formula in one line: `_x` and `_{x y}` are set below, `^x` and `^{x y}` above."""
+    """A formula in one line: `_x` and `_{x y}` are subscripts, `^x` and `^{x y}` superscripts."""
     parts = re.split(r"([_^](?:\{[^}]*\}|\w(?!\w)))", formula)
     names = {"_": "sub", "^": "sup"}
     inside = [element(names[part[0]], part[1:].strip("{}")) if i % 2 else part for i, part in enumerate(parts)]

@@ -1,4 +1,4 @@
-"""The page around the panels: one file with its style, its scripts and its numbers, which asks nothing of a network."""
+"""The page around the panels: one file with its style, scripts and numbers, which makes no network requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAIN = "main"
 
 @dataclass(frozen=True)
 class Panel:
-    """id: the anchor; heading: its words; says: one sentence with the equation; inside: what is shown."""
+    """id: the anchor; heading: its text; says: one sentence with the equation; inside: the content."""
 
     id: str
     heading: str
@@ -35,8 +35,8 @@ class Panel:
 def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: str) -> str:
     """The whole document.
 
-    The scripts are the files in assets/, each a module under its bare name "elman/steps", which an import map leads to
-    a data: URL. The policy lets in only what carries the nonce: a digest of all that is in the page, which no text in
+    The scripts are the files in assets/, each a module under a bare name such as "elman/data", which an import map maps
+    to a data: URL. The policy allows only what carries the nonce: a digest of everything in the page, which no text in
     it can have guessed."""
     nonce = hashlib.sha256("\0".join([title, data, head, *(panel.markup() for panel in panels)]).encode()).hexdigest()
     policy = [
@@ -58,7 +58,7 @@ def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: s
             element("meta", http_equiv="Content-Security-Policy", content="; ".join(policy)),
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="generator", content=f"elman {__version__}"),
-            element("link", rel="icon", href="data:,"),  # else the browser asks for one
+            element("link", rel="icon", href="data:,"),  # otherwise the browser requests one
             element("title", title),
             element("style", Markup(colours() + asset("report.css")), nonce=nonce),
             element("script", Markup(import_map()), type="importmap", nonce=nonce),

@@ -1,4 +1,4 @@
-"""The panels of the report: what of a View is shown where, each with the equation that it draws."""
+"""The panels of the report: what part of a View is shown where, each with the equation that it draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from elman.inspect.view import Floats, PlaceView, View
 
 
 def header(view: View) -> Markup:
-    """The model, what else is to be said of it, the text, and the warnings."""
+    """The model, further facts about it, the text, and the warnings."""
     rows = {"task": view.task, **view.about}
     shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in rows.items()}
     facts = element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in shown.items()))
@@ -43,7 +43,7 @@ def header(view: View) -> Markup:
 
 
 def bar() -> Markup:
-    """The line at the foot of the window: what is under the pointer, or selected."""
+    """The line at the bottom of the window: what is under the pointer, or selected."""
     return element("output", "", id="readout", class_="scripted", aria_live="polite")
 
 
@@ -64,7 +64,7 @@ def graph(view: View) -> Panel:
         equation("s_i = R(s_{i−1}, x_i)"),
         " with the same weights at every step, and ",
         equation("o_i = O(s_i)"),
-        "; a cell that reads from the end takes ",
+        "; a cell that reads backward takes ",
         equation("s_{i+1}"),
         " instead. ",
         "Choose a cell to see its equation below.",
@@ -94,7 +94,7 @@ def equations(view: View) -> Panel:
 
 
 def cell(place: PlaceView) -> Iterator[Markup]:
-    """One place: its docstring, its step with the numbers beside it, and all its quantities."""
+    """One place: its docstring, its step with the numbers next to it, and all its quantities."""
     yield element("h3", place.name, ": ", element("code", place.cell))
     yield paragraphs(place.equation)
     code = listing(place.source, place.assigned, place.quantities.keys()) if place.source else ""
@@ -105,7 +105,7 @@ def cell(place: PlaceView) -> Iterator[Markup]:
         )
         for name in place.quantities
     ]
-    numbers = table("all quantities", ("quantity", "this unit", "mean", "least", "largest"), rows)
+    numbers = table("all quantities", ("quantity", "this unit", "mean", "smallest", "largest"), rows)
     yield columns(code, element("div", numbers, class_="scripted"))
 
 
@@ -116,7 +116,7 @@ def states(view: View) -> Panel:
         " after each step and the gates that made it, unit by unit; a gate is saturated ",
         "below 0.05 or above 0.95, where its slope ",
         equation("σ′ = σ(1 − σ)"),
-        " is nearly nothing.",
+        " is nearly zero.",
     )
     names = dict.fromkeys(name for place in view.places for name in shown(place))
     chosen = controls(
@@ -146,7 +146,7 @@ def states(view: View) -> Panel:
         for gate, (low, high) in place.saturation.items()
     ]
     saturation = table("saturation of the gates", ("gate", "below 0.05", "above 0.95"), shares) if shares else ""
-    colours = element("p", "The text by this unit: ", element("b", "", data_says="unit"), class_="scripted")
+    colours = element("p", "The text coloured by this unit: ", element("b", "", data_says="unit"), class_="scripted")
     drawn = element("div", *maps, colours, chips(view.tokens, "unit"))
     return Panel("states", "States and gates", says, join(chosen, columns(drawn, saturation)))
 
@@ -187,7 +187,7 @@ def contributions(view: View) -> Panel:
     says = join(
         "Training sums one gradient per pair of an output and a step, ",
         equation("∂L/∂W = Σ_j Σ_i ∂L_j/∂W^{(i)}"),
-        "; backpropagation cut after k steps keeps those with ",
+        "; backpropagation truncated to k steps keeps those with ",
         equation("|i − j| < k"),
         ".",
     )
@@ -200,7 +200,7 @@ def contributions(view: View) -> Panel:
     kept = element("p", "", data_says="kept", class_="scripted")
     maps = [
         drawing(
-            matrix(view, values, f"{name}: norm of what step i adds by output j"),
+            matrix(view, values, f"{name}: norm of what step i adds from output j"),
             parameter=name,
             matrix="contributions",
         )
@@ -222,7 +222,7 @@ def contributions(view: View) -> Panel:
 def outputs(view: View) -> Panel:
     whose = "the given answers" if view.given else "the model's own answers"
     says = join(
-        "The likeliest answers, ",
+        "The most likely answers, ",
         equation("p = softmax(o_j)"),
         "; the loss ",
         equation("L_j = −log p(y_j)"),
@@ -243,7 +243,7 @@ EXTRAS: dict[str, tuple[str, Markup]] = {
         "How far back it remembers",
         escape(
             "The loss when only n tokens of context are seen, and the share of the gradient that comes from each "
-            "distance; beyond the horizon more context changes nothing that can be measured."
+            "distance; beyond the horizon more context makes no measurable difference."
         ),
     ),
     "probe": (
@@ -251,7 +251,7 @@ EXTRAS: dict[str, tuple[str, Markup]] = {
         join(
             "How often a linear map of the state, ",
             equation("softmax(h_t A + a)"),
-            ", names what was read k steps before; dashed, the same with its answers shuffled.",
+            ", predicts what was read k steps before; dashed: the same trained on shuffled answers.",
         ),
     ),
     "history": (
@@ -260,12 +260,12 @@ EXTRAS: dict[str, tuple[str, Markup]] = {
     ),
     "confusion": (
         "What is taken for what",
-        escape("How often each right answer, a row, was given as each answer, a column."),
+        escape("How often each right answer (row) was predicted as each answer (column)."),
     ),
     "reliability": (
         "Whether its probabilities can be trusted",
         join(
-            "Of the answers with probability p a share of p ought to be right; the gap, weighted by their number, is ",
+            "Of the answers with probability p, a share of p should be right; the gap, weighted by their number, is ",
             equation("ECE = Σ_b n_b/n · |right_b − p_b|"),
             ".",
         ),
@@ -273,7 +273,7 @@ EXTRAS: dict[str, tuple[str, Markup]] = {
     "transitions": (
         "Which answer follows which",
         join(
-            "The scores A of the conditional random field, which gives a path ",
+            "The scores A of the conditional random field, which scores a path ",
             equation("Σ_t o_{t, y(t)} + A_{y(t−1), y(t)}"),
             "; what its scheme forbids is crossed out.",
         ),
@@ -310,15 +310,15 @@ def answers(view: View) -> list[str]:
 
 
 def default_output(view: View) -> int:
-    """The output that is shown at first, as in assets/selection.js: the one with the largest loss."""
+    """The output that is shown first, as in assets/selection.js: the one with the largest loss."""
     return max(range(len(view.outputs)), key=lambda j: view.outputs[j].loss, default=0)
 
 
 def curves(view: View) -> Mapping[str, Floats]:
-    """Name -> the mean norm of the gradient by distance: of several models if there are such, else of the places."""
+    """Name -> the mean norm of the gradient by distance: of several models if there are any, else of the places."""
     if "cells" in view.extras:
-        found: Mapping[str, Floats] = view.extras["cells"]
-        return found
+        cells: Mapping[str, Floats] = view.extras["cells"]
+        return cells
     steps = [output.step for output in view.outputs]
     return {place.name: by_distance(place.gradient, steps) for place in view.places}
 

@@ -1,4 +1,4 @@
-"""What panels are put together from: drawings in their boxes, tables over the tokens, controls."""
+"""The building blocks of panels: drawings in their boxes, tables over the tokens, controls."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from elman.inspect.report.markup import Markup, element, join, scripts
 
 
 def drawing(figure: Figure, **data: Any) -> Markup:
-    """A figure in a box in which it scrolls, as wide as it is; `data` becomes data-* of the whole.
+    """A figure in a box in which it scrolls, at its full width; `data` becomes data-* of the whole.
 
-    One with a place, a what or a parameter is shown only while that is chosen."""
+    One with a place, a what or a parameter is shown only while that is selected."""
     box = element("div", Markup(figure.svg()), class_="drawing", tabindex=0, role="group", aria_label=figure.title)
     named = {f"data_{key}": value for key, value in data.items()}
     choice = "choice" if {"place", "what", "parameter"} & data.keys() else None
@@ -25,7 +25,7 @@ def drawing(figure: Figure, **data: Any) -> Markup:
 
 
 def token(text: object) -> Markup:
-    """A piece of the user's text, whose own direction does not turn round what stands beside it."""
+    """A piece of the user's text, whose direction does not reverse what is next to it."""
     return element("bdi", wording.visible(str(text)))
 
 
@@ -36,7 +36,7 @@ def choose(key: str, label: str, options: Iterable[tuple[object, str]], selected
 
 
 def number(key: str, label: str, largest: int, value: int) -> Markup:
-    """A whole number from 0, bound likewise."""
+    """A whole number from 0, bound in the same way."""
     box = element("input", type="number", min=0, max=largest, value=value, step=1, data_bind=key)
     return element("label", f"{label} ", box, class_="scripted")
 
@@ -51,7 +51,7 @@ def controls(*inside: Markup) -> Markup:
 
 
 def chips(tokens: Sequence[str], kind: str) -> Markup:
-    """The text, one box a token, whose colours a script sets."""
+    """The text, one box per token, whose colours a script sets."""
     boxes = [element("span", token(word), class_="chip", data_step=i) for i, word in enumerate(tokens)]
     return element("p", *boxes, class_="chips scripted", data_chips=kind, tabindex=0)
 
@@ -59,9 +59,9 @@ def chips(tokens: Sequence[str], kind: str) -> Markup:
 def grid(
     kind: str, label: str, heads: Sequence[str], rows: Mapping[str, NDArray[np.float64]], axis: str = "step"
 ) -> Markup:
-    """A table of numbers, coloured by their share of the largest: a column a token, a row a name.
+    """A table of numbers, coloured by their share of the largest: one column per token, one row per name.
 
-    rows: name -> a number a column; axis: what a column is, "step" or "output"."""
+    rows: name -> one number per column; axis: what a column is, "step" or "output"."""
     at = f"data_{axis}"
     cells = [element("th", token(word), scope="col", **{at: i}) for i, word in enumerate(heads)]
     lines = [
@@ -79,7 +79,7 @@ def grid(
 
 
 def table(label: str, head: Sequence[object], lines: Iterable[Sequence[object]]) -> Markup:
-    """A plain table whose first column names its rows; label: what it is, for who cannot see it."""
+    """A plain table whose first column names its rows; label: what it is, for those who cannot see it."""
     rows = [
         element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in rest))
         for first, *rest in lines
@@ -90,7 +90,7 @@ def table(label: str, head: Sequence[object], lines: Iterable[Sequence[object]])
 
 
 def show(value: float) -> str:
-    """A number in three digits, as assets/data.js shows it too."""
+    """A number in three digits, as in assets/data.js."""
     return wording.number(float(value)) if math.isfinite(value) else "–"
 
 
@@ -99,13 +99,13 @@ def percent(share: float) -> str:
 
 
 def paragraphs(text: str) -> Markup:
-    """A docstring: its first paragraph and the others, with what is below and above the line set there."""
+    """A docstring: its first paragraph and the others, with subscripts and superscripts."""
     blocks = [" ".join(block.split()) for block in text.strip().split("\n\n")]
     return join(*(element("p", scripts(block)) for block in blocks if block))
 
 
 def _colour(value: float, values: NDArray[np.float64]) -> str | None:
-    """The cell's share of the largest, and its sign, as the style sheet takes them."""
+    """The cell's share of the largest, and its sign, as the style sheet expects them."""
     with np.errstate(invalid="ignore"):
         largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     if not math.isfinite(value) or not largest:

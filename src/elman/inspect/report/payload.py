@@ -1,4 +1,4 @@
-"""The numbers that the report's scripts show, as one JSON text that is small and cannot end its own script."""
+"""The numbers that the report's scripts show, as one JSON text that is small and cannot end its own element."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST = 32767
 
 
 def payload(view: View) -> str:
-    """JSON that assets/data.js reads. Arrays that are alike, such as a gate and the quantity of its name, lie once."""
+    """JSON that assets/data.js reads. Equal arrays, such as a gate and the quantity of its name, are stored once."""
     pool = Pool()
     data = {
         "tokens": [visible(token) for token in view.tokens],
@@ -52,14 +52,14 @@ def _place(place: PlaceView, pool: Pool) -> dict[str, Any]:
 
 
 class Pool:
-    """Arrays as JSON, each once; what `small` and `wide` give back is the place in `arrays`."""
+    """Arrays as JSON, each once; `small` and `wide` return the index in `arrays`."""
 
     def __init__(self) -> None:
         self.arrays: list[dict[str, Any]] = []
         self._known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
 
     def small(self, values: NDArray[Any]) -> int:
-        """Two bytes a number, all of one scale: for the states of many units, which are of one size."""
+        """Two bytes per number, all on one scale: for the states of many units, which are of similar size."""
         with np.errstate(invalid="ignore"):
             finite = np.isfinite(values)
             scale = float(np.abs(values, where=finite, out=np.zeros(values.shape)).max(initial=0.0)) / _LARGEST or 1.0
@@ -67,7 +67,7 @@ class Pool:
         return self._add("int16", numbers, scale=scale)
 
     def wide(self, values: NDArray[Any]) -> int:
-        """Four bytes a number: for norms, which differ by many powers of ten."""
+        """Four bytes per number: for norms, which differ by many powers of ten."""
         with np.errstate(over="ignore"):
             return self._add("float32", np.asarray(values).astype("<f4"))
 

@@ -1,4 +1,4 @@
-// Of the drawings and tables that are there once a place, a parameter or a gate, only the chosen one is shown.
+// Of the drawings and tables that exist once per place, parameter or gate, only the selected one is shown.
 
 import { view } from "elman/data";
 import { follow, selection } from "elman/selection";

@@ -19,7 +19,7 @@ export function start() {
   });
 }
 
-/** Put rows of numbers into a table. together: all rows have one scale, else each its own. */
+/** Put rows of numbers into a table. together: all rows share one scale, otherwise each has its own. */
 function fill(name, rows, together) {
   const lines = document.querySelectorAll(`[data-grid=${name}] [data-row]`);
   rows.forEach((values, i) => {
@@ -29,7 +29,7 @@ function fill(name, rows, together) {
   });
 }
 
-/** Colour by the share of the largest: its root, so that small shares can be told from none. */
+/** Colour by the share of the largest: its root, so that small shares differ visibly from zero. */
 function paint(boxes, values, most) {
   boxes.forEach((box, i) => {
     const share = Number.isFinite(values[i]) && most > 0 ? Math.sqrt(Math.abs(values[i]) / most) : 0;

@@ -11,7 +11,7 @@ export function start() {
     control.addEventListener("input", () => {
       if (control.value !== "") select({ [key]: numbers.has(key) ? Number(control.value) : control.value });
     });
-    control.addEventListener("change", () => show(control)); // what was out of bounds is put right
+    control.addEventListener("change", () => show(control)); // correct what was out of bounds
   }
   document.getElementById("largest")?.addEventListener("click", () => select({ unit: null }));
   const typing = (control) => control.type === "number" && control === document.activeElement;

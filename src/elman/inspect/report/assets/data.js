@@ -5,7 +5,7 @@ export const view = JSON.parse(document.getElementById("view").textContent);
 const NAN = -32768; // in int16 arrays
 const decoded = new Map();
 
-/** Array number `index` of the page: rows, columns, at(row, column), and quantum, the step in which it is kept. */
+/** Array number `index` of the page: rows, columns, at(row, column), and quantum, the resolution in which it is stored. */
 export function array(index) {
   if (!decoded.has(index)) decoded.set(index, decode(view.arrays[index]));
   return decoded.get(index);
@@ -23,7 +23,7 @@ function decode({ shape, int16, float32, scale }) {
   return { rows, columns, at, row, quantum: scale ?? 0 };
 }
 
-/** A number in three digits, as the drawings show it too. */
+/** A number in three digits, as in the drawings. */
 export function show(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -34,7 +34,7 @@ export function show(value) {
   return text.replace(/^-/, "−");
 }
 
-/** A number with as many decimals as its array keeps; four where it keeps five, so that a column lines up. */
+/** A number with as many decimals as its array stores; four where it stores five, so that a column lines up. */
 export function exact(value, quantum) {
   if (!Number.isFinite(value)) return "–";
   const kept = Math.max(0, Math.floor(-Math.log10(quantum)));

@@ -1,4 +1,4 @@
-// The equation of the selected cell, with the numbers of one unit at one step in it.
+// The equation of the selected cell, with the numbers of one unit at one step.
 
 import { array, exact, view } from "elman/data";
 import { follow, selection, unit } from "elman/selection";

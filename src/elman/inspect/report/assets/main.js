@@ -1,4 +1,4 @@
-// Begins here: each part follows the selection, and what is chosen must be shown before it is marked.
+// The entry point: each part follows the selection, and what is selected must be shown before it is marked.
 
 import * as choice from "elman/choice";
 import * as colours from "elman/colours";

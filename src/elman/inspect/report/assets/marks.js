@@ -27,13 +27,13 @@ export function start() {
   });
   follow(Object.keys(selection), () => drawings.forEach(mark));
   const tables = [...document.querySelectorAll(".grid")];
-  let first = true; // at first drawings stand at their beginning, where the names of their rows are
+  let first = true; // at first drawings are scrolled to their start, where the names of their rows are
   follow(["step"], () => first || drawings.forEach(reveal));
   follow(["step"], () => tables.forEach(revealCell));
   first = false;
 }
 
-/** Of many marks Tab stops at the chosen one; the arrow keys lead on to the others. */
+/** Of many marks Tab stops at the selected one; the arrow keys lead to the others. */
 function reach(mark, chosen) {
   mark.setAttribute("tabindex", chosen ? 0 : -1);
   mark.setAttribute("aria-pressed", chosen);
@@ -50,7 +50,7 @@ function mark(svg) {
   outline(svg, "row", [box.x, box.y + (box.height * row) / box.rows, box.width, box.height / box.rows]);
 }
 
-/** Scroll a drawing sideways in its box until the selected step can be seen. */
+/** Scroll a drawing sideways in its box until the selected step is visible. */
 function reveal(svg) {
   const column = columnOf(svg, selection.step);
   if (column) scroll(svg.parentElement, ...column);
@@ -63,7 +63,7 @@ function revealCell(table) {
   if (cell) scroll(table.parentElement, cell.offsetLeft - names, cell.offsetWidth + names);
 }
 
-/** Scroll a box sideways so far that what lies `left` in it can be seen. */
+/** Scroll a box sideways until what is at `left` in it is visible. */
 function scroll(box, left, width) {
   if (left < box.scrollLeft || left + width > box.scrollLeft + box.clientWidth) {
     box.scrollLeft = left - (box.clientWidth - width) / 2;

@@ -24,7 +24,7 @@ function cut(svg, k) {
   const { image, x, y, width, height, rows, columns } = raster(svg);
   const [w, h] = [width / columns, height / rows];
   const strips = view.outputs.map(({ step }, row) => {
-    const end = step ?? columns - 1; // an output of the whole text stands at its end
+    const end = step ?? columns - 1; // an output of the whole text is at its end
     const [from, to] = [Math.max(0, end - k + 1), Math.min(columns, end + k)];
     return `M${x + w * from},${y + h * row}h${w * (to - from)}v${h}h${-w * (to - from)}z`;
   });

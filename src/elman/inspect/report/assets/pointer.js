@@ -8,8 +8,8 @@ export function start() {
   document.addEventListener("pointermove", (event) => select({ over: pointed(event)?.step ?? null }));
   document.documentElement.addEventListener("pointerleave", () => select({ over: null }));
   document.addEventListener("click", (event) => {
-    const found = pointed(event);
-    if (found) select(found);
+    const target = pointed(event);
+    if (target) select(target);
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -24,7 +24,7 @@ export function start() {
   });
 }
 
-/** {step, place, unit, output}, as far as what is under the pointer has them; null where it has none. */
+/** {step, place, unit, output}, as far as what is under the pointer has them; null if it has none. */
 function pointed(event) {
   if (!(event.target instanceof Element)) return null;
   const svg = event.target.closest("figure svg");
@@ -35,13 +35,13 @@ function pointed(event) {
 }
 
 function named({ dataset }) {
-  const found = {};
-  for (const key of ["step", "output"]) if (key in dataset) found[key] = Number(dataset[key]);
-  if ("place" in dataset) found.place = view.places.findIndex((place) => place.name === dataset.place);
-  return found;
+  const target = {};
+  for (const key of ["step", "output"]) if (key in dataset) target[key] = Number(dataset[key]);
+  if ("place" in dataset) target.place = view.places.findIndex((place) => place.name === dataset.place);
+  return target;
 }
 
-/** Arrow keys: left and right along the text, up and down among the rows. Whether one was meant for this. */
+/** Arrow keys: left and right along the text, up and down among the rows. Returns whether the key was handled. */
 function moved({ key, target }) {
   const box = target.closest(".drawing, .chips");
   if (!box) return false;

@@ -1,4 +1,4 @@
-// Drawings whose cells are one image: where a step or a row lies in it, and which cell is under the pointer.
+// Drawings whose cells are one image: where a step or a row is in it, and which cell is under the pointer.
 
 import { view } from "elman/data";
 import { shown } from "elman/selection";
@@ -9,7 +9,7 @@ export function rowsOf(svg) {
   return what ? "unit" : matrix ? "output" : null;
 }
 
-/** The image of a drawing, with its number of rows and columns; null where it has none. */
+/** The image of a drawing, with its number of rows and columns; null without one. */
 export function raster(svg) {
   const image = rowsOf(svg) && svg.querySelector("image");
   if (!image) return null;
@@ -18,7 +18,7 @@ export function raster(svg) {
   return { image, x, y, width, height, rows, columns: view.tokens.length };
 }
 
-/** {row, column} under the pointer, or null beside the image. */
+/** {row, column} under the pointer, or null outside the image. */
 export function cellAt(svg, event) {
   const box = raster(svg);
   if (!box) return null;
@@ -28,7 +28,7 @@ export function cellAt(svg, event) {
   return column >= 0 && column < box.columns && row >= 0 && row < box.rows ? { row, column } : null;
 }
 
-/** [x, width] of a step in a drawing: of the image's column, or of the boxes that bear the step; null without any. */
+/** [x, width] of a step in a drawing: of the image's column, or of the boxes with this step; null without any. */
 export function columnOf(svg, step) {
   const box = raster(svg);
   if (box) return [box.x + (box.width * step) / box.columns, box.width / box.columns];
@@ -39,7 +39,7 @@ export function columnOf(svg, step) {
   return [left, Math.max(...bounds.map((b) => b.x + b.width)) - left];
 }
 
-/** Put the rectangle of this class where it belongs, or away when `place` is null. place: [x, y, width, height]. */
+/** Move the rectangle of this class to `place`, or remove it when that is null. place: [x, y, width, height]. */
 export function outline(svg, name, place) {
   let rect = svg.querySelector(`rect.${name}`);
   if (!place) return rect?.remove();

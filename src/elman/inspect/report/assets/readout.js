@@ -1,4 +1,4 @@
-// The line at the foot of the window, and the line above the outputs: what is selected, in words and numbers.
+// The line at the bottom of the window, and the line above the outputs: what is selected, in words and numbers.
 
 import { array, exact, percent, show, view } from "elman/data";
 import { follow, selection, shown, unit } from "elman/selection";
@@ -24,6 +24,6 @@ export function start() {
     const { step, target, loss, top } = view.outputs[selection.output];
     const whose = step === null ? "The one output" : `Output ${selection.output}, at “${view.tokens[step]}”`;
     const likeliest = top.map(([label, p]) => `${label} ${percent(p)}`).join(", ");
-    answer.textContent = `${whose}: target ${target}, loss ${show(loss)} nats. Likeliest: ${likeliest}.`;
+    answer.textContent = `${whose}: target ${target}, loss ${show(loss)} nats. Most likely: ${likeliest}.`;
   });
 }

@@ -40,7 +40,7 @@ export function select(changes) {
   for (const [keys, listener] of listeners) if (keys.some((key) => changed.includes(key))) listener();
 }
 
-/** What a place has heat maps of: "state h", "gate f". */
+/** What a place has heat maps for: "state h", "gate f". */
 export function whats(place) {
   const { states, gates } = view.places[place];
   return [...Object.keys(states).map((name) => `state ${name}`), ...Object.keys(gates).map((name) => `gate ${name}`)];
@@ -57,7 +57,7 @@ export function units(place) {
   return firstState(place).columns;
 }
 
-/** The unit that is shown: the chosen one, else the one whose state is largest at this step. */
+/** The unit that is shown: the chosen one, otherwise the one whose state is largest at this step. */
 export function unit() {
   if (selection.unit !== null) return selection.unit;
   const sizes = firstState(selection.place).row(selection.step).map(Math.abs);

@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, until the button says otherwise.
+// Light or dark: as the system is set, until the button is used.
 
 export function start() {
   const dark = matchMedia("(prefers-color-scheme: dark)");
