@@ -416,7 +416,7 @@ def test_what_waits_for_an_earlier_check_is_shown_as_not_run():
 
 def test_the_table_reads_as_documented():
     lines = str(check_cell(CELLS["hard-memory"])).splitlines()
-    assert lines[:2] == ["HardMemory: fits the contract", "path: reference (asked for)"]
+    assert lines[:2] == ["HardMemory: fits the contract", "path: reference (requested)"]
     assert len({line.index("left out") for line in lines if "left out" in line}) == 1
     assert any("straight_through" in line for line in lines)
     table = str(check_cell(BatchMean))

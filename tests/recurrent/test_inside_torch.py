@@ -340,8 +340,8 @@ def test_no_sequences_and_no_steps_have_gradients_of_zero():
 
 REFUSED = {
     "numpy": (lambda x: x.numpy(), r"found numpy\.ndarray; torch\.from_numpy"),
-    "a list of arrays": (lambda x: [x[0].numpy()], "found a ndarray at place 0"),
-    "nested lists": (lambda x: x.tolist(), "found a list at place 0"),
+    "a list of arrays": (lambda x: [x[0].numpy()], "found a ndarray at index 0"),
+    "nested lists": (lambda x: x.tolist(), "found a list at index 0"),
     "nothing": (lambda x: None, "found NoneType"),
     "words": (lambda x: "abc", "found str"),
     "float64": (lambda x: x.double(), r"expected inputs in torch\.float32 like the parameters, found torch\.float64"),

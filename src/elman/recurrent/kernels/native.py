@@ -167,7 +167,7 @@ class _Engine(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dys: Tensor, *dfinals: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends unseen
-            raise UsageError("a compiled cell has no gradient of its gradient (create_graph); use backend reference")
+            raise UsageError("a compiled cell has no second-order gradient (create_graph); use backend reference")
         with torch.autocast("cpu", enabled=False):
             return _backward(ctx, dys, dfinals)
 
