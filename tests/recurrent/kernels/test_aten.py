@@ -258,7 +258,7 @@ def test_a_step(name):
 
 
 REFUSED = {
-    "rounding to digits": (lambda a, b: torch.round(a, decimals=2), r"aten\.round\.decimals: no elementwise"),
+    "rounding to digits": (lambda a, b: torch.round(a, decimals=2), r"aten\.round\.decimals: not an elementwise"),
     "whole numbers": (lambda a, b: (a > b) * 2 * a, r"gives torch\.int64, not the cell's precision; write 1\.0"),
     "another precision": (lambda a, b: a.double().to(a.dtype), r"gives torch\.float64"),
     "half precision": (lambda a, b: a.half().to(a.dtype), r"gives torch\.float16"),
