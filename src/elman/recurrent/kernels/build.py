@@ -104,7 +104,7 @@ def available() -> str | None:
 
 
 def compiler() -> Compiler:
-    """$CXX if set, otherwise the first working one of c++, g++ and clang++. Tried once per process. Raises BuildError."""
+    """$CXX if set, otherwise the first of c++, g++, clang++ that works. Tried once per process. Raises BuildError."""
     result = _find(os.environ.get("CXX", "").strip(), os.environ.get("PATH"))
     if isinstance(result, BuildError):
         raise BuildError(result.reason, result.log)
