@@ -83,7 +83,7 @@ def test_a_cache_that_is_not_safe(elman, cache: Path) -> None:
     cache.mkdir()
     cache.chmod(0o777)
     answer = told(elman)
-    assert f"for this run only: {cache}: others may write to it; chmod go-w" in answer["native_cache"]
+    assert f"for this run only: {cache}: others can write to it; chmod go-w" in answer["native_cache"]
     assert list(cache.iterdir()) == []
 
 

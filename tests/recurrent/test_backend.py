@@ -111,7 +111,7 @@ def test_auto_compiles_float32_and_reference_does_not(calls):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
     assert path_of(cell) == ("native", "")
     with use_backend("reference"):
-        assert path_of(cell) == ("reference", "asked for")
+        assert path_of(cell) == ("reference", "requested")
 
 
 # The slow path is told once, and is right ------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_a_gradient_by_a_mask_takes_the_reference():
     ys, _ = unroll(cell, xs, noise=Noise(mask=mask))
     (grad,) = torch.autograd.grad(ys.sum(), mask)
     assert grad.abs().sum() > 0
-    with use_backend("native"), pytest.raises(UsageError, match="a gradient by the masks"):
+    with use_backend("native"), pytest.raises(UsageError, match="a gradient with respect to the masks"):
         unroll(cell, xs, noise=Noise(mask=mask))
 
 

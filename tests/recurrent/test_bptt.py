@@ -66,7 +66,9 @@ def test_a_memory_bound_changes_no_gradient(name: str, reverse: bool, backend: s
 
 
 def least(cell: Any, xs: Packed) -> int:
-    with pytest.raises(UsageError, match="do not hold this backpropagation; the least for 23 steps of 7") as problem:
+    with pytest.raises(
+        UsageError, match="is too little for this backpropagation; the minimum for 23 steps of 7"
+    ) as problem:
         memory_plan(cell, xs, 1)
     found = re.search(r"is ([\d,]+) (KB|MB)", str(problem.value))
     assert found

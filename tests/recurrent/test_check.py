@@ -143,13 +143,13 @@ class NoDelaysArgument(Plain):
         super().__init__(input_size, hidden_size)
 
 
-@wrong("builds", "it says")
+@wrong("builds", "it reports")
 class SwappedSizes(Plain):
     def __init__(self, input_size, hidden_size, *, delays=1):
         super().__init__(hidden_size, input_size, delays=delays)
 
 
-@wrong("builds", "gives list, expected a State of tensors")
+@wrong("builds", "returns list, expected a State of tensors")
 class InitialGivesAList(Plain):
     def initial(self, rows, like=None):
         return list(super().initial(rows, like))
@@ -176,7 +176,7 @@ class UnknownField(Plain):
         return self.State(h=tanh(x.z + r.z) + s.memory)
 
 
-@wrong("states keep their shapes", "gives Tensor, expected a State")
+@wrong("states keep their shapes", "returns Tensor, expected a State")
 class BareTensor(Plain):
     def step(self, s, x, r):
         return tanh(x.z + r.z)
@@ -213,7 +213,7 @@ class Endless(Plain):
         return self.step(s, x, r)
 
 
-@wrong("output_size is true", r"O\(s\) gives \(5, 8\), expected \(5, 4\)")
+@wrong("output_size is true", r"O\(s\) returns \(5, 8\), expected \(5, 4\)")
 class WiderOutput(Plain):
     def output(self, s):
         return torch.cat([s.h, s.h], -1)
@@ -308,7 +308,7 @@ class Chance(Plain):
         return self.State(h=tanh(x.z + r.z) * random.random())
 
 
-@wrong("one function of its arguments", "another number at each call")
+@wrong("one function of its arguments", "a different number at each call")
 class Clock(Plain):
     def step(self, s, x, r):
         return self.State(h=tanh(x.z + r.z) + (time.time() > 1e9))
@@ -366,13 +366,13 @@ class InputsDisagree(GoodOverride):
         return x - x.mean(0)
 
 
-@wrong("delays", "accepts delays=2 and keeps no history")
+@wrong("delays", "accepts delays=2 but keeps no history")
 class ForgetsDelays(Plain):
     def __init__(self, input_size, hidden_size, *, delays=1):
         super().__init__(input_size, hidden_size)
 
 
-@wrong("delays", "accepts delays=2 and keeps no history")
+@wrong("delays", "accepts delays=2 but keeps no history")
 class OverrideForgetsDelays(GoodOverride):
     def __init__(self, input_size, hidden_size, *, delays=1):
         super().__init__(input_size, hidden_size)
@@ -411,12 +411,12 @@ def test_what_waits_for_an_earlier_check_is_shown_as_not_run():
     report = check_cell(MissingField)
     assert [result.ok for result in report.checks[:3]] == [True, False, None]
     assert {result.ok for result in report.checks[2:]} == {None}
-    assert "not run: fix what is above first" in str(report)
+    assert "not run: fix the above first" in str(report)
 
 
 def test_the_table_reads_as_documented():
     lines = str(check_cell(CELLS["hard-memory"])).splitlines()
-    assert lines[:2] == ["HardMemory: fits the contract", "path: reference (asked for)"]
+    assert lines[:2] == ["HardMemory: fits the contract", "path: reference (requested)"]
     assert len({line.index("left out") for line in lines if "left out" in line}) == 1
     assert any("straight_through" in line for line in lines)
     table = str(check_cell(BatchMean))

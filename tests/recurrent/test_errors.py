@@ -71,21 +71,21 @@ TORCH_HAS_NOT = {
     ),
     "zoneout to torch": (lambda: to_torch(recurrent(zoneout=0.1)), "torch has no zoneout=0.1"),
     "reverse only": (lambda: to_torch(Recurrent(GRU(3, 4), reverse=True)), "in reverse only"),
-    "a window": (lambda: to_torch(Stack(Window(3), recurrent(width=12))), "no counterpart of Window"),
+    "a window": (lambda: to_torch(Stack(Window(3), recurrent(width=12))), "no counterpart for Window"),
     "nothing recurrent": (lambda: to_torch(Stack(Dropout(0.0))), "at least one recurrent layer"),
     "variational": (
         lambda: to_torch(recurrent_stack(GRU, 3, 4, 2, dropout=0.5)),
-        "torch draws a dropout mask each step, this layer one a sequence",
+        "torch draws a dropout mask per step, this layer one per sequence",
     ),
     "dropout below": (lambda: to_torch(Stack(Dropout(0.5, per="step"), recurrent())), "not below"),
-    "dropout above": (lambda: to_torch(Stack(recurrent(), Dropout(0.5, per="step"))), "not above"),
+    "dropout above": (lambda: to_torch(Stack(recurrent(), Dropout(0.5, per="step"))), "not after"),
     "dropout twice": (
         lambda: to_torch(Stack(recurrent(), *[Dropout(0.5, per="step")] * 2, recurrent(width=4))),
         "or twice",
     ),
     "dropout somewhere": (
         lambda: to_torch(Stack(recurrent(), recurrent(width=4), Dropout(0.5, per="step"), recurrent(width=4))),
-        r"one dropout for all layers, found \[0.0, 0.5\]",
+        r"one dropout rate for all layers, found \[0.0, 0.5\]",
     ),
 }
 
@@ -166,7 +166,7 @@ DOORS = {
     "open nothing": (lambda: declares(open_gates=("y",))(3, 4), r"`open_gates` names \['y'\]"),
     "no h": (lambda: declares(State=namedtuple("State", "m"))(3, 4), "State has no field `h`"),
     "step of an override": (lambda: CELLS["deep-transition"](3, 4).step((), (), ()), "defines neither step"),
-    "state of one field": (lambda: unroll(LSTM(3, 4), X, [ZEROS]), r"a state of 2 \('h', 'c'\), found 1"),
+    "state of one field": (lambda: unroll(LSTM(3, 4), X, [ZEROS]), r"a state of 2 fields \('h', 'c'\), found 1"),
     "state bare": (lambda: unroll(GRU(3, 4), X[:1], ZEROS[:1]), r"a tuple of tensors \('h',\), found a Tensor"),
     "state a number": (lambda: recurrent()(X, 5), "a tuple of tensors as a call returns it, found int"),
     "state in float64": (
@@ -176,7 +176,7 @@ DOORS = {
     "state elsewhere": (lambda: unroll(GRU(3, 4), X, [ZEROS.to("meta")]), "found torch.float32 on meta"),
     "pruned cell": (lambda: unroll(pruned(), X), "hooks on a cell never run"),
     "gradient of a gradient in a bound": (differentiate_the_bounded_twice, r"memory: .* \(create_graph\)"),
-    "half a length": (lambda: unroll(GRU(3, 4), X, lengths=[2.5, 5]), r"2 lengths, whole numbers, found \[2.5, 5\]"),
+    "half a length": (lambda: unroll(GRU(3, 4), X, lengths=[2.5, 5]), r"2 integer lengths, found \[2.5, 5\]"),
     "state of a longer batch": (lambda: unroll(GRU(3, 4), X, [torch.zeros(3, 4)]), r"state.h \(2, 4\), found \(3, 4\)"),
     "state of a wider cell": (lambda: unroll(GRU(3, 4), [X[0]], [torch.zeros(1, 5)]), r"\(1, 4\), found \(1, 5\)"),
     "state of no history": (lambda: unroll(GRU(3, 4, delays=2), X, [ZEROS]), "'past1'"),
@@ -188,8 +188,8 @@ DOORS = {
     "report of a wrong cell": (lambda: check_cell(declares(gates=())).raise_if_wrong(), "WRONG  builds"),
     "layer without run": (lambda: Layer()([X[0]]), "does not define run"),
     "state of no state": (lambda: Dropout(0.5)(X, (ZEROS,)), r"carries no state: expected \(\), found tuple"),
-    "vector of dropout": (lambda: Dropout(0.5).final(()), "has no encoder's vector"),
-    "vector of a window": (lambda: Window(3).final((ZEROS,)), "has no encoder's vector"),
+    "vector of dropout": (lambda: Dropout(0.5).final(()), "has no encoder vector"),
+    "vector of a window": (lambda: Window(3).final((ZEROS,)), "has no encoder vector"),
     "vector of nothing": (lambda: Stack(Dropout(0.5)).final(((),)), "none of its layers is recurrent"),
     "sampling both ways": (
         lambda: recurrent_stack(GRU, 3, 4).require_causal("sampling"),
@@ -254,21 +254,21 @@ DOORS = {
         lambda: unroll(LSTM(3, 4), X, noise=Noise(U=ZEROS)),
         r"LSTM: expected U \(4, 16\), found \(2, 4\)",
     ),
-    "residual of two widths": (lambda: Residual(recurrent()), r"as wide at its output .*, found \(3, 4\)"),
+    "residual of two widths": (lambda: Residual(recurrent()), r"output as wide as its input, found \(3, 4\)"),
     "residual of no layer": (
         lambda: recurrent_stack(GRU, 3, 4, residual=True),
-        "no layer is as wide at its input as at its output, found 3 and 8",
+        "no layer has output as wide as its input, found 3 and 8",
     ),
     "unknown backend": (inside("natif", list), "backend: unknown backend 'natif'; did you mean 'native'"),
     "override on the native path": (
         inside("native", lambda: unroll(CELLS["deep-transition"](3, 4), X)),
         "backend native: it overrides R, .*; use backend auto or reference",
     ),
-    "gradient of a gradient": (differentiate_twice, r"no gradient of its gradient \(create_graph\)"),
+    "gradient of a gradient": (differentiate_twice, r"no second-order gradient \(create_graph\)"),
     "windows of nothing": (lambda: list(windows(X, 0)), "windows: expected a length of 1 step or more, found 0"),
     "memory of one byte": (
         lambda: unroll(GRU(3, 4), X, memory="1B"),
-        "memory: .* do not hold this backpropagation; the least for 5 steps",
+        "memory: .* is too little for this backpropagation; the minimum for 5 steps",
     ),
     "memory in words": (
         lambda: unroll(GRU(3, 4), X, memory="much"),
@@ -281,7 +281,7 @@ DOORS = {
     ),
     "a step of two rows": (
         inside("reference", lambda: stepper(recurrent())(torch.zeros(2, 3))),
-        r"stepper: expected x \(1, 3\), one row a sequence, found \(2, 3\)",
+        r"stepper: expected x \(1, 3\), one row per sequence, found \(2, 3\)",
     ),
     "steps of any layer": (lambda: stepper(Layer()), "cannot step a Layer; expected Recurrent, Window, Stack"),
     "native steps of an override": (
@@ -297,15 +297,15 @@ DOORS = {
     "too few lengths": (lambda: unroll(GRU(3, 4), X, lengths=[5]), "2 lengths between 0 and 5"),
     "length 0 to torch": (lambda: Packed.from_list([X[0], X[0, :0]]).to_torch(), "cannot hold a sequence of length 0"),
     "four axes": (lambda: unroll(GRU(3, 4), X[None]), r"expected xs .*, found the shape \(1, 2, 5, 3\)"),
-    "lengths of a list": (lambda: unroll(GRU(3, 4), [X[0]], lengths=[5]), "other forms know their own"),
+    "lengths of a list": (lambda: unroll(GRU(3, 4), [X[0]], lengths=[5]), "other forms have their own"),
     "an array": (lambda: unroll(GRU(3, 4), X.numpy()), r"found numpy\.ndarray; torch\.from_numpy"),
-    "a list of lists": (lambda: unroll(GRU(3, 4), X.tolist()), "found a list at place 0"),
+    "a list of lists": (lambda: unroll(GRU(3, 4), X.tolist()), "found a list at index 0"),
     "a nested tensor": (lambda: unroll(GRU(3, 4), torch.nested.nested_tensor([X[0]])), r"xs\.unbind\(\)"),
     "whole numbers": (lambda: unroll(GRU(3, 4), X.long()), r"floating-point inputs, found torch\.int64"),
     "another precision": (lambda: unroll(GRU(3, 4), X.double()), r"torch\.float32 like the parameters, found torch"),
     "another device": (lambda: unroll(GRU(3, 4), X.to("meta")), "on cpu like the parameters, found them on meta"),
     "state of names": (lambda: type("Mine", (Cell,), {"state": ("h", "m")})(3, 4), r'namedtuple\("State", "h m"\)'),
-    "input too wide": (lambda: unroll(GRU(2, 4), X), r"expected inputs of 2 numbers a step, found \(3,\)"),
+    "input too wide": (lambda: unroll(GRU(2, 4), X), r"expected inputs of 2 numbers per step, found \(3,\)"),
     "layer's input too wide": (lambda: recurrent(width=2)(X), "Recurrent: expected inputs of 2 numbers"),
     "input of ids": (lambda: recurrent()([torch.zeros(5).long()]), "embed symbols first"),
 }

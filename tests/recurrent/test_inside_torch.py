@@ -151,9 +151,9 @@ def test_what_cannot_be_followed_is_said_once(monkeypatch):
 
     monkeypatch.setattr(backend, "_told", set())
     layer, xs = both()
-    with pytest.warns(SlowPath, match=r"inside torch\.func"):
+    with pytest.warns(SlowPath, match=r"torch\.func"):
         vmap(lambda x: layer(x)[0])(xs)
-    with pytest.raises(UsageError, match=r"backend native: inside torch\.func"), use_backend("native"):
+    with pytest.raises(UsageError, match=r"backend native: torch\.func"), use_backend("native"):
         vmap(lambda x: layer(x)[0])(xs)
 
 
@@ -340,8 +340,8 @@ def test_no_sequences_and_no_steps_have_gradients_of_zero():
 
 REFUSED = {
     "numpy": (lambda x: x.numpy(), r"found numpy\.ndarray; torch\.from_numpy"),
-    "a list of arrays": (lambda x: [x[0].numpy()], "found a ndarray at place 0"),
-    "nested lists": (lambda x: x.tolist(), "found a list at place 0"),
+    "a list of arrays": (lambda x: [x[0].numpy()], "found a ndarray at index 0"),
+    "nested lists": (lambda x: x.tolist(), "found a list at index 0"),
     "nothing": (lambda x: None, "found NoneType"),
     "words": (lambda x: "abc", "found str"),
     "float64": (lambda x: x.double(), r"expected inputs in torch\.float32 like the parameters, found torch\.float64"),

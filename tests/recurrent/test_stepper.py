@@ -136,7 +136,7 @@ def test_errors() -> None:
     with pytest.raises(UsageError, match=r"expected dtype torch.float32 or torch.bfloat16, found torch.float16"):
         elman.stepper(Recurrent(cells[0]), 1, torch.float16)
     stepper = elman.stepper(Recurrent(cells[0]), 2)
-    with pytest.raises(UsageError, match=r"expected x \(2, 4\), one row a sequence, found \(1, 4\)"):
+    with pytest.raises(UsageError, match=r"expected x \(2, 4\), one row per sequence, found \(1, 4\)"):
         stepper(torch.zeros(1, 4))
     with pytest.raises(UsageError, match=r"expected state.h \(2, 5\)"):
         stepper(torch.zeros(2, 4), (torch.zeros(1, 5), torch.zeros(1, 5)))

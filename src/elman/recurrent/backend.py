@@ -31,10 +31,10 @@ _told: set[tuple[str, str]] = set()
 
 
 def current_backend() -> str:
-    """The backend in force: that of `use_backend`, else of the environment variable ELMAN_BACKEND, else "auto".
+    """The current backend: that of `use_backend`, otherwise the environment variable ELMAN_BACKEND, or "auto".
 
-    "auto":      compiled where that is possible, otherwise the reference
-    "native":    compiled, or UsageError saying why that is not possible
+    "auto":      compiled if possible, otherwise the reference
+    "native":    compiled, or UsageError saying why that is impossible
     "reference": the loop over time in plain torch
     """
     return _chosen.get() or _known(os.environ.get(VARIABLE) or "auto", f"the environment variable {VARIABLE}")
@@ -57,8 +57,8 @@ def _known(name: str, where: str) -> str:
 
 
 def run_fast(calls: Sequence[Call], xs: Packed) -> tuple[Tensor, list[Any]] | None:
-    """ys (rows, sum of output sizes) side by side and the final states, or None where the reference is to run."""
-    if torch.compiler.is_compiling():  # torch.compile and torch.export take cells step by step
+    """ys (rows, sum of output sizes) side by side and the final states, or None if the reference is to run."""
+    if torch.compiler.is_compiling():  # torch.compile and torch.export trace cells step by step
         return None
     wanted = current_backend()
     if wanted == "reference" or cells.is_listened_to():
@@ -92,7 +92,7 @@ def run_fast(calls: Sequence[Call], xs: Packed) -> tuple[Tensor, list[Any]] | No
 def path_of(cell: Cell) -> tuple[str, str]:
     """The path that the cell takes on the CPU in float32, "native" or "reference", and why if it is the reference."""
     if current_backend() == "reference":
-        return "reference", "asked for"
+        return "reference", "requested"
     if whole := _overrides(cell):
         return "reference", whole
     try:
@@ -118,14 +118,14 @@ def _kernel(call: Call) -> Kernel:
 def _transformed() -> str | None:
     """Why torch must see every operation of the call, or None."""
     if torch._C._are_functorch_transforms_active():
-        return "inside torch.func (grad, vmap, jvp, jacrev) compiled cells cannot be followed"
+        return "torch.func (grad, vmap, jvp, jacrev) cannot see inside compiled cells"
     if forward_ad._current_level >= 0:
-        return "forward-mode differentiation cannot follow compiled cells"
+        return "forward-mode differentiation cannot see inside compiled cells"
     return None
 
 
 def _unsuited(call: Call, xs: Packed, wanted: str) -> str | None:
-    """Why this call cannot be compiled, or None. What a user would not expect to be slow is told once."""
+    """Why this call cannot be compiled, or None. Warns once about what a user would not expect to be slow."""
     cell = call.cell
     name = type(cell).__name__
     if not len(xs.data):
@@ -135,17 +135,17 @@ def _unsuited(call: Call, xs: Packed, wanted: str) -> str | None:
         return whole
     tensors = [xs.data, *call.state, *(p for p in cell._parameters.values() if p is not None)]
     if not all(t.is_cpu for t in tensors):
-        return f"compiled cells are for the CPU, found {xs.data.device}"
+        return f"compiled cells run on the CPU, found {xs.data.device}"
     dtypes = {t.dtype for t in tensors} - ({torch.bfloat16} if half_wanted() else set())
     if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
         return f"expected inputs, state and parameters all float32, found {sorted(map(str, dtypes))}"
     if torch.float64 in dtypes and wanted == "auto":
-        return "float64 is compiled only when asked for: it is there to check, not to be fast"
+        return "float64 is compiled only on request: it is for checking, not for speed"
     if any(value.shape != (xs.sequences, cell.hidden_size) for value in call.state):
         return "its state has fields that are not (sequences, hidden)"
     noise = [] if call.noise is None else [call.noise.mask, *(call.noise.zoneout or ())]
     if any(isinstance(value, Tensor) and value.requires_grad for value in noise):
-        return "a gradient by the masks or by zoneout is asked for"
+        return "a gradient with respect to the masks or zoneout is requested"
     if call.noise is not None and call.noise.mask is not None and cell.delays > 1:
         why = "recurrent dropout with delays: the masked history is not kept"
         _tell(name, f"{name} is not compiled: {why}", wanted)

@@ -1,6 +1,6 @@
 """How fast cells are on this machine: the plain loop, torch's own modules and the compiled path, side by side.
 
-All that is compared is timed in turn, pass after pass, so that a machine that grows busy or hot does so for all."""
+Everything compared is timed in turn, pass after pass, so that a machine that gets busy or hot does so for all."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from elman.recurrent.torch_layout import FUNCTIONS
 from elman.recurrent.torch_modules import to_torch
 
 PEAK = 2048  # rows and columns of the matrices whose product shows the peak
-HALF_FLAGS = {"avx512_bf16", "amx_bf16"}  # of a processor that has products in bfloat16
-COUNTED = (LayerNormLSTM, DeepTransition)  # they override R, and use each of their matrices once a step
+HALF_FLAGS = {"avx512_bf16", "amx_bf16"}  # of a processor with bfloat16 products
+COUNTED = (LayerNormLSTM, DeepTransition)  # they override R, and use each of their matrices once per step
 STEPPED = ("lstm", "gru", "elman")
 WIDTHS = (256, 512, 1024)
 STEPS, UNTIMED = 50, 5  # single steps in a sample, and before it
-ONNX = {LSTM: ("LSTM", "iofz"), GRU: ("GRU", "urn"), Elman: ("RNN", "z")}  # ONNX's operator, our gates in its order
+ONNX = {LSTM: ("LSTM", "iofz"), GRU: ("GRU", "urn"), Elman: ("RNN", "z")}  # ONNX's operator, and our gates in its order
 
-Tell = Callable[[str, int, int], None]  # (what is being done, samples that are done, of how many)
+Tell = Callable[[str, int, int], None]  # (current work, samples done, samples in total)
 Step = Callable[[Any], tuple[Any, Any]]  # state -> (y, state after)
 
 
@@ -52,10 +52,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured.
+    """What to measure.
 
-    cells: by name. threads: for torch and all else. half: also the compiled path in bfloat16; torch_half: also torch's
-    modules. steps: also single steps, of those cells that are among STEPPED."""
+    cells: by name. threads: for torch and everything else. half: also the compiled path in bfloat16; torch_half: also
+    torch's modules. steps: also single steps, of those cells that are in STEPPED."""
 
     cells: Mapping[str, type[Cell]]
     shapes: Sequence[Shape]
@@ -68,7 +68,7 @@ class Plan:
 
 
 class Work(NamedTuple):
-    """Forward and backward of one variant: forward() -> ys, and what the sum of ys is derived by, the inputs first."""
+    """Forward and backward of one variant: forward() -> ys, and what its sum is differentiated by, inputs first."""
 
     forward: Callable[[], Tensor]
     wrt: list[Tensor]
@@ -83,7 +83,7 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing that is timed: sample() does it once and returns milliseconds. gflop: its useful work, if known."""
+    """One thing to time: sample() runs it once and returns milliseconds. gflop: its useful work, if known."""
 
     where: str
     cell: str
@@ -98,7 +98,7 @@ class Trial:
 
 @dataclass
 class _Trials:
-    """All trials in the order in which they are timed, and what is left out and why."""
+    """All trials in timing order, and what is left out and why."""
 
     train: list[Trial] = field(default_factory=list)
     step: list[Trial] = field(default_factory=list)
@@ -111,14 +111,14 @@ def measure(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str
 
     peak:     by dtype, the product of two PEAK x PEAK matrices.
     cells:    a row for each shape, cell and variant ("loop", "torch", "native", "native-bf16", "torch-bf16"), forward
-              and backward. ms: the median; min_ms, max_ms. gflop: useful work in products, or None where it is not
+              and backward. ms: the median; min_ms, max_ms. gflop: useful work in products, or None if not
               known; gflops: that in the median time. ratio: how many times as fast as `ratio_to`, which is torch, or
-              loop where torch lacks the cell. of_peak: gflops as a part of that of the dtype `peak`.
+              loop if torch lacks the cell. of_peak: gflops as a fraction of that of the dtype `peak`.
     steps:    a row for each cell, width and variant ("loop", "torch", "torch-cell", "stepper", "onnxruntime"); ms of
               one step; ratio_to is the faster of torch's two. path: of the stepper.
     left_out: what could not be measured, and why.
 
-    torch's number of threads and its random state are afterwards what they were."""
+    torch's number of threads and its random state are restored afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:
@@ -139,21 +139,21 @@ def measure(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str
 
 
 def processor() -> tuple[str, set[str]]:
-    """The processor's name, and the flags of its instruction sets as far as the system tells them."""
-    found: dict[str, str] = {}
+    """The processor's name, and its instruction set flags as far as the system reports them."""
+    fields: dict[str, str] = {}
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:
                 key, _, value = line.partition(":")
-                found.setdefault(key.strip(), value.strip())
+                fields.setdefault(key.strip(), value.strip())
     except OSError:
         pass
-    name = found.get("model name") or platform.processor() or platform.machine()
-    return name, set(found.get("flags", "").split())
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return name, set(fields.get("flags", "").split())
 
 
 def products(cell: Cell) -> int | None:
-    """Multiplications a token in the forward matrix products; None for a cell that does others than W and U."""
+    """Multiplications per token in the forward matrix products; None for a cell with products other than W and U."""
     if type(cell) in COUNTED:
         return sum(p.numel() for p in cell.parameters() if p.dim() == 2)
     if any(getattr(type(cell), name) is not getattr(Cell, name) for name in ("R", "advance", "inputs", "O")):
@@ -165,13 +165,13 @@ def products(cell: Cell) -> int | None:
 
 
 def _trials(plan: Plan, tell: Tell) -> _Trials:
-    """Everything that is to be timed. Cells are compiled here, so that no sample has to wait for it."""
+    """Everything to time. Cells are compiled here, so that no sample waits for it."""
     trials = _Trials()
     # The peak in bfloat16 too, but only where the processor multiplies in it: elsewhere the products are in float32.
     dtypes = ["float32", *(["bfloat16"] if plan.half and HALF_FLAGS & processor()[1] else [])]
     peaks = [Trial("peak", "", dtype, _product(dtype)) for dtype in dtypes]
     for shape in plan.shapes:
-        trials.train += peaks  # once for every shape, so that it meets the same moments
+        trials.train += peaks  # once for every shape, so that it runs under the same conditions
         for name, kind in plan.cells.items():
             tell(f"preparing {shape.name} {name}", 0, 0)
             cells = [kind(shape.width, shape.width) for _ in range(shape.directions)]
@@ -193,7 +193,7 @@ def _trials(plan: Plan, tell: Tell) -> _Trials:
 def variants(
     cells: Sequence[Cell], shape: Shape, *, half: bool = False, torch_half: bool = False
 ) -> tuple[dict[str, Work], list[dict[str, str]]]:
-    """The same work, with the same numbers, in every way that there is; and the ways that are not, with the reason.
+    """The same work, with the same numbers, in every available way; and the unavailable ones, with the reason.
 
     cells: one for each direction."""
     plan = Packed.plan(shape.lengths)
@@ -214,7 +214,7 @@ def variants(
     works = {"loop": Work(on("reference"), wrt)}
     if type(cells[0]) in FUNCTIONS:
         module = to_torch(layer)
-        module.batch_first = False  # rows lie time-major; the other way round, torch would have to turn them first
+        module.batch_first = False  # rows are time-major; otherwise torch would have to transpose them first
         forward = _torch_forward(module, x, packed)
         works["torch"] = Work(forward, [x, *module.parameters()])
         if torch_half:
@@ -230,7 +230,7 @@ def variants(
 
 
 def _torch_forward(module: nn.Module, x: Tensor, packed: Packed) -> Callable[[], Tensor]:
-    """torch's module over the same rows: packed where lengths differ, else (time, batch, dim)."""
+    """torch's module over the same rows: packed if lengths differ, otherwise (time, batch, dim)."""
     if len(set(packed.lengths)) > 1:
         rows = nn.utils.rnn.PackedSequence(x, torch.tensor(packed.batch_sizes))
         return lambda: module(rows)[0].data
@@ -262,9 +262,9 @@ def _product(dtype: str) -> Callable[[], float]:
 
 
 def steppers(cell: Cell, threads: int) -> dict[str, tuple[Step, Any]]:
-    """One step of a batch of 1 in every way that there is: (state -> y and the state after it, the first state).
+    """One step of a batch of 1 in every available way: (state -> y and the state after it, the first state).
 
-    They all see the same input and have the same weights. ONNX Runtime is among them if it can be imported."""
+    They all see the same input and have the same weights. ONNX Runtime is included if it can be imported."""
     from elman.recurrent.stepper import stepper
 
     x = torch.randn(1, cell.input_size)
@@ -279,19 +279,19 @@ def steppers(cell: Cell, threads: int) -> dict[str, tuple[Step, Any]]:
         return cell.O(after), after
 
     zeros = torch.zeros(1, 1, cell.hidden_size)
-    found: dict[str, tuple[Step, Any]] = {
+    result: dict[str, tuple[Step, Any]] = {
         "loop": (loop, cell.initial(1)),
         "torch": (lambda state: module(x.unsqueeze(0), state), (zeros, zeros) if type(cell) is LSTM else zeros),
         "torch-cell": _torch_cell(module, x),
         "stepper": (lambda state: ours(x, state), ours.initial()),
     }
     if not onnx_missing():
-        found["onnxruntime"] = _onnx_step(cell, x, threads)
-    return found
+        result["onnxruntime"] = _onnx_step(cell, x, threads)
+    return result
 
 
 def _torch_cell(module: nn.RNNBase, x: Tensor) -> tuple[Step, Any]:
-    """The same as nn.LSTMCell and such: nn.LSTM may lay its weights out anew in every call, too much for one step."""
+    """The same as nn.LSTMCell and such: nn.LSTM may rearrange its weights in every call, too much for one step."""
     kind = {nn.LSTM: nn.LSTMCell, nn.GRU: nn.GRUCell, nn.RNN: nn.RNNCell}[type(module)]
     one = kind(module.input_size, module.hidden_size)
     one.load_state_dict({name.removesuffix("_l0"): value for name, value in module.state_dict().items()})
@@ -305,7 +305,7 @@ def _torch_cell(module: nn.RNNBase, x: Tensor) -> tuple[Step, Any]:
 
 
 def onnx_missing() -> list[str]:
-    """Which of the packages that the comparison with ONNX Runtime needs cannot be imported."""
+    """Which packages needed for the comparison with ONNX Runtime cannot be imported."""
     missing = []
     for name in ("onnx", "onnxruntime"):
         try:
@@ -363,7 +363,7 @@ def _stepping(step: Step, state: Any) -> Callable[[], float]:
     @torch.inference_mode()
     def sample() -> float:
         s = state
-        for _ in range(UNTIMED):  # until the threads of whoever ran before have gone to sleep
+        for _ in range(UNTIMED):  # until the threads of what ran before have gone to sleep
             _, s = step(s)
         began = time.perf_counter()
         for _ in range(STEPS):
@@ -377,7 +377,7 @@ def _stepping(step: Step, state: Any) -> Callable[[], float]:
 
 
 def _interleaved(trials: Sequence[Trial], runs: int, tell: Tell) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Median, least and most milliseconds of each trial, over all passes but the first."""
+    """Median, minimum and maximum milliseconds of each trial, over all passes but the first."""
     times: dict[tuple[str, str, str], list[float]] = {trial.key: [] for trial in trials}
     for i, (run, trial) in enumerate(_passes(trials, runs)):
         tell(f"run {run} of {runs}" if run else "warming up", i, len(trials) * (runs + 1))

@@ -23,7 +23,7 @@ from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 from elman.recurrent.states import map_state
 
-# What one step of the reference path costs beside its numbers: the objects of autograd's graph and of Python.
+# What one step of the reference path costs besides its numbers: autograd's graph and Python objects.
 GRAPH_BYTES = 32_000
 
 
@@ -37,7 +37,7 @@ def windows(xs: Sequences, length: int, lengths: Sequence[int] | Tensor | None =
         for window in windows(xs, 35):
             ys, state = layer(window, state)
             ...                      # a loss of ys.data, backward, a step of the optimizer
-            state = detach(state)    # the numbers go on, the gradient stops here (Williams and Peng 1990)
+            state = detach(state)    # the state carries on, the gradient stops here (Williams and Peng 1990)
 
     xs: as in `unroll`. Every window has all sequences, in packed order (`Packed.order`); those that have ended have
     length 0 there and keep their state. Raises UsageError for a length below 1."""
@@ -47,12 +47,12 @@ def windows(xs: Sequences, length: int, lengths: Sequence[int] | Tensor | None =
 
 
 def detach(state: Any) -> Any:
-    """The same numbers, without the way back to what they came from. Any state of a cell, layer or stack."""
+    """The same numbers, without the graph that they came from. Any state of a cell, layer or stack."""
     return map_state(Tensor.detach, state)
 
 
 def _cuts(xs: Packed, length: int) -> Iterator[tuple[int, Packed]]:
-    """(first row, every sequence's part of the next `length` steps), from the first steps on."""
+    """(first row, every sequence's part of the next `length` steps), in order."""
     first = 0
     for start in range(0, len(xs.batch_sizes), length):
         sizes = xs.batch_sizes[start : start + length]
@@ -84,28 +84,28 @@ class MemoryPlan:
 def memory_plan(cell: Cell, xs: Packed, memory: str | int) -> MemoryPlan:
     """Choose how many steps to keep at a time. The state is kept at each segment's start (Gruslys et al. 2016).
 
-    memory: bytes, or text such as "256MB". The more of it, the fewer segments; if one is enough nothing is recomputed.
+    memory: bytes, or text such as "256MB". More memory means fewer segments; with one, nothing is recomputed.
     Raises UsageError if even the best choice needs more, saying how much."""
     bound = parse_memory(memory)
     longest, size = len(xs.batch_sizes), xs.data.element_size()
     state = sum(value.numel() for value in cell.initial(xs.sequences, xs.data)) * size
     row = _bytes_per_row(cell, size)
     step = row * (xs.batch_sizes[0] if longest else 0) + (GRAPH_BYTES if path_of(cell)[0] == "reference" else 0)
-    # the weights packed, their gradients of a segment and the sums of these
+    # the packed weights, their gradients in a segment and the sums of these
     fixed = 3 * sum(p.numel() for p in cell.parameters()) * size
 
     def peak(steps: int) -> int:
         return fixed + steps * step + (-(-longest // steps) + 4) * state
 
     best = max((n for n in range(1, longest + 1) if peak(n) <= bound), default=0) if longest < 2000 else 0
-    if longest >= 2000:  # the cost falls, then rises: look among the divisions into equal segments
+    if longest >= 2000:  # the cost falls, then rises: search the divisions into equal segments
         counts = sorted({max(1, round(longest / 1.05**k)) for k in range(300)})
         best = max((n for n in counts if peak(n) <= bound), default=0)
     if longest and not best:
         least = min(peak(max(1, round(longest / 1.05**k))) for k in range(300))
         raise UsageError(
-            f"memory: {_size(bound)} do not hold this backpropagation; "
-            f"the least for {longest:,} steps of {xs.sequences} sequences is {_size(least)}"
+            f"memory: {_size(bound)} is too little for this backpropagation; "
+            f"the minimum for {longest:,} steps of {xs.sequences} sequences is {_size(least)}"
         )
     segments = -(-longest // best) if longest else 0
     steps = -(-longest // segments) if segments else 0
@@ -138,14 +138,14 @@ def _bytes_per_row(cell: Cell, size: int) -> int:
         before = sum(saved.values())
         s = cell.advance(s, cell.inputs(x))
         cell.O(s)
-    return 3 * (sum(saved.values()) - before) // rows  # saved, the values between, and the gradients of both
+    return 3 * (sum(saved.values()) - before) // rows  # saved, the values in between, and the gradients of both
 
 
 def run_bounded(calls: Sequence[Call], xs: Packed) -> tuple[Packed, list[Any]]:
     """As `loop.run`, with what backpropagation holds bounded by the `memory` of each call."""
     if not torch.is_grad_enabled() or all(call.memory is None for call in calls):
         return run(calls, xs)
-    if len(calls) > 1:  # each keeps its own segments
+    if len(calls) > 1:  # each has its own segments
         results = [run_bounded([call], xs) for call in calls]
         ys = torch.cat([each.data for each, _ in results], -1)
         return xs.with_data(ys), [final for _, finals in results for final in finals]
@@ -183,13 +183,13 @@ class _Bounded(torch.autograd.Function):
         ctx.call = call, xs.with_data(xs.data[:0]), plan
         ctx.half, ctx.backend, ctx.starts = half_wanted(), current_backend(), starts
         ctx.save_for_backward(*tensors)
-        # a final state may be the very tensor that came in, for sequences of length 0 alone
+        # a final state may be the same tensor as the input, if all sequences have length 0
         return (ys, *[value.clone() for value in state])
 
     @staticmethod
     def backward(ctx: Any, dys: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends unseen
-            raise UsageError("memory: what is recomputed has no gradient of its gradient (create_graph); leave it out")
+        if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends silently
+            raise UsageError("memory: recomputed steps have no second-order gradient (create_graph); leave memory out")
         call, layout, plan = ctx.call
         data, *rest = ctx.saved_tensors
         fields = len(call.state)
@@ -205,7 +205,7 @@ class _Bounded(torch.autograd.Function):
             begin = type(start)(*[value.detach().requires_grad_() for value in start])
             noise = _noise(call.noise, first, len(rows))
             here = wanted
-            if noise is not None and noise.U is not None and needs[-1]:  # its own way back begins outside
+            if noise is not None and noise.U is not None and needs[-1]:  # its own graph begins outside
                 noise = noise._replace(U=noise.U.detach().requires_grad_())
                 here = [*wanted[:-1], noise.U]
             autocast = torch.autocast("cpu", torch.bfloat16, enabled=ctx.half)
@@ -223,14 +223,14 @@ class _Bounded(torch.autograd.Function):
                 if g is not None:
                     total += g
             del out, after, results, grads
-        found = iter(sums)
-        return (None, None, None, ddata, *dstate, *[next(found) if need else None for need in needs[1 + fields :]])
+        totals = iter(sums)
+        return (None, None, None, ddata, *dstate, *[next(totals) if need else None for need in needs[1 + fields :]])
 
 
 def _pieces(xs: Packed, plan: MemoryPlan, reverse: bool) -> list[tuple[int, Packed]]:
-    """(first row, the steps of a segment), in the order in which the cell meets them."""
-    found = list(_cuts(xs, plan.steps))
-    return found[::-1] if reverse else found
+    """(first row, the steps of a segment), in the order in which the cell runs them."""
+    pieces = list(_cuts(xs, plan.steps))
+    return pieces[::-1] if reverse else pieces
 
 
 def _noise(noise: Noise | None, first: int, rows: int) -> Noise | None:

@@ -1,4 +1,4 @@
-"""What one run of a cell is: the record that every path is given."""
+"""One run of a cell: the record passed to every path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elman.recurrent.noise import Noise
 class Call(NamedTuple):
     """One cell over packed rows.
 
-    state:   where it starts, in packed order
+    state:   the starting state, in packed order
     reverse: from the last token of each sequence to its first
     noise:   what was drawn for this call
     memory:  a bound on what backpropagation holds, such as "256MB"; None: no bound

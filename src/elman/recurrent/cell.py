@@ -1,4 +1,4 @@
-"""`Cell`: a recurrent network is `s_i = R(s_{i-1}, x_i)`, `y_i = O(s_i)`. A cell is that equation and nothing else."""
+"""`Cell`: a recurrent network is `s_i = R(s_{i-1}, x_i)`, `y_i = O(s_i)`. A cell is that equation and nothing more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _listener: ContextVar[Any] = ContextVar("elman_gate_listener", default=None)
 
 def gate(name: str, value: Tensor) -> Tensor:
     """The identity; gives `value` (rows, hidden) a name, for traces and pictures (see `listen_to_gates`)."""
-    if not torch.compiler.is_compiling():  # whose graph a context variable would break
+    if not torch.compiler.is_compiling():  # a context variable would break its graph
         listener = _listener.get()
         if listener is not None:
             listener(name, value)
@@ -30,7 +30,7 @@ def gate(name: str, value: Tensor) -> Tensor:
 
 
 def is_listened_to() -> bool:
-    """Whether someone listens to gates, so that every step must run in plain torch."""
+    """Whether there is a gate listener, so that every step must run in plain torch."""
     return _listener.get() is not None
 
 
@@ -46,7 +46,7 @@ def listen_to_gates(listener: Any) -> Iterator[None]:
 
 @cache
 def record(name: str, fields: tuple[str, ...]) -> Any:
-    """A namedtuple type; its values can be pickled, though no module has it."""
+    """A namedtuple type; its values can be pickled, though no module defines it."""
     kind: Any = namedtuple(name, fields)  # type: ignore[misc]
 
     def reduce(self: tuple[Any, ...]) -> Any:
@@ -61,7 +61,7 @@ def _remade(name: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
 
 
 def _name_state(cls: Any) -> None:
-    """Let pickle find a State that stands in its cell's class."""
+    """Let pickle find a State defined inside its cell's class."""
     own = vars(cls).get("State")
     if isinstance(own, type) and getattr(sys.modules.get(own.__module__), own.__name__, None) is not own:
         own.__module__, own.__qualname__ = cls.__module__, f"{cls.__qualname__}.State"
@@ -76,16 +76,16 @@ class Cell(nn.Module):
                 f = gate("f", torch.sigmoid(x.f + r.f))
                 return self.State(h=(1 - f) * s.h + f * torch.tanh(x.z + r.z))
 
-    What a subclass may declare, where it differs from the plain case:
+    What a subclass may declare, where it differs from the default:
 
-    State           a namedtuple of what is carried from step to step, each (rows, hidden_size). Default: `h`.
-    gates           names; each has a block of W (input), of U (recurrent) and of b.
-    recurrent       the gates that have a block of U. Default: all.
-    recurrent_bias  the gates whose recurrent part has a bias of its own.
-    vectors         names of per-unit parameter vectors (hidden_size,), reached as `self.name`. They start at 0
+    State           a namedtuple of what is carried between steps, each (rows, hidden_size). Default: `h`.
+    gates           names; each has a block in W (input), U (recurrent) and b.
+    recurrent       the gates that have a block in U. Default: all.
+    recurrent_bias  the gates whose recurrent part has its own bias.
+    vectors         names of per-unit parameter vectors (hidden_size,), read as `self.name`. They start at 0
                     unless `reset_parameters` says otherwise.
     straight_through  True for a cell whose gradient is, by design, not its derivative (a hard gate). `check_cell`
-                    then leaves out the comparison with numeric differences.
+                    then skips the comparison with numeric differences.
 
     and define:
 
@@ -93,12 +93,12 @@ class Cell(nn.Module):
     recur(s)        (rows, hidden) what U multiplies. Default `s.h`. Recurrent dropout masks it, never the state.
     output(s)       (rows, output_size) O. Default `s.h`.
 
-    A cell that does not fit overrides `R(s, x)` and, if need be, `O(s)`, `output_size` and `initial`, whole.
+    A cell that does not fit this overrides `R(s, x)` entirely and, if needed, `O(s)`, `output_size` and `initial`.
 
     Parameters: W (input_size, gates * hidden), U (delays * hidden, recurrent gates * hidden), b (gates * hidden),
-    and `c` for recurrent_bias. Initialisation (`reset_parameters`): W uniform as Glorot and Bengio 2010, gate by gate;
-    U orthogonal gate by gate (Saxe et al. 2014); biases 0; for a gate named in `open_gates` 1, so that a fresh cell
-    remembers (the forget bias of Gers et al. 2000 and Jozefowicz et al. 2015).
+    and `c` for recurrent_bias. Initialisation (`reset_parameters`): W uniform as in Glorot and Bengio 2010, gate by
+    gate; U orthogonal gate by gate (Saxe et al. 2014); biases 0, but 1 for a gate named in `open_gates`, so that a
+    new cell remembers (the forget bias of Gers et al. 2000 and Jozefowicz et al. 2015).
 
     delays: with `delays=3`, U sees h_{t-1}, h_{t-2} and h_{t-3}; the older two are kept in the state, after the
     cell's own fields, as `past1`, `past2`.
@@ -142,7 +142,7 @@ class Cell(nn.Module):
             self.c = nn.Parameter(torch.empty(len(self.recurrent_bias) * H))
         for name in self.vectors:
             self.register_parameter(name, nn.Parameter(torch.empty(H)))
-        self._make_types()  # after the parameters, so that delays for which there is no memory end there
+        self._make_types()  # after the parameters, so that delays that do not fit in memory fail there
         self.reset_parameters()
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -158,7 +158,7 @@ class Cell(nn.Module):
         self.Carried: Any = record("Carried", (*self.State._fields, *past)) if past else self.State
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the types, which no module has for pickle to find."""
+        """Without the types, which pickle would find in no module."""
         return {name: value for name, value in vars(self).items() if name not in ("_X", "_Rec", "Carried")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -167,20 +167,20 @@ class Cell(nn.Module):
 
     @classmethod
     def _declare_state(cls) -> None:
-        """Say what is wrong with the declaration of the state."""
+        """Raise UsageError if the state is declared wrongly."""
         state: Any = cls.State
         if isinstance(state, type) and hasattr(state, "_fields") and not hasattr(cls, "state"):
             return
         names = state if isinstance(state, tuple | list) else getattr(cls, "state", ("h", "c"))
         wanted = " ".join(names) if isinstance(names, tuple | list) else names
         raise UsageError(
-            f'cell {cls.__name__}: expected State = namedtuple("State", "{wanted}"), the tensors that go from step to '
-            f"step, found {'state' if hasattr(cls, 'state') else 'State'} = {names!r}"
+            f'cell {cls.__name__}: expected State = namedtuple("State", "{wanted}"), the tensors carried from step '
+            f"to step, found {'state' if hasattr(cls, 'state') else 'State'} = {names!r}"
         )
 
     @classmethod
     def _declare(cls) -> None:
-        """Say what is wrong with a class's declarations before anything is built on them."""
+        """Raise UsageError if a class's declarations are wrong, before anything is built on them."""
         where = f"cell {cls.__name__}"
         gates: Any = cls.gates
         if not gates or not isinstance(gates, tuple):
@@ -195,7 +195,7 @@ class Cell(nn.Module):
                 or name in ("W", "U", "b", "c")
                 or hasattr(cls, name)
             ):
-                raise UsageError(f"{where}: `vectors` has {name!r}; expected names that a cell does not have yet")
+                raise UsageError(f"{where}: `vectors` has {name!r}; expected names that a cell does not already have")
         for name in gates:
             if (
                 not isinstance(name, str)
@@ -204,7 +204,7 @@ class Cell(nn.Module):
                 or name.startswith("_")
                 or gates.count(name) > 1
             ):
-                raise UsageError(f"{where}: `gates` has {name!r}; expected different names fit for `x.name`")
+                raise UsageError(f"{where}: `gates` has {name!r}; expected distinct names usable as `x.name`")
         if cls.step is Cell.step:
             raise UsageError(f"{where}: expected a method step(self, s, x, r), or an override of R(s, x)")
         recurrent = cls.gates if cls.recurrent is None else cls.recurrent
@@ -216,7 +216,7 @@ class Cell(nn.Module):
             raise UsageError(f"{where}: State has no field `h`, so recur(s) and output(s) must be defined")
 
     def reset_parameters(self) -> None:
-        """Initialise as the class docstring says."""
+        """Initialise as described in the class docstring."""
         H = self.hidden_size
         bound = math.sqrt(6 / (self.input_size + H))
         with torch.no_grad():
@@ -248,14 +248,14 @@ class Cell(nn.Module):
         return s.h
 
     def output(self, s: Any) -> Tensor:
-        """O as a part of the equation: (rows, output_size)."""
+        """O as part of the equation: (rows, output_size)."""
         return s.h
 
     # What follows from it ---------------------------------------------------------------------------------------
 
     @property
     def fits(self) -> bool:
-        """Whether R is `step` on the affine maps, as opposed to overridden whole."""
+        """Whether R is `step` on the affine maps, as opposed to overridden."""
         return type(self).R is Cell.R
 
     @property
@@ -272,7 +272,7 @@ class Cell(nn.Module):
     def inputs(self, x: Tensor) -> Tensor:
         """(rows, input_size) -> (rows, gates * hidden): the input half of every gate, as one product.
 
-        For a cell that overrides R, x itself. Rows of any number of steps may be given at once."""
+        For a cell that overrides R, x itself. Rows of any number of steps may be passed at once."""
         return torch.addmm(self.b, x, self.W) if self.fits else x
 
     def advance(
@@ -286,7 +286,7 @@ class Cell(nn.Module):
         """One step from the state s, given a = inputs(x_t): the next state, (rows, hidden) each.
 
         The rest is one step of a `Noise`: U in place of the cell's; mask (rows, hidden); zoneout, for each field
-        (rows, hidden) or a number. They are trusted: where there is no product, U and mask would do nothing."""
+        (rows, hidden) or a number. They are not checked: without a product, U and mask do nothing."""
         own = len(self.State._fields)
         if not self.fits:
             new = self.R(s, a)
@@ -330,16 +330,16 @@ _name_state(Cell)
 
 
 def kind_of(cell: nn.Module) -> Any:
-    """The cell's class; of one with parametrizations, for which torch makes a class of its own, that before it."""
+    """The cell's class; with parametrizations, for which torch makes a new class, the original one."""
     kind = type(cell)
     return kind.__bases__[0] if "parametrizations" in cell._modules else kind
 
 
 def evaluated(cell: Cell) -> Cell:
-    """The cell as one call reads it. Where torch parametrizes weights, a copy that has each of them computed once: the
-    equation has the same parameters at every step, and spectral_norm moves whenever it is computed.
+    """The cell as one call reads it. Where torch parametrizes weights, a copy with each of them computed once: the
+    equation has the same parameters at every step, and spectral_norm changes whenever it is computed.
 
-    Raises UsageError for weights that a hook is to change, as prune does: a cell is never called, so no hook runs."""
+    Raises UsageError for weights that a hook would change, as prune does: a cell is never called, so no hook runs."""
     if any(type(hook).__module__.startswith("torch.nn.utils") for hook in cell._forward_pre_hooks.values()):
         raise UsageError(
             f"{type(cell).__name__}: hooks on a cell never run, so those of prune and the older weight_norm and "
@@ -363,7 +363,7 @@ def _computed(module: Any) -> Any:
 
 
 def _zoned(old: Sequence[Tensor], new: Sequence[Tensor], zoneout: Sequence[Tensor | float]) -> list[Tensor]:
-    """z * old + (1 - z) * new, field by field; where z is the number 0 the new as it is."""
+    """z * old + (1 - z) * new, field by field; where z is the number 0, new unchanged."""
     fields = zip(old, new, zoneout, strict=True)
     return [n if isinstance(z, float | int) and z == 0 else z * o + (1 - z) * n for o, n, z in fields]
 
@@ -372,8 +372,10 @@ def as_state(cell: Cell, values: Sequence[Tensor]) -> Any:
     """Give a plain sequence of tensors the cell's field names."""
     fields = cell.Carried._fields
     if not isinstance(values, tuple | list):
-        found = type(values).__name__
-        raise UsageError(f"{type(cell).__name__}: expected a state, a tuple of tensors {fields}, found a {found}")
+        kind = type(values).__name__
+        raise UsageError(f"{type(cell).__name__}: expected a state, a tuple of tensors {fields}, found a {kind}")
     if len(values) != len(fields):
-        raise UsageError(f"{type(cell).__name__}: expected a state of {len(fields)} {fields}, found {len(values)}")
+        raise UsageError(
+            f"{type(cell).__name__}: expected a state of {len(fields)} fields {fields}, found {len(values)}"
+        )
     return cell.Carried(*values)

@@ -1,4 +1,4 @@
-"""The cells: each its equation and where it comes from. A new one is a class and a row in CELLS."""
+"""The cells: for each, its equation and its source. A new one is a class and a row in CELLS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Elman(Cell):
 class ElmanReLU(Cell):
     """Simple recurrent network with rectified units: h_t = relu(x_t W + h_{t-1} U + b).
 
-    U starts as the identity, so that a fresh network copies (Le, Jaitly and Hinton 2015)."""
+    U starts as the identity, so that a new network copies (Le, Jaitly and Hinton 2015)."""
 
     gates = ("z",)
 
@@ -110,8 +110,8 @@ class LayerNormLSTM(Cell):
 
     [i f z o] = N(x_t W) * gain_x + N(h_{t-1} U) * gain_h + b,  c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(z),
     h_t = sigmoid(o) * tanh(N(c_t) * gain_c + bias_c), where N(a) = (a - mean(a)) / sqrt(variance(a) + 1e-5), over all
-    four gates at once. b is the sum of the paper's three biases there. Gains start at 1, the bias of f at 1, others 0.
-    Ba, Kiros and Hinton 2016. A norm over the row is no elementwise step, so this overrides R."""
+    four gates at once. b is the sum of the paper's three biases. Gains start at 1, the bias of f at 1, the rest at 0.
+    Ba, Kiros and Hinton 2016. A norm over the row is not elementwise, so this overrides R."""
 
     State = namedtuple("State", "h c")
 
@@ -178,7 +178,7 @@ class MGU(Cell):
 
 
 class IndRNN(Cell):
-    """Independently recurrent network: each unit sees of the past only itself, h_t = relu(x_t W + u * h_{t-1} + b).
+    """Independently recurrent network: each unit sees only its own past, h_t = relu(x_t W + u * h_{t-1} + b).
 
     u starts uniform in [0, 1], so that some units forget at once and others keep. Li, Li, Cook, Zhu and Gao 2018."""
 
@@ -222,14 +222,14 @@ class MinLSTM(Cell):
     open_gates = ("f",)
 
     def step(self, s: Any, x: Any, r: Any) -> Any:
-        # f / (f + i) = sigmoid(log f - log i), which is no 0 / 0 where both gates are shut.
+        # f / (f + i) = sigmoid(log f - log i), which avoids 0 / 0 where both gates are shut.
         f = gate("f", sigmoid(logsigmoid(x.f) - logsigmoid(x.i)))
         i = gate("i", 1 - f)
         return self.State(h=f * s.h + i * x.n)
 
 
 class SRU(Cell):
-    """Simple recurrent unit: its gates see of the past only their own memory, and a highway carries the input past it.
+    """Simple recurrent unit: its gates see the past only through their own memory, with a highway for the input.
 
     f = sigmoid(x_t W_f + v_f * c_{t-1} + b_f),  c_t = f * c_{t-1} + (1 - f) * (x_t W_z + b_z),
     r = sigmoid(x_t W_r + v_r * c_{t-1} + b_r),  h_t = r * c_t + (1 - r) * (x_t W_k + b_k).
@@ -264,7 +264,7 @@ class HardMemory(Cell):
 
     def step(self, s: Any, x: Any, r: Any) -> Any:
         soft = sigmoid(x.g + r.g)
-        # In this order the value is exactly 0 or 1: what is added to the hard gate is a difference of equals.
+        # In this order the value is exactly 0 or 1: what is added to the hard gate is a difference of equal numbers.
         g = gate("g", (soft > 0.5).to(soft.dtype) + (soft - soft.detach()))
         return self.State(h=g * x.z + (1 - g) * s.h)
 
@@ -339,7 +339,7 @@ def get_cell(name: str) -> type[Cell]:
             raise UsageError(f"cell {name}: cannot read {file}: {problem}") from problem
         return cell_from_source(source, class_name, file)
     if name not in CELLS:
-        raise UsageError(f"unknown cell {name!r}, and no file.py:MyCell; {nearest(name, CELLS)}")
+        raise UsageError(f"unknown cell {name!r}, not a file.py:MyCell either; {nearest(name, CELLS)}")
     return CELLS[name]
 
 
@@ -350,7 +350,7 @@ def cell_from_source(source: str, class_name: str, file: str) -> type[Cell]:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    # So that its lines can be shown, in tracebacks and reports, where there is no such file any more, or another.
+    # So that tracebacks and reports can show its lines even if the file is gone or has changed.
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     try:
         exec(compile(source, file, "exec"), module.__dict__)
@@ -358,11 +358,11 @@ def cell_from_source(source: str, class_name: str, file: str) -> type[Cell]:
         line = getattr(problem, "lineno", None) or _last_line(problem, file)
         place = f"{file}:{line}" if line else file
         raise UsageError(f"cell file {place}: {type(problem).__name__}: {problem}") from problem
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Cell)):
+    chosen = getattr(module, class_name, None)
+    if not (isinstance(chosen, type) and issubclass(chosen, Cell)):
         classes = [k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, Cell) and v is not Cell]
         raise UsageError(f"cell file {file}: expected a subclass of elman.Cell named {class_name}, found {classes}")
-    return found
+    return chosen
 
 
 def _last_line(problem: Exception, file: str) -> int | None:

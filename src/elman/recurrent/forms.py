@@ -1,4 +1,4 @@
-"""The forms in which sequences are given and come back: lists, padded tensors, one sequence, PackedSequence, Packed."""
+"""The forms in which sequences are passed and returned: lists, padded tensors, one sequence, PackedSequence, Packed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Sequences = Packed | PackedSequence | Tensor | list[Tensor]
 
 @dataclass(frozen=True)
 class Given:
-    """Sequences as packed rows, and the way back.
+    """Sequences as packed rows, and how to return to the caller's form.
 
     restore: outputs as packed rows -> in the caller's form
-    expand, sort, leave: one tensor of a state. expand gives it rows; sort, after it was checked, takes these from the
-    caller's order to the packed one; leave goes back"""
+    expand, sort, leave: one tensor of a state. expand gives it rows; sort, after the check, puts these from the
+    caller's order into packed order; leave undoes both"""
 
     packed: Packed
     restore: Callable[[Packed], Any]
@@ -34,17 +34,17 @@ class Given:
 def open_form(
     xs: Any, lengths: Sequence[int] | Tensor | None, input_size: int | None, who: str, like: Tensor | None = None
 ) -> Given:
-    """The one public door for sequences. like: a parameter, whose dtype and device the inputs must have.
+    """The one entry point for sequences. like: a parameter, whose dtype and device the inputs must have.
 
-    Raises UsageError, in the name of `who`, for what is none of the forms or does not fit."""
+    Raises UsageError, in the name of `who`, for what is not one of the forms or does not fit."""
     if lengths is not None and (not isinstance(xs, Tensor) or xs.dim() == 2):
-        raise UsageError(f"{who}: lengths belong to a padded (batch, time, dim) tensor; other forms know their own")
-    given = _opened(xs, lengths, who)
-    data = given.packed.data
+        raise UsageError(f"{who}: lengths belong to a padded (batch, time, dim) tensor; other forms have their own")
+    opened = _opened(xs, lengths, who)
+    data = opened.packed.data
     _require_numbers(data, who, None if isinstance(xs, Packed) else like)
     if data.dim() != 2 or (input_size is not None and data.shape[1] != input_size):
-        raise UsageError(f"{who}: expected inputs of {input_size} numbers a step, found {tuple(data.shape[1:])}")
-    return given
+        raise UsageError(f"{who}: expected inputs of {input_size} numbers per step, found {tuple(data.shape[1:])}")
+    return opened
 
 
 def _opened(xs: Any, lengths: Sequence[int] | Tensor | None, who: str) -> Given:
@@ -59,7 +59,7 @@ def _opened(xs: Any, lengths: Sequence[int] | Tensor | None, who: str) -> Given:
         return Given(packed, repacked, _same, packed.sorted_rows, packed.caller_rows)
     if isinstance(xs, Tensor):
         if xs.is_nested:
-            raise UsageError(f"{who}: expected a list or a padded tensor, found a nested one; xs.unbind() is the list")
+            raise UsageError(f"{who}: expected a list or a padded tensor, found a nested one; use xs.unbind()")
         if xs.dim() == 2:  # one sequence, as nn.LSTM takes it: its state has no batch either
             packed = Packed.from_padded(xs.unsqueeze(0))
             return Given(packed, lambda ys: ys.data, lambda value: value.unsqueeze(0), _same, lambda value: value[0])
@@ -75,13 +75,13 @@ def _opened(xs: Any, lengths: Sequence[int] | Tensor | None, who: str) -> Given:
         return Given(packed, lambda ys: ys.to_padded(time), _same, packed.sorted_rows, packed.caller_rows)
     if not isinstance(xs, list | tuple):
         kind = f"{type(xs).__module__}.{type(xs).__qualname__}".removeprefix("builtins.")
-        hint = "; torch.from_numpy(xs) makes a tensor of it" if kind == "numpy.ndarray" else ""
+        hint = "; torch.from_numpy(xs) converts it" if kind == "numpy.ndarray" else ""
         raise UsageError(f"{who}: expected tensors: a list of (length, dim), or (batch, time, dim); found {kind}{hint}")
     for i, sequence in enumerate(xs):
         if not isinstance(sequence, Tensor):
             raise UsageError(
-                f"{who}: expected a list of tensors (length, dim), found a {type(sequence).__name__} at place {i}; "
-                "torch.tensor(sequence) makes one"
+                f"{who}: expected a list of tensors (length, dim), found a {type(sequence).__name__} at index {i}; "
+                "torch.tensor(sequence) converts it"
             )
     packed = Packed.from_list(xs)
     return Given(packed, Packed.to_list, _same, packed.sorted_rows, packed.caller_rows)

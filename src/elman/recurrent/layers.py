@@ -22,7 +22,7 @@ from elman.recurrent.states import check_state, map_state
 class Layer(nn.Module):
     """Sequences in, sequences of the same lengths and a state out.
 
-    input_size, output_size: numbers a step (input_size None: any width goes)
+    input_size, output_size: numbers per step (input_size None: any width)
     causal: the output at step i is the output of the sequence cut at i. Stepping, streaming and carrying state need it.
     recurrent: it carries a recurrent state, so that `final` is defined
     """
@@ -42,17 +42,17 @@ class Layer(nn.Module):
         state: as returned by an earlier call, or None for the start; its rows are in the order of xs.
         Returns ys in the form of xs, and the state at the end of each sequence."""
         like = None if isinstance(xs, Packed) else next(self.parameters(), None)
-        given = open_form(xs, lengths, self.input_size, type(self).__name__, like)
-        packed = given.packed
+        opened = open_form(xs, lengths, self.input_size, type(self).__name__, like)
+        packed = opened.packed
         if state is None:
             state = self.initial(packed.sequences, packed.data)
         else:
-            state = map_state(given.sort, self.check(map_state(given.expand, state), packed.sequences))
+            state = map_state(opened.sort, self.check(map_state(opened.expand, state), packed.sequences))
         ys, state = self.run(packed, state)
-        return given.restore(ys), map_state(given.leave, state)
+        return opened.restore(ys), map_state(opened.leave, state)
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
-        """The work, on packed rows and a state in packed order. What a subclass defines."""
+        """The computation, on packed rows and a state in packed order. Subclasses define it."""
         raise UsageError(f"layer {type(self).__name__} does not define run(xs, state)")
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
@@ -60,27 +60,27 @@ class Layer(nn.Module):
         return ()
 
     def check(self, state: Any, sequences: int) -> Any:
-        """The given state with its names and shapes checked."""
+        """The state with its names and shapes checked."""
         if state != ():
             raise UsageError(f"{type(self).__name__} carries no state: expected (), found {type(state).__name__}")
         return state
 
     def final(self, state: Any) -> Tensor:
-        """(sequences, dim): an encoder's vector, O of the final state of each direction."""
-        raise UsageError(f"{type(self).__name__} carries no recurrent state, so it has no encoder's vector")
+        """(sequences, dim): the encoder vector, O of the final state of each direction."""
+        raise UsageError(f"{type(self).__name__} carries no recurrent state, so it has no encoder vector")
 
     def parts(self) -> list[Layer]:
-        """The layers that it consists of, from below; of a layer that has none inside, itself."""
+        """The layers it consists of, bottom to top; a layer with none inside gives itself."""
         return [self]
 
     def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
         """One step of a batch, in evaluation and without autograd. dtype: of the weights in products.
 
-        What a subclass defines that can be stepped. Raises UsageError for one that cannot."""
+        Subclasses that can be stepped define it. Raises UsageError for one that cannot."""
         raise UsageError(f"stepper: cannot step a {type(self).__name__}; expected Recurrent, Window, Stack")
 
     def require_causal(self, work: str) -> None:
-        """Raise UsageError unless the layer is causal; `work` says what needs it."""
+        """Raise UsageError unless the layer is causal; `work` names what needs it."""
         if not self.causal:
             raise UsageError(f"{work} needs a causal layer, and {type(self).__name__} looks ahead; use one direction")
 
@@ -95,14 +95,14 @@ def has_hooks(module: nn.Module) -> bool:
 
 
 def through(layer: Layer, xs: Packed, state: Any) -> tuple[Packed, Any]:
-    """One layer inside another: its work alone, or the whole of torch's call where somebody hooked into it."""
+    """Run a layer inside another: its `run` alone, or torch's whole call if it has hooks."""
     return layer(xs, state) if has_hooks(layer) else layer.run(xs, state)
 
 
 class Recurrent(Layer):
     """One cell in one direction. State: the cell's.
 
-    zoneout, recurrent_dropout, weight_dropout: see `Modifiers`. In training their noise is drawn once a call, from
+    zoneout, recurrent_dropout, weight_dropout: see `Modifiers`. In training their noise is drawn once per call, from
     torch's default generator. Raises UsageError where one cannot reach the cell's products.
     memory: a bound on what backpropagation holds, such as "256MB"; see `unroll`."""
 
@@ -129,7 +129,7 @@ class Recurrent(Layer):
         return ys, final
 
     def call(self, xs: Packed, state: Any) -> Call:
-        """What is to be run, with the noise of this call."""
+        """What to run, with the noise of this call."""
         cell = evaluated(self.cell)
         return Call(cell, state, self.reverse, self.modifiers.draw(cell, xs, self.training), self.memory)
 
@@ -259,15 +259,15 @@ class Stack(Layer):
         return OneStep(run, all(step.compiled for step in steps))
 
     def final(self, state: Any) -> Tensor:
-        """The encoder's vector of the topmost layer that is recurrent."""
+        """The encoder vector of the topmost recurrent layer."""
         for layer, part in zip(reversed(self.layers), reversed(state), strict=True):
             if layer.recurrent:
                 return layer.final(part)  # type: ignore[operator]
-        raise UsageError("Stack: none of its layers is recurrent, so it has no encoder's vector")
+        raise UsageError("Stack: none of its layers is recurrent, so it has no encoder vector")
 
 
 class Residual(Layer):
-    """A layer and a way past it: ys + xs. State, causality and the encoder's vector are the layer's.
+    """A layer with a skip connection: ys + xs. State, causality and the encoder vector are the layer's.
 
     Raises UsageError unless the layer's output is as wide as its input. He, Zhang, Ren and Sun 2016."""
 
@@ -275,7 +275,7 @@ class Residual(Layer):
         super().__init__()
         sizes = layer.input_size, getattr(layer, "output_size", None)
         if sizes[0] != sizes[1]:
-            raise UsageError(f"Residual: expected a layer as wide at its output as at its input, found {sizes}")
+            raise UsageError(f"Residual: expected a layer with output as wide as its input, found {sizes}")
         self.layer, self.input_size = layer, layer.input_size
         self.causal, self.recurrent = layer.causal, layer.recurrent
         if sizes[1] is not None:
@@ -308,8 +308,8 @@ class Residual(Layer):
 class Window(Layer):
     """Each step sees its neighbours: x_{t-before}, ..., x_t, ..., x_{t+after}, side by side in that order.
 
-    Beyond the ends stand zeros; before the start, what the state remembers: with after=0 the layer is causal and text
-    can be fed piece by piece. State: `(past,)`, the last `before` inputs, (sequences, before * input_size)."""
+    Beyond the ends it sees zeros; before the start, what the state remembers: with after=0 the layer is causal and text
+    can be fed in pieces. State: `(past,)`, the last `before` inputs, (sequences, before * input_size)."""
 
     def __init__(self, input_size: int, *, before: int = 2, after: int = 1) -> None:
         super().__init__()
@@ -323,7 +323,7 @@ class Window(Layer):
         (past,) = state
         rows, dim = xs.data.shape
         device = xs.data.device
-        # One table to pick from: the rows, then what came before each sequence, then a row of zeros.
+        # One table to index: the rows, then what came before each sequence, then a row of zeros.
         before = past.reshape(xs.sequences * self.before, dim)
         table = torch.cat([xs.data, before, xs.data.new_zeros(1, dim)])
         lengths = torch.tensor(xs.lengths, dtype=torch.long, device=device)
@@ -371,8 +371,8 @@ class Window(Layer):
 class Dropout(Layer):
     """Inverted dropout in training, nothing in evaluation.
 
-    per="sequence": one mask for all steps of a sequence (variational; Gal and Ghahramani 2016); per="step": a fresh one
-    each step, as torch's. Masks are drawn once a call, from torch's default generator."""
+    per="sequence": one mask for all steps of a sequence (variational; Gal and Ghahramani 2016); per="step": a new one
+    each step, as in torch. Masks are drawn once per call, from torch's default generator."""
 
     def __init__(self, p: float, *, per: str = "sequence") -> None:
         super().__init__()
@@ -413,7 +413,7 @@ def recurrent_stack(
 
     hidden_size is that of each direction. zoneout, recurrent_dropout, weight_dropout and memory are those of
     `Recurrent`.
-    residual: every layer as wide at its input as at its output is a `Residual`. Raises UsageError if none is."""
+    residual: every layer whose output is as wide as its input is a `Residual`. Raises UsageError if none is."""
     if layers < 1:
         raise UsageError(f"expected layers of 1 or more, found {layers}")
     stack: list[Layer] = []
@@ -429,10 +429,10 @@ def recurrent_stack(
         layer: Layer = Bidirectional(*cells, **noise) if bidirectional else Recurrent(cells[0], **noise)
         below: list[Layer] = [Dropout(dropout)] if i and dropout else []
         if residual and layer.output_size == width:
-            stack.append(Residual(Stack(*below, layer)))  # the way past it stays whole
+            stack.append(Residual(Stack(*below, layer)))  # the skip connection has no dropout
         else:
             stack += [*below, layer]
         width = layer.output_size
     if residual and not any(isinstance(layer, Residual) for layer in stack):
-        raise UsageError(f"residual: no layer is as wide at its input as at its output, found {input_size} and {width}")
+        raise UsageError(f"residual: no layer has output as wide as its input, found {input_size} and {width}")
     return Stack(*stack)

@@ -1,4 +1,4 @@
-"""Cells over time: the door where the path is chosen."""
+"""Cells over time: where the path is chosen."""
 
 from __future__ import annotations
 

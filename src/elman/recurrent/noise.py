@@ -1,4 +1,4 @@
-"""Modifiers of cells: variational masks, zoneout, dropped weights. Drawn once a call, then passed in as data."""
+"""Modifiers of cells: variational masks, zoneout, dropped weights. Drawn once per call, then passed in as data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.recurrent.packed import Packed
 
 
 class Noise(NamedTuple):
-    """What was drawn for one call of a cell over a batch of sequences. The loop over time only multiplies with it.
+    """What was drawn for one call of a cell over a batch of sequences. The loop over time only multiplies by it.
 
     mask:    (sequences, hidden) in packed order: multiplies recur(s), and the delayed ones, at every step of a sequence
     zoneout: one per field of the cell's own State: (rows, hidden) in packed order, 1 = keep the old value, 0 = take the
@@ -68,12 +68,12 @@ class Noise(NamedTuple):
 class Modifiers:
     """Rates of the noise that a recurrent layer draws.
 
-    zoneout:           the probability with which a number of the state keeps its old value at a step, for all fields of
-                       the state or {field: rate}; in evaluation its expectation. Krueger et al. 2017
-    recurrent_dropout: that with which a unit is hidden from U for a whole sequence. Gal and Ghahramani 2016
-    weight_dropout:    that with which an entry of U is 0 for a whole call. Merity, Keskar and Socher 2018
+    zoneout:           the probability that a number in the state keeps its old value at a step, for all fields of the
+                       state or {field: rate}; in evaluation its expectation. Krueger et al. 2017
+    recurrent_dropout: the probability that a unit is hidden from U for a whole sequence. Gal and Ghahramani 2016
+    weight_dropout:    the probability that an entry of U is 0 for a whole call. Merity, Keskar and Socher 2018
 
-    What is kept by the two dropouts is scaled by 1 / (1 - rate); in evaluation they do nothing.
+    What the two dropouts keep is scaled by 1 / (1 - rate); in evaluation they do nothing.
     Raises UsageError unless 0 <= rate < 1."""
 
     zoneout: float | Mapping[str, float] = 0.0
@@ -91,7 +91,7 @@ class Modifiers:
                 raise UsageError(f"expected {name} to be 0 or more and below 1, found {rate!r}")
 
     def check(self, cell: Cell) -> None:
-        """Raise UsageError where a modifier could not reach what it is to change in this cell."""
+        """Raise UsageError if a modifier cannot reach what it should change in this cell."""
         fields, who = cell.State._fields, type(cell).__name__
         for name in ("recurrent_dropout", "weight_dropout"):
             if rate := getattr(self, name):
@@ -105,7 +105,7 @@ class Modifiers:
     def draw(self, cell: Cell, xs: Packed, training: bool, generator: torch.Generator | None = None) -> Noise | None:
         """The noise of one call over these sequences, or None if there is none.
 
-        generator: default torch's own, whose state checkpoints keep. In evaluation nothing is drawn."""
+        generator: default torch's own, whose state checkpoints save. In evaluation nothing is drawn."""
         if not training:
             return self.evaluation(cell)
         rates = self._zoneout_of(cell)
@@ -123,7 +123,7 @@ class Modifiers:
         return None if mask is zoneout is U is None else Noise(mask, zoneout, U)
 
     def evaluation(self, cell: Cell) -> Noise | None:
-        """What stands for the noise in evaluation: the expectation of zoneout, and no dropout."""
+        """What replaces the noise in evaluation: the expectation of zoneout, and no dropout."""
         rates = self._zoneout_of(cell)
         return Noise(zoneout=rates) if any(rates) else None
 

@@ -1,4 +1,4 @@
-"""One step of one cell, with the state in the caller's hands: compiled, or in plain torch."""
+"""One step of one cell, with the caller holding the state: compiled, or in plain torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Check = Callable[[Any, int], Any]  # (state, sequences) -> the state with its na
 
 
 class OneStep(NamedTuple):
-    """run: (x, state) -> (y, state). compiled: every cell of it is."""
+    """run: (x, state) -> (y, state). compiled: whether every cell in it is."""
 
     run: Callable[[Tensor, Any], tuple[Tensor, Any]]
     compiled: bool = True
 
 
 def cell_step(cell: Cell, noise: Noise | None, check: Check, batch: int, dtype: torch.dtype) -> OneStep:
-    """One step of a cell. noise: that of evaluation. Raises UsageError where the backend native cannot serve it."""
+    """One step of a cell. noise: that of evaluation. Raises UsageError if backend native cannot run it."""
     path, why = backend.path_of(cell)
     if path == "native" and cell.W.dtype == torch.float32 and cell.W.device.type == "cpu":
         return OneStep(_Compiled(cell, noise, check, batch, dtype))
@@ -49,8 +49,8 @@ def cell_step(cell: Cell, noise: Noise | None, check: Check, batch: int, dtype: 
 class _Compiled:
     """One compiled cell with its packed weights.
 
-    A step of a small cell takes as long as a few of torch's smallest operations, so a call makes the tensors that it
-    returns and else only hands over addresses."""
+    A step of a small cell takes as long as a few of torch's smallest operations, so a call creates only the
+    tensors that it returns and passes addresses for everything else."""
 
     def __init__(self, cell: Cell, noise: Noise | None, check: Check, batch: int, dtype: torch.dtype) -> None:
         self._check, self._batch, self._cell, self._half = check, batch, cell, dtype == torch.bfloat16
@@ -59,7 +59,7 @@ class _Compiled:
         own = self._own = len(cell.State._fields)
         self._shape, self._carried, self._fields = (batch, H), cell.Carried, len(cell.Carried._fields)
         recurrent = kernel.program.recurrent
-        # what U multiplies is h itself, unless the cell says otherwise, remembers more, or products are in bfloat16
+        # U multiplies h itself, unless the cell overrides recur or has delays, or products are in bfloat16
         plain = type(cell).recur is Cell.recur and cell.delays == 1 and not kernel.half
         self._h = cell.State._fields.index("h") if recurrent and plain else None
         self._recurs = bool(recurrent) and self._h is None
@@ -83,7 +83,7 @@ class _Compiled:
         for name, value in held.items():
             setattr(whole, name, address(value))
         self._alive = (held, weights, bias)
-        # a thread costs a few microseconds to wake: only where there is enough to read
+        # waking a thread takes a few microseconds: only if there is enough to read
         self._threads = threads if batch * (cell.W.numel() + getattr(cell, "U", cell.b).numel()) > 60_000 else 1
         self._run, self._at = kernel.step, ctypes.byref(step)
 
@@ -114,6 +114,6 @@ class _Compiled:
         return y, self._carried(*after, *past[: self._fields - own])
 
     def _fitting(self, state: Any) -> Any:
-        """The state in float32 and contiguous. Raises UsageError where its shapes are wrong."""
+        """The state in float32 and contiguous. Raises UsageError if its shapes are wrong."""
         checked = self._check(state, self._batch)
         return self._carried(*[value.detach().float().contiguous() for value in checked])

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.errors import UsageError
 
 OF_LENGTHS = ("sequence_of_row", "position_of_row", "offsets", "rows_of_sequence", "steps_and_ends")
-FEW = 400  # rows: Python sorts so few faster than torch
+FEW = 400  # rows: Python sorts this few faster than torch
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Packed:
 
     data:        (rows, ...)  the rows of step 0 of every sequence, then those of step 1, ...
     batch_sizes: how many sequences are still running at each step; its length is that of the longest sequence
-    lengths:     the length of each sequence, falling; 0 is legal and sorts last
+    lengths:     the length of each sequence, descending; 0 is allowed and sorts last
     order:       (sequences,) the caller's index of each sequence: row i of a state belongs to sequence order[i]
 
-    At step t the sequences that run are the first batch_sizes[t], so a step works on one contiguous block of rows.
+    At step t the running sequences are the first batch_sizes[t], so a step works on one contiguous block of rows.
     """
 
     data: Tensor
@@ -41,7 +41,7 @@ class Packed:
         return len(self.lengths)
 
     def with_data(self, data: Tensor) -> Packed:
-        """The same sequences with other rows: (rows, anything)."""
+        """The same sequences with different rows: (rows, anything)."""
         other = Packed(data, self.batch_sizes, self.lengths, self.order)
         if data.device == self.data.device:  # what was computed from the lengths holds for these rows too
             known = self.__dict__
@@ -73,8 +73,8 @@ class Packed:
 
     @cached_property
     def steps_and_ends(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """On the CPU: (steps,) sequences that run at each step and (steps,) the first row of each; and of the sequences
-        that are not empty, the first and the last row of each."""
+        """On the CPU: (steps,) running sequences at each step and (steps,) the first row of each step; then the first
+        and the last row of each non-empty sequence."""
         size = torch.tensor(self.batch_sizes, dtype=torch.long)
         offset = size.cumsum(0) - size
         running = self.batch_sizes[0] if self.batch_sizes else 0
@@ -96,19 +96,19 @@ class Packed:
             raise UsageError(f"expected lengths of 0 or more, found {min(lengths)}")
         if sum(lengths) <= FEW:
             return cls._few(list(lengths))
-        given = torch.tensor(list(lengths), dtype=torch.long)
-        order = torch.argsort(given, descending=True, stable=True)
-        ordered = given[order]
+        counts = torch.tensor(list(lengths), dtype=torch.long)
+        order = torch.argsort(counts, descending=True, stable=True)
+        ordered = counts[order]
         longest = int(ordered[0]) if len(ordered) else 0
         steps = torch.arange(longest)
         running = (ordered.unsqueeze(0) > steps.unsqueeze(1)) if longest else torch.zeros(0, len(ordered)).bool()
-        starts = (given.cumsum(0) - given)[order]
+        starts = (counts.cumsum(0) - counts)[order]
         index = (starts.unsqueeze(0) + steps.unsqueeze(1))[running] if longest else torch.zeros(0, dtype=torch.long)
         return cls(index, running.sum(1).tolist(), ordered.tolist(), order)
 
     @classmethod
     def _few(cls, lengths: list[int]) -> Packed:
-        """`plan`, for a handful of rows, where calls of torch would take longer than the work."""
+        """`plan`, for a handful of rows, where calls to torch would take longer than the work."""
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
         starts = list(accumulate(lengths, initial=0))
         rows: list[int] = []
@@ -129,14 +129,14 @@ class Packed:
             raise UsageError("expected at least one sequence, found an empty list")
         if len({tuple(s.shape[1:]) for s in sequences}) > 1:
             shapes = sorted({tuple(s.shape) for s in sequences})
-            raise UsageError(f"expected sequences (length, dim) of one dim, found the shapes {shapes[:4]}")
+            raise UsageError(f"expected sequences (length, dim) of the same dim, found the shapes {shapes[:4]}")
         plan = cls.plan([len(s) for s in sequences])
         flat = torch.cat(list(sequences))
         return replace(plan, data=flat[plan.data.to(flat.device)])
 
     @classmethod
     def from_padded(cls, padded: Tensor, lengths: Sequence[int] | Tensor | None = None) -> Packed:
-        """Pack (batch, time, ...) with `lengths` (batch,); without lengths every sequence has all the steps."""
+        """Pack (batch, time, ...) with `lengths` (batch,); without lengths every sequence has all steps."""
         if padded.dim() < 2:
             raise UsageError(f"expected (batch, time, dim), found the shape {tuple(padded.shape)}")
         batch, time = padded.shape[:2]
@@ -147,7 +147,7 @@ class Packed:
         try:
             counts = [index(n) for n in counts]
         except TypeError as problem:
-            raise UsageError(f"expected {batch} lengths, whole numbers, found {counts!r}") from problem
+            raise UsageError(f"expected {batch} integer lengths, found {counts!r}") from problem
         if len(counts) != batch or any(not 0 <= n <= time for n in counts):
             raise UsageError(f"expected {batch} lengths between 0 and {time}, found {counts}")
         plan = cls.plan(counts)
@@ -165,7 +165,7 @@ class Packed:
         return result
 
     def to_padded(self, time: int | None = None, value: float = 0.0) -> Tensor:
-        """(batch, time, ...) in the caller's order, filled up with `value`."""
+        """(batch, time, ...) in the caller's order, padded with `value`."""
         time = len(self.batch_sizes) if time is None else time
         padded = self.data.new_full((self.sequences, time, *self.data.shape[1:]), value)
         for where, sequence in enumerate(self.to_list()):
@@ -181,9 +181,9 @@ class Packed:
         return rows[torch.argsort(self.order).to(rows.device)]
 
     def to_torch(self) -> PackedSequence:
-        """As torch's PackedSequence, which forbids sequences of length 0."""
+        """As torch's PackedSequence, which does not allow sequences of length 0."""
         if self.lengths and self.lengths[-1] == 0:
-            raise UsageError("torch's PackedSequence cannot hold a sequence of length 0; take those out first")
+            raise UsageError("torch's PackedSequence cannot hold a sequence of length 0; remove those first")
         sizes = torch.tensor(self.batch_sizes, dtype=torch.long)
         order = self.order.to(self.data.device)
         return PackedSequence(self.data, sizes, order, torch.argsort(order))

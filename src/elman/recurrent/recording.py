@@ -1,4 +1,4 @@
-"""Recording: what every cell did at every step, in tensors at which gradients can be taken."""
+"""Recording: what every cell did at every step, in tensors whose gradients can be taken."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from elman.recurrent.packed import Packed
 
 @dataclass
 class Record:
-    """One run of one cell over packed rows. Lists have one entry a step, in the order of the text.
+    """One run of one cell over packed rows. Lists have one entry per step, in the order of the text.
 
     xs:     (rows, input_size) what it read
-    before: the state that the step began from, its rows those of the sequences that run
-    after:  the state that it made. Each field is a node of its own in the graph: the gradient there is the one by the
-            state as it is handed on, to the next step and to O
+    before: the state that the step started from, with the rows of the running sequences
+    after:  the state that it made. Each field is its own node in the graph: the gradient there is with respect to the
+            state as passed on, to the next step and to O
     ys:     (n, output_size) its outputs, likewise
     gates:  name -> (n, hidden) values
     """
@@ -39,26 +39,26 @@ class Record:
     gates: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
     def step(self, before: Any, new: Any) -> Any:
-        """Keep a step, and give back the state to go on with."""
+        """Record a step, and return the state to continue from."""
         after = type(new)(*[_node(value) for value in new])
         self.before.append(before)
         self.after.append(after)
         return after
 
     def output(self, y: Tensor) -> Tensor:
-        """Keep an output, and give it back."""
+        """Record an output, and return it."""
         self.ys.append(_node(y))
         return self.ys[-1]
 
     def finish(self) -> None:
-        """Put all into the order of the text."""
+        """Put everything into the order of the text."""
         if self.reverse:
             for values in (self.before, self.after, self.ys, *self.gates.values()):
                 values.reverse()
 
 
 def _node(value: Tensor) -> Tensor:
-    """The value as a node of the graph of its own, even where it comes from nothing that has a gradient."""
+    """The value as its own node in the graph, even if nothing it comes from has a gradient."""
     if value.requires_grad or not value.is_floating_point() or not torch.is_grad_enabled():
         return value.view_as(value)
     return value.detach().requires_grad_()
@@ -68,7 +68,7 @@ _recorder: ContextVar[list[Record] | None] = ContextVar("elman_recorder", defaul
 
 
 def begin(cell: Cell, xs: Packed, reverse: bool, noise: Noise | None) -> Record | None:
-    """A new record, if someone records."""
+    """A new record, if inside `recording`."""
     records = None if torch.compiler.is_compiling() else _recorder.get()
     if records is None:
         return None
@@ -80,7 +80,7 @@ def begin(cell: Cell, xs: Packed, reverse: bool, noise: Noise | None) -> Record 
 def recording() -> Iterator[Sequence[Record]]:
     """While inside, each run of a cell adds a `Record` to the list.
 
-    Gates are listened to, so cells run on the reference path."""
+    It listens to gates, so cells run on the reference path."""
     records: list[Record] = []
     token = _recorder.set(records)
     try:

@@ -16,14 +16,14 @@ from elman.recurrent.states import cut, join, split_state
 def reference(call: Call, xs: Packed) -> tuple[Packed, Any]:
     """The loop over time in plain torch; correct for every cell.
 
-    Sequences are sorted by length, so those that run at step t are the first batch_sizes[t] rows of the state. Forward,
+    Sequences are sorted by length, so those running at step t are the first batch_sizes[t] rows of the state. Forward,
     the rows of a sequence that ends are set aside; in reverse, they join when their last token is reached.
     """
     cell, state, reverse, noise, _ = call
     sizes, count = xs.batch_sizes, xs.sequences
-    if not sizes:  # no rows: one step over none of them, so that gradients find their way, and are zeros
-        nothing = cell.advance(split_state(state, [0, count])[0], cell.inputs(xs.data))
-        return xs.with_data(cell.O(nothing)), state
+    if not sizes:  # no rows: one step over zero rows, so that gradients exist and are zero
+        empty = cell.advance(split_state(state, [0, count])[0], cell.inputs(xs.data))
+        return xs.with_data(cell.O(empty)), state
     steps = cell.inputs(xs.data).split(sizes)
     noisy: list[Any] = [()] * len(sizes) if noise is None else noise.steps(sizes)
     ys: list[Tensor] = []

@@ -28,26 +28,26 @@ def split_state(state: Any, sizes: list[int]) -> list[Any]:
 
 
 def cut(state: Any, n: int) -> tuple[Any, Any]:
-    """The first n rows of a state, and the others."""
+    """The first n rows of a state, and the rest."""
     first, second = split_state(state, [n, len(state[0]) - n])
     return first, second
 
 
 def join(states: list[Any]) -> Any:
-    """Put states' rows one below the other."""
+    """Concatenate the rows of states."""
     if len(states) == 1:
         return states[0]
     return type(states[0])(*[torch.cat(values) for values in zip(*states, strict=True)])
 
 
 def check_state(cell: Cell, state: Any, sequences: int) -> Any:
-    """The public door's check of a state's shapes."""
+    """Check a state that a caller passed in."""
     for name, value, like in zip(state._fields, state, cell.initial(1), strict=True):
         if tuple(value.shape) != (sequences, *like.shape[1:]):
             expected = (sequences, *like.shape[1:])
             raise UsageError(f"{type(cell).__name__}: expected state.{name} {expected}, found {tuple(value.shape)}")
         autocast = torch.is_autocast_enabled(like.device.type) and value.is_floating_point()
-        known = next(cell.parameters(), None) is not None  # else nothing says what the state is to be like
+        known = next(cell.parameters(), None) is not None  # otherwise nothing says what the state should be
         if known and (value.device != like.device or (value.dtype != like.dtype and not autocast)):
             wanted, found = (f"{v.dtype} on {v.device}" for v in (like, value))
             raise UsageError(f"{type(cell).__name__}: expected state.{name} in {wanted}, found {found}")

@@ -1,4 +1,4 @@
-"""`stepper`: one step at a time, with the state in the caller's hands. What streaming and generation use."""
+"""`stepper`: one step at a time, with the caller holding the state. For streaming and generation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from elman.recurrent.layers import Layer
 class Stepper:
     """One step of a causal layer: `y, state = stepper(x, state)`, without autograd.
 
-    batch: rows of every x. path: "native", or "reference" if any cell of it is not compiled.
+    batch: rows of every x. path: "native", or "reference" if any cell in it is not compiled.
     The weights are a copy, packed as the layer had them when the stepper was made, in evaluation mode. A state is the
-    layer's own, (batch, hidden) tensors, so it can come from `layer(xs)` and go back; none that is given is changed."""
+    layer's own, (batch, hidden) tensors, so it can come from `layer(xs)` and go back; no state passed in is changed."""
 
     def __init__(self, layer: Layer, batch: int, dtype: torch.dtype) -> None:
         layer.require_causal("stepping")
@@ -33,7 +33,7 @@ class Stepper:
         shape = x.shape
         if len(shape) != 2 or shape[0] != self.batch or (shape[1] != self._width and self._width is not None):
             expected = (self.batch, self._width)
-            raise UsageError(f"stepper: expected x {expected}, one row a sequence, found {tuple(x.shape)}")
+            raise UsageError(f"stepper: expected x {expected}, one row per sequence, found {tuple(x.shape)}")
         return self._step(x, self.initial() if state is None else state)
 
 

@@ -1,8 +1,8 @@
-"""Our weights as torch lays them out, and cuDNN with it: the one place that knows both.
+"""Our weights in the layout of torch and cuDNN: the one place that knows both.
 
-W (input_size, gates * hidden) is weight_ih transposed, U weight_hh transposed. Our gates stand in the order of torch's
+W (input_size, gates * hidden) is weight_ih transposed, U weight_hh transposed. Our gates are in the order of torch's
 blocks: LSTM i, f, z (torch's g), o; GRU r, u (torch's z), n. torch has two biases: b is the first; of the second only
-the GRU's candidate is not 0, where it is the cell's `c`."""
+the GRU's candidate is nonzero, where it is the cell's `c`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def torch_weights(cell: Cell, U: Tensor | None = None) -> list[Tensor]:
 
 @torch.no_grad()
 def fill(cell: Cell, weight_ih: Tensor, weight_hh: Tensor, *biases: Tensor) -> None:
-    """Give a cell torch's weights: the PARTS, or the first two, and biases of 0. Two biases are added up, but where the
-    cell has `c`."""
+    """Give a cell torch's weights: the PARTS, or the first two, and biases of 0. Two biases are summed, except where
+    the cell has `c`."""
     cell.W.copy_(weight_ih.t())
     cell.U.copy_(weight_hh.t())
     cell.b.zero_()

@@ -17,8 +17,8 @@ from elman.recurrent.torch_layout import FUNCTIONS, PARTS, fill, torch_weights
 def from_torch(module: nn.LSTM | nn.GRU | nn.RNN) -> Stack:
     """A Stack that computes what the torch module does, with copies of its weights.
 
-    One Recurrent or Bidirectional a layer, and where the module has dropout a `Dropout(p, per="step")` between them.
-    dtype, device and training mode are kept. torch's two biases are added up in `b`, but for the GRU's candidate,
+    One Recurrent or Bidirectional per layer, and if the module has dropout a `Dropout(p, per="step")` between them.
+    dtype, device and training mode are kept. torch's two biases are summed in `b`, except for the GRU's candidate,
     whose recurrent bias is the cell's `c`; bias=False gives biases of 0. `batch_first` has no counterpart: a Stack
     takes (batch, time, dim), a list or a Packed.
 
@@ -26,7 +26,7 @@ def from_torch(module: nn.LSTM | nn.GRU | nn.RNN) -> Stack:
     if not isinstance(module, nn.LSTM | nn.GRU | nn.RNN):
         raise UsageError(f"from_torch: expected an nn.LSTM, nn.GRU or nn.RNN, found {type(module).__name__}")
     if module.proj_size:
-        raise UsageError(f"from_torch: an LSTM with proj_size={module.proj_size} has no counterpart; expected 0")
+        raise UsageError(f"from_torch: an LSTM with proj_size={module.proj_size} has no counterpart here; expected 0")
     kind: type[Cell]
     if isinstance(module, nn.LSTM):
         kind = LSTM
@@ -47,7 +47,7 @@ def from_torch(module: nn.LSTM | nn.GRU | nn.RNN) -> Stack:
 
 def _cell_from(module: nn.RNNBase, kind: type[Cell], input_size: int, suffix: str) -> Cell:
     weight = getattr(module, f"weight_ih_{suffix}")
-    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; leave no trace in the random state
+    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; leave the random state as it was
         cell = kind(input_size, module.hidden_size).to(weight.device, weight.dtype)
     parts = PARTS if module.bias else PARTS[:2]
     fill(cell, *(getattr(module, f"{part}_{suffix}") for part in parts))
@@ -57,10 +57,10 @@ def _cell_from(module: nn.RNNBase, kind: type[Cell], input_size: int, suffix: st
 def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.RNN:
     """The torch module that computes what these layers do, with copies of their weights; the inverse of `from_torch`.
 
-    It has batch_first=True, so that it takes the same (batch, time, dim). Its bias_hh is 0 but for the GRU's candidate.
+    It has batch_first=True, so it takes the same (batch, time, dim). Its bias_hh is 0 except for the GRU's candidate.
     dtype, device and training mode are kept.
 
-    Raises UsageError for what torch has not: other cells or a mixture, delays, a window, a stack that runs in reverse
+    Raises UsageError for what torch lacks: other cells or a mixture, delays, a window, a stack that runs in reverse
     only, layers of different sizes, zoneout, dropout on h or U, and dropout other than a `Dropout(p, per="step")` of
     one p between all layers."""
     layers, dropout = _plan(layer)
@@ -101,7 +101,7 @@ def to_torch(layer: Stack | Recurrent | Bidirectional) -> nn.LSTM | nn.GRU | nn.
 
 
 def _plan(layer: Layer) -> tuple[list[Recurrent | Bidirectional], float]:
-    """The recurrent layers from below, and the one rate of dropout between them."""
+    """The recurrent layers, bottom to top, and the single dropout rate between them."""
     layers: list[Recurrent | Bidirectional] = []
     gaps: list[float] = []
     for part in layer.parts():
@@ -113,20 +113,20 @@ def _plan(layer: Layer) -> tuple[list[Recurrent | Bidirectional], float]:
                 continue
             if part.per != "step":
                 raise UsageError(
-                    "to_torch: torch draws a dropout mask each step, this layer one a sequence; "
-                    'use Dropout(p, per="step"), or take it out'
+                    "to_torch: torch draws a dropout mask per step, this layer one per sequence; "
+                    'use Dropout(p, per="step"), or remove it'
                 )
             if len(gaps) != len(layers) - 1:
-                raise UsageError("to_torch: torch has dropout once between layers, not below or twice")
+                raise UsageError("to_torch: torch has one dropout between layers, not below them or twice")
             gaps.append(part.p)
         else:
-            raise UsageError(f"to_torch: torch has no counterpart of {type(part).__name__}")
+            raise UsageError(f"to_torch: torch has no counterpart for {type(part).__name__}")
     if not layers:
         raise UsageError("to_torch: expected at least one recurrent layer, found none")
     if len(gaps) == len(layers):
-        raise UsageError("to_torch: torch has dropout between layers, not above the last one")
+        raise UsageError("to_torch: torch has dropout between layers, not after the last one")
     if len(set(gaps)) > 1:
-        raise UsageError(f"to_torch: torch has one dropout for all layers, found {gaps}")
+        raise UsageError(f"to_torch: torch has one dropout rate for all layers, found {gaps}")
     return layers, gaps[0] if gaps else 0.0
 
 

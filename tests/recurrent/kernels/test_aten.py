@@ -258,13 +258,13 @@ def test_a_step(name):
 
 
 REFUSED = {
-    "rounding to digits": (lambda a, b: torch.round(a, decimals=2), r"aten\.round\.decimals: no elementwise"),
+    "rounding to digits": (lambda a, b: torch.round(a, decimals=2), r"aten\.round\.decimals: not an elementwise"),
     "whole numbers": (lambda a, b: (a > b) * 2 * a, r"gives torch\.int64, not the cell's precision; write 1\.0"),
     "another precision": (lambda a, b: a.double().to(a.dtype), r"gives torch\.float64"),
     "half precision": (lambda a, b: a.half().to(a.dtype), r"gives torch\.float16"),
     "a complex number": (lambda a, b: (a * 1j).real, r"complex64"),
-    "a number too small": (lambda a, b: a / (b + 1e-40), "1e-40 is beyond what float32 holds"),
-    "a number too large": (lambda a, b: torch.where(a < 1e39, a, b), "beyond what float32 holds"),
+    "a number too small": (lambda a, b: a / (b + 1e-40), "1e-40 is beyond the range of float32"),
+    "a number too large": (lambda a, b: torch.where(a < 1e39, a, b), "beyond the range of float32"),
     "out=": (lambda a, b: torch.add(a.detach(), b.detach(), out=torch.zeros_like(a)), r"aten\.add\.out"),
     "nan_to_num": (lambda a, b: torch.nan_to_num(a), "depends on the precision"),
     "the largest of two masks": (lambda a, b: torch.maximum(a > 0, b > 0) * a, "gives truth values"),

@@ -423,9 +423,9 @@ def _no_home(path: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 UNUSABLE = {
-    "all may write": (_mode(0o707), "others may write to it; chmod go-w"),
-    "group may write": (_mode(0o770), "others may write to it; chmod go-w"),
-    "a link to where all may write": (_link_to_open, "others may write to it"),
+    "all may write": (_mode(0o707), "others can write to it; chmod go-w"),
+    "group may write": (_mode(0o770), "others can write to it; chmod go-w"),
+    "a link to where all may write": (_link_to_open, "others can write to it"),
     "a file": (_file, "File exists"),
     "below a file": (_below_a_file, "Not a directory"),
     "noexec": (_noexec, "noexec"),
@@ -510,7 +510,7 @@ def test_nowhere_any_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(library_cache, "_private", None)
     with (
         pytest.warns(UserWarning, match="No space"),
-        pytest.raises(BuildError, match="no place to build my_cell: No sp"),
+        pytest.raises(BuildError, match="nowhere to build my_cell: No sp"),
     ):
         load()
 
@@ -559,7 +559,7 @@ def test_no_compiler(folder: Path, nothing) -> None:
 
 def test_cxx_that_is_not_there(folder: Path, nothing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-c++ 'of mine")
-    assert "CXX=no-such-c++ 'of mine: there is no such program" in build.available()
+    assert "CXX=no-such-c++ 'of mine: no such program" in build.available()
 
 
 def test_cxx_with_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -598,7 +598,7 @@ def test_a_compiler_that_fails(folder: Path, use) -> None:
 def test_a_compiler_that_is_killed(folder: Path, use) -> None:
     """As where memory ran out: the signal is named, nothing half-built stays, and another process tries anew."""
     use('case " $* " in *" -c "*) echo half > code.o; kill -KILL $$;; *) REAL;; esac')
-    with pytest.raises(BuildError, match=r"was ended by signal 9 \(Killed\)"):
+    with pytest.raises(BuildError, match=r"was killed by signal 9 \(Killed\)"):
         load()
     assert list(folder.iterdir()) == []
     use()

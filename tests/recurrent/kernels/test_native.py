@@ -165,7 +165,7 @@ def test_a_gradient_of_a_gradient_is_refused(power):
     cell, xs = make(), inputs()
     with use_backend("native"):
         ys, _ = unroll(cell, xs)
-        with pytest.raises(UsageError, match=r"no gradient of its gradient \(create_graph\); use backend reference"):
+        with pytest.raises(UsageError, match=r"no second-order gradient \(create_graph\); use backend reference"):
             torch.autograd.grad(sum((y**power).sum() for y in ys), [cell.U], create_graph=True)
 
 

@@ -178,7 +178,7 @@ BY_CHANCE = {
 @pytest.mark.parametrize("name", BY_CHANCE)
 def test_chance_and_clocks_are_refused(name):
     cell = cell_of(BY_CHANCE[name])(3, 4)
-    with pytest.raises(Impure, match="another number at each call"):
+    with pytest.raises(Impure, match="a different number at each call"):
         trace(cell, False, False, Reads(cell))
     assert path_of(cell)[0] == "reference"
 

@@ -13,12 +13,12 @@ from elman.recurrent.cell import Cell
 from elman.recurrent.check.contract import CHECKS
 from elman.recurrent.check.trial import CellUnderTest, Wrong
 
-WIDTHS = (1, 17, 64)  # at which the compiled form is compared with the reference, besides the width asked for
+WIDTHS = (1, 17, 64)  # where the compiled form is compared with the reference, besides the requested width
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a report. ok is None where the check could not run, because an earlier one failed."""
+    """One line of a report. ok is None if the check could not run because an earlier one failed."""
 
     name: str
     ok: bool | None
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CellReport:
-    """What `check_cell` found. `print(report)` gives a table; `path` is how the cell will be run, and why."""
+    """What `check_cell` found. `print(report)` gives a table; `path` is how the cell will run, `reason` why."""
 
     cell: str
     path: str
@@ -59,13 +59,13 @@ class CellReport:
 
 
 def check_cell(cell_class: type[Cell], input_size: int = 3, hidden_size: int = 4) -> CellReport:
-    """Try a cell class against the contract that every task and tool relies on.
+    """Test a cell class against the contract that every task and tool relies on.
 
     Builds small cells on the CPU, runs them on short sequences, and reports; it takes about a second, and another two
     to compile a step that was not compiled before. The compiled form is compared with the step, values and gradients,
-    at several widths, numbers of rows and ranges of numbers, and not used where they differ. What goes wrong inside the
-    cell is a line of the report, never an exception. Raises UsageError if cell_class is no subclass of Cell.
-    torch's random state is left as it was."""
+    at several widths, numbers of rows and ranges of numbers, and not used if they differ. What goes wrong inside the
+    cell is a line of the report, never an exception. Raises UsageError if cell_class is not a subclass of Cell.
+    torch's random state is left unchanged."""
     if not (isinstance(cell_class, type) and issubclass(cell_class, Cell)):
         raise UsageError(f"check_cell: expected a subclass of Cell (the class, not a cell), found {cell_class!r}")
     subject = CellUnderTest(cell_class, input_size, hidden_size)
@@ -85,14 +85,14 @@ def check_cell(cell_class: type[Cell], input_size: int = 3, hidden_size: int = 4
 
 def _result(name: str, check: Callable[[CellUnderTest], str | None], subject: CellUnderTest, broken: bool) -> Check:
     if broken:
-        return Check(name, None, "not run: fix what is above first")
+        return Check(name, None, "not run: fix the above first")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.default_generator.manual_seed(0)
         try:
             return Check(name, True, check(subject) or "")
         except Wrong as wrong:
             return Check(name, False, wrong.found, wrong.fix)
-        except UsageError as problem:  # says itself how to fix it
+        except UsageError as problem:  # its message says how to fix it
             return Check(name, False, str(problem))
         except Exception as problem:
             place = subject.place_of(problem)

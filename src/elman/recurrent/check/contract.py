@@ -1,4 +1,4 @@
-"""The contract of a cell, one small function a clause. `check_cell` runs them and reports."""
+"""The contract of a cell, one small function per clause. `check_cell` runs them and reports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def builds(subject: CellUnderTest) -> None:
     sizes = cell.input_size, cell.hidden_size
     if sizes != (subject.input_size, subject.hidden_size):
         raise Wrong(
-            f"built with sizes {(subject.input_size, subject.hidden_size)}, it says {sizes}",
+            f"built with sizes {(subject.input_size, subject.hidden_size)}, it reports {sizes}",
             "pass input_size and hidden_size on to super().__init__",
         )
     require_state(cell, cell.initial(5, torch.zeros(5, 1, dtype=torch.float64)), None, 5, "initial(5, like)")
@@ -61,8 +61,8 @@ def output_size_holds(subject: CellUnderTest) -> None:
         y = cell.O(subject.reached(cell, 5))
     if not isinstance(y, Tensor) or tuple(y.shape) != (5, cell.output_size):
         found = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        fix = "output(s) gives (rows, output_size); override the property output_size if that is not hidden_size"
-        raise Wrong(f"O(s) gives {found}, expected {(5, cell.output_size)}", fix)
+        fix = "output(s) returns (rows, output_size); override the property output_size if that is not hidden_size"
+        raise Wrong(f"O(s) returns {found}, expected {(5, cell.output_size)}", fix)
 
 
 def rows_independent(subject: CellUnderTest) -> None:
@@ -101,26 +101,26 @@ def pure(subject: CellUnderTest) -> None:
         cell.O(cell.advance(s, cell.inputs(other)))
         for name, value in _held(cell).items():
             if name not in held or held[name] is not value:
-                raise Wrong(f"a step stores self.{name}", "what goes from step to step is a field of State")
+                raise Wrong(f"a step stores self.{name}", "what is carried from step to step is a field of State")
         again = cell.advance(s, cell.inputs(x))
         require_same(
             named_step(cell, again),
             results,
             "two equal steps",
-            "no noise inside the step (use a Dropout layer), and nothing remembered on self",
+            "no noise inside the step (use a Dropout layer), and nothing stored on self",
         )
 
 
 def one_function(subject: CellUnderTest) -> str | None:
     cell = subject.cell(dtype=torch.float32)
     if not cell.fits:
-        return "left out: only a step is followed, and it overrides R"
+        return "left out: only a step can be traced, and it overrides R"
     try:
         trace(cell, False, False, Reads(cell))
     except Impure as problem:
-        raise Wrong(str(problem), "noise belongs in a Dropout layer, what changes in the State") from problem
+        raise Wrong(str(problem), "noise belongs in a Dropout layer, and what changes in State") from problem
     except Untraceable:
-        pass  # not compiled; the last line of the report says why
+        pass  # not compiled; the report's path line says why
     return None
 
 
@@ -145,7 +145,7 @@ def ragged(subject: CellUnderTest, reverse: bool) -> None:
         with torch.no_grad():
             ys, end = unroll(cell, [x.flip(0) for x in xs], state)
         mirrored = named(cell, [y.flip(0) for y in ys], end)
-        require_same(got, mirrored, "backward, and forward over flipped inputs", "no step may know its position")
+        require_same(got, mirrored, "backward, and forward over flipped inputs", "no step may depend on its position")
 
 
 def causal(subject: CellUnderTest) -> None:
@@ -164,7 +164,7 @@ def carries(subject: CellUnderTest) -> None:
         first, middle = unroll(cell, [x[:2] for x in xs])
         second, end = unroll(cell, [x[2:] for x in xs], middle)
     got = named(cell, [torch.cat(pair) for pair in zip(first, second, strict=True)], end)
-    require_same(got, whole, "two halves with the state passed on", "all that is remembered must be a field of State")
+    require_same(got, whole, "two halves with the state passed on", "everything remembered must be a field of State")
 
 
 def length_zero(subject: CellUnderTest) -> None:
@@ -194,7 +194,7 @@ def state_dict_holds_all(subject: CellUnderTest) -> None:
     second.load_state_dict(first.state_dict())
     with torch.no_grad():
         got, expected = (named(cell, *unroll(cell, xs)) for cell in (second, first))
-    fix = "hold every number that matters as nn.Parameter, in `vectors`, or with register_buffer"
+    fix = "store every number that matters as nn.Parameter, in `vectors`, or with register_buffer"
     require_same(got, expected, "a cell loaded from the state_dict of another", fix)
 
 
@@ -203,7 +203,7 @@ def gradients_of_loop(subject: CellUnderTest) -> None:
     state = subject.reached(cell, len(xs))
     wanted = leaves(cell, xs, state)
     for reverse in (False, True):
-        found = []
+        gradients = []
         for run in (unroll, alone):
             torch.default_generator.manual_seed(1)
             ys, end = run(cell, xs, state, reverse=reverse)
@@ -212,8 +212,8 @@ def gradients_of_loop(subject: CellUnderTest) -> None:
             results = [value for value in named(cell, ys, end).values() if value.requires_grad]
             loss = torch.stack([(value * torch.randn_like(value)).sum() for value in results]).sum()
             grads = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True, materialize_grads=True)
-            found.append({f"the gradient of {name}": grad for name, grad in zip(wanted, grads, strict=True)})
-        require_same(found[0], found[1], "a batch, and each sequence alone", "no step may depend on other rows")
+            gradients.append({f"the gradient of {name}": grad for name, grad in zip(wanted, grads, strict=True)})
+        require_same(gradients[0], gradients[1], "a batch, and each sequence alone", "no step may depend on other rows")
 
 
 def gradients_numeric(subject: CellUnderTest) -> str | None:
@@ -233,9 +233,9 @@ def gradients_numeric(subject: CellUnderTest) -> str | None:
         return torch.stack([(v * w).sum() for v, w in zip(results(), weights, strict=True)]).sum()
 
     for name, leaf in wanted.items():
-        # gradcheck moves the leaf in place, so `loss` sees it.
+        # gradcheck changes the leaf in place, so `loss` sees it.
         if not gradcheck(loss, (leaf,), raise_exception=False):
-            fix = "no detach, .data, .item or no_grad in the step; straight_through = True if a hard gate means it"
+            fix = "no detach, .data, .item or no_grad in the step; straight_through = True if a hard gate intends it"
             raise Wrong(f"the gradient of {name} is not the numeric difference", fix)
     return None
 
@@ -248,11 +248,11 @@ def delays_fit(subject: CellUnderTest) -> str | None:
     except UsageError as problem:
         if once.fits and has_products:
             raise Wrong(str(problem), "pass delays on to super().__init__") from problem
-        return "refuses delays, as it must: there is no product with U that could see them"
+        return "rejects delays, as it must: it has no product with U to use them"
     if len(twice.Carried._fields) <= len(once.Carried._fields):
-        raise Wrong("accepts delays=2 and keeps no history", "pass delays on to super().__init__")
+        raise Wrong("accepts delays=2 but keeps no history", "pass delays on to super().__init__")
     xs, state = subject.xs(), subject.reached(twice, len(LENGTHS))
-    fix = "initial must give self.Carried; R and O must carry its past fields on"
+    fix = "initial must return self.Carried; R and O must pass its past fields on"
     with torch.no_grad():
         got = named(twice, *unroll(twice, xs, state))
         require_same(got, named(twice, *alone(twice, xs, state)), "delays=2, in a batch and alone", fix)
@@ -266,7 +266,7 @@ def delays_fit(subject: CellUnderTest) -> str | None:
     return None
 
 
-# A group runs if all before it passed: what a broken step does to the later checks would only mislead.
+# A group runs if all before it passed: a broken step would make later checks misleading.
 CHECKS: tuple[tuple[tuple[str, Callable[[CellUnderTest], str | None]], ...], ...] = (
     (("builds", builds),),
     (("states keep their shapes", keeps_shapes),),

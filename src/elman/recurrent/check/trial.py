@@ -1,4 +1,4 @@
-"""What the clauses of a cell's contract stand on: the cell under test, an oracle, and comparisons that name names."""
+"""What the clauses of a cell's contract use: the cell under test, an oracle, and comparisons that name what differs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elman.recurrent.cell import Cell
 
-TOLERANCE = 1e-10  # relative, in float64: sums of different order differ by some 1e-15
+TOLERANCE = 1e-10  # relative, in float64: sums in different orders differ by about 1e-15
 LENGTHS = (4, 0, 2, 4, 1)
 
 
@@ -25,7 +25,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class CellUnderTest:
-    """The class under test and what the checks need of it."""
+    """The class under test and what the checks need from it."""
 
     cell_class: type[Cell]
     input_size: int
@@ -43,7 +43,7 @@ class CellUnderTest:
         return [torch.randn(n, self.input_size, dtype=dtype) for n in lengths]
 
     def reached(self, cell: Cell, rows: int) -> Any:
-        """A state that the cell comes to by itself, so that it is one that the cell may meet."""
+        """A state that the cell reaches by itself, so one that can occur."""
         x = self.xs((2 * rows,))[0]
         with torch.no_grad():
             s = cell.R(cell.initial(rows, x), x[:rows])
@@ -57,7 +57,7 @@ class CellUnderTest:
 
 
 def named(cell: Cell, ys: list[Tensor], state: Any) -> dict[str, Tensor]:
-    """Results under the names that a reader knows them by."""
+    """Results by the names that reports use."""
     outputs = {f"the output of sequence {i}": y for i, y in enumerate(ys)}
     return outputs | {f"state.{name}": value for name, value in zip(cell.Carried._fields, state, strict=True)}
 
@@ -93,23 +93,25 @@ def alone(cell: Cell, xs: list[Tensor], state: Any, reverse: bool = False) -> tu
 
 def leaves(cell: Cell, xs: list[Tensor], state: Any) -> dict[str, Tensor]:
     """Everything that has a gradient: parameters, inputs and the floating part of the state."""
-    found: dict[str, Tensor] = {name: p for name, p in cell.named_parameters() if p.requires_grad}
-    found |= {f"input {i}": x.requires_grad_() for i, x in enumerate(xs)}
+    result: dict[str, Tensor] = {name: p for name, p in cell.named_parameters() if p.requires_grad}
+    result |= {f"input {i}": x.requires_grad_() for i, x in enumerate(xs)}
     pairs = zip(cell.Carried._fields, state, strict=True)
-    return found | {f"state.{name}": v.requires_grad_() for name, v in pairs if v.is_floating_point()}
+    return result | {f"state.{name}": v.requires_grad_() for name, v in pairs if v.is_floating_point()}
 
 
 def require_state(cell: Cell, state: Any, like: Any, rows: int, who: str) -> None:
     """Raise Wrong unless `state` has the cell's fields, with the shapes and dtypes of `like`, or only `rows` rows."""
     fields = cell.Carried._fields
     if getattr(state, "_fields", None) != fields or not all(isinstance(value, Tensor) for value in state):
-        raise Wrong(f"{who} gives {type(state).__name__}, expected a State of tensors {fields}", "use self.State(...)")
+        raise Wrong(
+            f"{who} returns {type(state).__name__}, expected a State of tensors {fields}", "use self.State(...)"
+        )
     for i, (name, value) in enumerate(zip(fields, state, strict=True)):
         wanted = (rows, *value.shape[1:]) if like is None else tuple(like[i].shape)
         if tuple(value.shape) != wanted:
-            fix = "a field keeps the shape that initial gives it, (rows, hidden_size) unless initial is overridden"
-            raise Wrong(f"{who} gives state.{name} of shape {tuple(value.shape)}, expected {wanted}", fix)
+            fix = "a field keeps its shape from initial, (rows, hidden_size) unless initial is overridden"
+            raise Wrong(f"{who} returns state.{name} of shape {tuple(value.shape)}, expected {wanted}", fix)
         wanted_dtype = value.dtype if like is None else like[i].dtype
         if value.dtype != wanted_dtype:
             fix = "make constants with the dtype of x or s (like.new_zeros)"
-            raise Wrong(f"{who} gives state.{name} as {value.dtype}, expected {wanted_dtype}", fix)
+            raise Wrong(f"{who} returns state.{name} as {value.dtype}, expected {wanted_dtype}", fix)

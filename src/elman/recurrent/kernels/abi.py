@@ -1,4 +1,4 @@
-"""The engine's side of the door: structs, sizes and functions of engine.h, by name."""
+"""The engine's interface: structs, sizes and functions of engine.h, by name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Step(ctypes.Structure):
 
 
 class Size(IntEnum):
-    """`enum Size` of engine.h: what `elman_sizes` can be asked for."""
+    """`enum Size` of engine.h: what `elman_sizes` can return."""
 
     FORWARD_PANELS = 0  # weights in U's panels
     BACKWARD_PANELS = 1
@@ -49,7 +49,7 @@ class Size(IntEnum):
 
 
 def declare(library: Any) -> None:
-    """Tell ctypes the types of the engine's functions."""
+    """Declare the engine's functions to ctypes."""
     integer = ctypes.c_int
     library.elman_sizes.restype = COUNT
     library.elman_sizes.argtypes = [integer, COUNT]
@@ -65,8 +65,8 @@ def declare(library: Any) -> None:
 
 
 def single_step(library: Any) -> Any:
-    """The engine's single step. It keeps Python's lock, which costs less than giving it away for microseconds; and so
-    one stepper may serve many threads."""
+    """The engine's single step. It keeps Python's lock, which costs less than releasing it for microseconds; so one
+    stepper may serve many threads."""
     function = ctypes.PyDLL(None, handle=library._handle).elman_step
     function.restype, function.argtypes = None, [ctypes.POINTER(Step), ctypes.c_int]
     return function

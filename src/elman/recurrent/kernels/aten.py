@@ -2,8 +2,8 @@
 
 A row is one overload of one operation, as torch's dispatcher names it, and takes all of that overload's arguments in
 the order of its schema, defaults filled in. So nothing that changes what is computed can be left out: an overload
-without a row is refused, and so is a value that a row does not expect. Rows follow torch's own kernels also where they
-are not finite, at zeros and at ties."""
+without a row is rejected, and so is a value that a row does not expect. Rows follow torch's own kernels also at
+non-finite values, zeros and ties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = Callable[..., Any]  # (graph, *arguments) -> Node, or one for each result
 
 
 def number(g: Graph, value: Any) -> Any:
-    """A truth value as torch's arithmetic takes it: 1 or 0. Anything else as it is."""
+    """A truth value as torch's arithmetic takes it: 1 or 0. Anything else unchanged."""
     return g("where", value, 1.0, 0.0) if isinstance(value, Node) and value.truth else value
 
 
@@ -322,7 +322,7 @@ ROWS: dict[str, Row] = {
     "elu.": _elu,
     "celu.": _celu,
     "leaky_relu.": _leaky,
-    # the derivatives that are operations of their own
+    # the derivatives that have their own operations
     "sigmoid_backward.": lambda g, d, y: g("mul", d, g("mul", y, _one_minus(g, y))),
     "tanh_backward.": lambda g, d, y: g("mul", d, _one_minus(g, _square(g, y))),
     "threshold_backward.": lambda g, d, a, bound: g("where", g("le", a, bound), 0.0, d),
@@ -338,7 +338,7 @@ ROWS: dict[str, Row] = {
     "mish_backward.": _mish_backward,
     "elu_backward.": _elu_backward,
     "leaky_relu_backward.": _leaky_backward,
-    # the same numbers, and constants; of another shape or precision they are refused by their result
+    # the same numbers, and constants; a result of another shape or precision is rejected
     **_overloads("detach. alias. clone. _to_copy. lift_fresh. lift_fresh_copy.", _same),
     **_overloads("expand. view. _unsafe_view.", _same),
     "copy.": lambda g, a, b, *rest: b,
@@ -351,5 +351,5 @@ ROWS: dict[str, Row] = {
 }
 # In place, torch gives some overloads another name.
 IN_PLACE = {"pow_.Scalar": "pow.Tensor_Scalar", "pow_.Tensor": "pow.Tensor_Tensor"}
-# Arguments that change only what the result is made of, which is looked at instead.
+# Arguments that change only the result's dtype, device or layout, which are checked instead.
 ABOUT_RESULT = frozenset({"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit"})

@@ -1,4 +1,4 @@
-"""C++ sources become libraries in this process: compiled once, then taken from a cache of the user's own."""
+"""C++ sources become libraries in this process: compiled once, then taken from the user's cache."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from elman.recurrent.kernels import library_cache, openmp
 COMPILERS = ("c++", "g++", "clang++")
 # Not -ffast-math: linked into a library, it flushes denormals in the whole process, and a NaN may become anything.
 FLAGS = ("-std=c++17", "-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-fPIC")
-# By liking; each compiler and processor knows some of them. Without "unique" symbols the statics of a header are each
-# library's own, though many libraries are built from that header.
+# By preference; each compiler and processor supports some of them. Without "unique" symbols each library has its own
+# statics of a header, though many libraries are built from that header.
 TUNING = (
     ("-march=native", "-fno-gnu-unique"),
     ("-mcpu=native", "-fno-gnu-unique"),
@@ -36,7 +36,7 @@ TUNING = (
 )
 LINK = ("-shared",)
 LIMIT = 120.0  # seconds for one call of the compiler
-INSTALL = "install one: apt install g++, dnf install gcc-c++ or xcode-select --install, or name yours in CXX"
+INSTALL = "install one: apt install g++, dnf install gcc-c++ or xcode-select --install, or set CXX to yours"
 PROBE = """#include <cmath>
 #ifdef _OPENMP
 #include <omp.h>
@@ -56,11 +56,11 @@ extern "C" int elman_threads() {
 }
 """
 
-_FULL = ("No space left on device", "Disk quota exceeded", "Read-only file system")  # as the compiler says it
+_FULL = ("No space left on device", "Disk quota exceeded", "Read-only file system")  # as the compiler reports it
 
 
 class BuildError(Exception):
-    """Native code is not available here. reason: one line. log: what the compiler said, if it came to that."""
+    """Native code is not available here. reason: one line. log: the compiler's output, if it ran."""
 
     def __init__(self, reason: str, log: str = "") -> None:
         super().__init__(reason)
@@ -71,8 +71,8 @@ class BuildError(Exception):
 class Compiler:
     """A compiler and how it is used.
 
-    version: the first line of what it says of itself. stamp: size and time of the program. openmp: the runtime that is
-    linked; with None, libraries use one thread."""
+    version: the first line that it reports. stamp: size and time of the program. openmp: the runtime that is linked;
+    with None, libraries use one thread."""
 
     command: tuple[str, ...]
     version: str
@@ -82,14 +82,14 @@ class Compiler:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Of the compiling step. Linking with -fopenmp would bring the compiler's own runtime, a second one."""
+        """Of the compile step. Linking with -fopenmp would load the compiler's own runtime, a second one."""
         return (*FLAGS, *self.tuning, *(("-fopenmp",) if self.openmp else ()))
 
 
 def load(source: str, headers: Mapping[str, str], name: str) -> ctypes.CDLL:
     """The library of a C++ source, compiled now or taken from the cache.
 
-    headers: file name -> text, for `#include "file name"`. name: how its files in the cache begin. Raises BuildError.
+    headers: file name -> text, for `#include "file name"`. name: prefix of its files in the cache. Raises BuildError.
     """
     return _load(compiler(), source, headers, name)
 
@@ -104,16 +104,16 @@ def available() -> str | None:
 
 
 def compiler() -> Compiler:
-    """$CXX if it is set, else the first that works of c++, g++ and clang++. Tried once a process. Raises BuildError."""
-    found = _find(os.environ.get("CXX", "").strip(), os.environ.get("PATH"))
-    if isinstance(found, BuildError):
-        raise BuildError(found.reason, found.log)
-    return found
+    """$CXX if set, otherwise the first of c++, g++, clang++ that works. Tried once per process. Raises BuildError."""
+    result = _find(os.environ.get("CXX", "").strip(), os.environ.get("PATH"))
+    if isinstance(result, BuildError):
+        raise BuildError(result.reason, result.log)
+    return result
 
 
 # ---- Compiling ------------------------------------------------------------------------------------------------------
 
-_refused: dict[str, BuildError] = {}  # by stem: what failed once in this process is not tried again and again
+_refused: dict[str, BuildError] = {}  # by stem: what failed once in this process is not tried again
 
 
 def _load(tools: Compiler, source: str, headers: Mapping[str, str], name: str) -> ctypes.CDLL:
@@ -124,11 +124,11 @@ def _load(tools: Compiler, source: str, headers: Mapping[str, str], name: str) -
     try:
         try:
             return _found_or_built(tools, source, headers, stem, library_cache.cache_folder())
-        except OSError as problem:  # the disk is full, or the folder went away
+        except OSError as problem:  # the disk is full, or the folder is gone
             library_cache.give_up(library_cache.wanted_folder(), problem.strerror or str(problem))
             return _found_or_built(tools, source, headers, stem, library_cache.private_folder())
     except OSError as problem:
-        raise BuildError(f"no place to build {name}: {problem.strerror or problem}") from problem
+        raise BuildError(f"nowhere to build {name}: {problem.strerror or problem}") from problem
     except BuildError as problem:
         _refused[stem] = problem
         raise
@@ -139,14 +139,14 @@ def _found_or_built(tools: Compiler, source: str, headers: Mapping[str, str], st
 
 
 def _key(tools: Compiler, source: str, headers: Mapping[str, str]) -> str:
-    """Of all that the library depends on."""
+    """A hash of everything the library depends on."""
     program = [*tools.command, tools.version, *tools.stamp]
     text = [source, dict(headers), program, tools.flags, LINK, _processor(), str(tools.openmp)]
     return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _build(tools: Compiler, source: str, headers: Mapping[str, str], stem: str, folder: Path) -> ctypes.CDLL:
-    """Compile in a folder of our own inside `folder`, and put what could be loaded in its place by one rename.
+    """Compile in a temporary folder inside `folder`, and move what could be loaded into place by one rename.
 
     Raises BuildError, or OSError where `folder` is at fault."""
     library_cache.tidy(folder)
@@ -155,14 +155,14 @@ def _build(tools: Compiler, source: str, headers: Mapping[str, str], stem: str, 
         work = Path(temporary)
         for file, text in {**headers, f"{name}.cpp": source}.items():
             (work / file).write_text(text, encoding="utf-8")
-        # The names of files inside `work` are relative: nothing in a user's path can confuse the compiler.
+        # File names inside `work` are relative: nothing in a user's path can confuse the compiler.
         _call([*tools.command, *tools.flags, "-c", f"{name}.cpp", "-o", "code.o"], work, name)
         runtime = [str(tools.openmp)] if tools.openmp else []
         _call([*tools.command, *LINK, "code.o", *runtime, "-o", "code.so"], work, name)
         built = work / "code.so"
         digest = library_cache.digest_of(built.read_bytes())
         try:
-            # Loaded from here: once it has its place, another process may already tidy it away.
+            # Loaded from here: once in place, another process may already have removed it.
             library = ctypes.CDLL(str(built))
         except OSError as problem:
             raise BuildError(f"{name} was compiled by {tools.command[0]} but cannot be loaded", str(problem)) from None
@@ -176,7 +176,7 @@ def _call(command: Sequence[str], work: Path, name: str) -> None:
     """Run the compiler in `work`. Raises BuildError, or OSError if the disk of `work` is full."""
     environment = os.environ | {"TMPDIR": str(work), "LC_ALL": "C"}
     program = os.path.basename(command[0])
-    # A Ctrl-C between the start of the process and our knowing of it would leave it running: it waits until then.
+    # A Ctrl-C before we hold the started process would leave it running, so it is blocked until then.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         process = subprocess.Popen(
@@ -186,7 +186,7 @@ def _call(command: Sequence[str], work: Path, name: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # the driver and its children are one group, and can be stopped as one
+            start_new_session=True,  # the driver and its children are one group, and can be stopped together
         )
     except OSError as problem:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -205,9 +205,9 @@ def _call(command: Sequence[str], work: Path, name: str) -> None:
     if process.returncode:
         if any(text in log for text in _FULL):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if process.returncode < 0:  # the driver itself; where only a part of it was killed, it says so
+        if process.returncode < 0:  # the driver itself; if only one of its parts was killed, its output says so
             number = -process.returncode
-            raise BuildError(f"{program} was ended by signal {number} ({signal.strsignal(number)}) in {name}", log)
+            raise BuildError(f"{program} was killed by signal {number} ({signal.strsignal(number)}) in {name}", log)
         lines = log.splitlines() or [f"exit status {process.returncode}"]
         first = next((line for line in lines if "error:" in line), lines[-1])
         raise BuildError(f"{program} could not build {name}: {first.strip()}", log)
@@ -223,7 +223,7 @@ def _find(wanted: str, path: str | None) -> Compiler | BuildError:
         return BuildError("cells are compiled on Linux and macOS only")
     if wanted:
         commands = [_command(wanted, path)]
-        missing = f"CXX={wanted}: there is no such program; correct CXX or unset it"
+        missing = f"CXX={wanted}: no such program; fix CXX or unset it"
     else:
         commands = [_command(name, path) for name in COMPILERS]
         missing = f"no C++ compiler (looked for {', '.join(COMPILERS)}); {INSTALL}"
@@ -231,13 +231,13 @@ def _find(wanted: str, path: str | None) -> Compiler | BuildError:
     for command in filter(None, commands):
         try:
             return _settle(command)
-        except BuildError as found:
-            problem = problem or BuildError(f"{found.reason} ({command[0]} does not work; {INSTALL})", found.log)
+        except BuildError as failed:
+            problem = problem or BuildError(f"{failed.reason} ({command[0]} does not work; {INSTALL})", failed.log)
     return problem or BuildError(missing)
 
 
 def _command(wanted: str, path: str | None) -> tuple[str, ...]:
-    """The words of a command whose first is a program's full path; none if there is no such program."""
+    """The words of a command, the first a program's full path; empty if there is no such program."""
     if program := shutil.which(wanted, path=path):
         return (os.path.abspath(program),)
     try:
@@ -249,14 +249,14 @@ def _command(wanted: str, path: str | None) -> tuple[str, ...]:
 
 
 def _settle(command: tuple[str, ...]) -> Compiler:
-    """The best way of using a compiler that works. Raises BuildError if none does."""
+    """The best working way to use a compiler. Raises BuildError if none works."""
     known = _version(command)
     runtimes = (runtime, None) if (runtime := openmp.openmp_runtime()) else (None,)
     best, *others, plain = [Compiler(command, *known, tuning, use) for use in runtimes for tuning in TUNING]
     try:
         return _tried(best)
     except BuildError:
-        _tried(plain)  # what is refused even so cannot be fixed by other options
+        _tried(plain)  # if even this fails, other options cannot help
     for one in others:
         with suppress(BuildError):
             return _tried(one)
@@ -264,25 +264,25 @@ def _settle(command: tuple[str, ...]) -> Compiler:
 
 
 def _tried(tools: Compiler) -> Compiler:
-    """The same, once it has built a library that can be loaded and brings no second OpenMP runtime."""
+    """The same, once it has built a library that can be loaded and loads no second OpenMP runtime."""
     before = openmp.runtimes_in(openmp.mapped_files())
     _load(tools, PROBE, {}, "probe")
     if more := set(openmp.runtimes_in(openmp.mapped_files())) - set(before):
-        raise BuildError(f"{tools.command[0]}: its libraries bring another OpenMP runtime, {', '.join(more)}")
+        raise BuildError(f"{tools.command[0]}: its libraries load another OpenMP runtime, {', '.join(more)}")
     return tools
 
 
 def _version(command: Sequence[str]) -> tuple[str, tuple[int, int]]:
     """version and stamp of a Compiler."""
     try:
-        found = os.stat(command[0])
-        said = subprocess.run(
+        status = os.stat(command[0])
+        output = subprocess.run(
             [*command, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise BuildError(f"{command[0]} cannot be run: {problem}") from problem
-    version = (said.stdout.decode("utf-8", "replace").splitlines() or [""])[0].strip()
-    return version, (found.st_size, found.st_mtime_ns)
+    version = (output.stdout.decode("utf-8", "replace").splitlines() or [""])[0].strip()
+    return version, (status.st_size, status.st_mtime_ns)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The compiled form of a cell: traced, written in C++, built, verified, and kept as long as its step reads the same."""
+"""The compiled form of a cell: traced, written in C++, built, verified, and kept until what its step reads changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Kernel:
         return {}
 
     def size(self, what: Size, hidden: int) -> int:
-        """elman_sizes of the engine, asked for once."""
+        """elman_sizes of the engine, called once per key."""
         key = (what, hidden)
         if key not in self._sizes:
             self._sizes[key] = self.library.elman_sizes(what, hidden)
@@ -73,13 +73,13 @@ class Kernel:
         return self.weight == torch.int32
 
     def left(self, values: Tensor) -> Tensor:
-        """What a product reads on its left: as it is, or in bfloat16 (rounded, where the CPU has no such product)."""
+        """What a product reads on its left: unchanged, or in bfloat16 (rounded, if the CPU has no such product)."""
         return values.bfloat16().to(self.stored) if self.half else values
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A kernel, or why there is none, for as long as the step reads the same."""
+    """A kernel, or why there is none, valid as long as what the step reads is unchanged."""
 
     reads: Reads
     kernel: Kernel | None
@@ -89,13 +89,13 @@ class _Entry:
 
 # Sequences of one length through a kernel: (kernel, cell, xs (steps, sequences, inputs), state) -> (ys, final state).
 Trial = Callable[..., tuple[Tensor, tuple[Tensor, ...]]]
-DOT: str | None = None  # how bfloat16 numbers are multiplied (engine.h), where the processor is not to decide
+DOT: str | None = None  # how bfloat16 numbers are multiplied (engine.h), if not decided by the processor
 MOST = 16  # programs of one cell that differ only by what its step reads besides its arguments
 _entries: dict[Any, list[_Entry]] = {}
 
 
 def compiled(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: bool, trial: Trial) -> Kernel:
-    """The compiled form of a cell, or the one that is there already. trial: runs a kernel, to verify a new one.
+    """The compiled form of a cell, new or existing. trial: runs a kernel, to verify a new one.
 
     Raises Untraceable, or BuildError."""
     key: Any = (kind_of(cell), cell.hidden_size, cell.delays, dtype, half and (DOT or half), masked, zoneout)
@@ -104,11 +104,11 @@ def compiled(cell: Cell, dtype: torch.dtype, half: bool, masked: bool, zoneout: 
     if entry is None:
         if len(entries) >= MOST:
             names = ", ".join(entries[-1].reads.changed(cell))
-            raise Untraceable(f"{names} had {MOST} values, and each is a program of its own; carry it in the state")
+            raise Untraceable(f"{names} had {MOST} values, and each needs its own program; carry it in the state")
         reads = Reads(cell)
         try:
             entry = _Entry(reads, _compile(cell, reads, dtype, half, masked, zoneout, trial))
-        except Untraceable as problem:  # which stays so: do not follow the step again at every call
+        except Untraceable as problem:  # which stays so: do not trace the step again at every call
             entry = _Entry(reads, None, str(problem), type(problem))
         entries.append(entry)
     if entry.kernel is None:

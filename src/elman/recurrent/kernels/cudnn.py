@@ -17,7 +17,7 @@ from elman.recurrent.torch_layout import FUNCTIONS, torch_weights
 
 
 def serves(call: Call) -> bool:
-    """Whether cuDNN has this cell. Dropped weights are weights like others; masks and zoneout it cannot reach."""
+    """Whether cuDNN has this cell. Dropped weights are ordinary weights; masks and zoneout are out of its reach."""
     cell, noise = call.cell, call.noise or Noise()
     return type(cell) in FUNCTIONS and cell.delays == 1 and noise.mask is None and noise.zoneout is None
 
@@ -33,16 +33,16 @@ def run(calls: Sequence[Call], xs: Packed) -> tuple[Tensor, list[Any]]:
 
 
 def _reversed(call: Call, xs: Packed) -> tuple[Tensor, list[Any]]:
-    """torch runs in reverse only beside a forward direction: so the rows are turned round, and back."""
+    """torch runs in reverse only together with a forward direction, so the rows are reversed, and back."""
     lengths = torch.tensor(xs.lengths, device=xs.data.device)
-    turned = xs.offsets[lengths[xs.sequence_of_row] - 1 - xs.position_of_row] + xs.sequence_of_row
-    ys, finals = _call([call._replace(reverse=False)], xs.with_data(xs.data[turned]))
-    return ys[turned], finals
+    mirrored = xs.offsets[lengths[xs.sequence_of_row] - 1 - xs.position_of_row] + xs.sequence_of_row
+    ys, finals = _call([call._replace(reverse=False)], xs.with_data(xs.data[mirrored]))
+    return ys[mirrored], finals
 
 
 def _call(calls: Sequence[Call], xs: Packed) -> tuple[Tensor, list[Any]]:
     kind = FUNCTIONS[type(calls[0].cell)]
-    running = xs.batch_sizes[0] if xs.batch_sizes else 0  # the others are of length 0 and keep their state
+    running = xs.batch_sizes[0] if xs.batch_sizes else 0  # the others have length 0 and keep their state
     if not running:
         return xs.data.new_zeros(0, sum(call.cell.hidden_size for call in calls)), [call.state for call in calls]
     weights = [part for call in calls for part in torch_weights(call.cell, call.noise.U if call.noise else None)]

@@ -14,9 +14,9 @@ from elman.recurrent.kernels.trace import Trace, vector_names
 
 @dataclass(frozen=True)
 class Program:
-    """C++ for a cell and what the caller must know of it.
+    """C++ for a cell and what the caller must know about it.
 
-    blocks: how many blocks of gradients the backward pass writes a unit. The first are those of x, by gate.
+    blocks: how many blocks of gradients the backward pass writes per unit. The first are those of x, by gate.
     recurrent, vectors: which block is the gradient of each recurrent gate, and of each vector.
     reads_x: the backward pass reads the gates' input half again, so it must be kept."""
 
@@ -97,12 +97,12 @@ struct Cell {{
 
 
 def _lines(graph: Graph, results: list[tuple[str, Node]], known: dict[Node, str]) -> str:
-    """Statements that compute the results from inputs and what is known already."""
+    """Statements that compute the results from inputs and known values."""
     # a truth value is kept as 1 or 0
     text = {node: f"({name} != 0)" if node.truth else name for node, name in known.items()}
     taken: set[str] = set()
     lines: list[str] = []
-    # with the known cut off, so that what only they need is not written
+    # stop at known values, so that what only they need is not written
     for node in _until([n for _, n in results], known):
         if node.op == "input":
             kind, index = node.value
@@ -110,7 +110,7 @@ def _lines(graph: Graph, results: list[tuple[str, Node]], known: dict[Node, str]
         elif node.op == "const":
             text[node] = f"all(real({node.value!r}))" if abs(node.value) != float("inf") else _infinity(node.value)
         else:
-            # with an underscore, because a gate may be called `new`, or as a function is
+            # with an underscore, because a gate may be called `new`, or like a function
             name = f"{graph.names[node]}_" if node in graph.names else ""
             if not name or name in taken:
                 name = f"t{len(lines)}"
@@ -130,7 +130,7 @@ def _infinity(value: float) -> str:
 
 
 def _until(roots: list[Node], known: dict[Node, str]) -> list[Node]:
-    """The nodes to be computed, arguments first, without going past what is known."""
+    """The nodes to compute, arguments first, without going past known ones."""
     needed: set[Node] = set()
     queue = [n for n in roots if n not in known]
     while queue:

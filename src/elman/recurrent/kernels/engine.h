@@ -3,20 +3,20 @@
 // A generated source defines REAL (float or double), HALF (1: products in bfloat16) and, for tests, DOT, includes maths.h, defines
 // `struct Cell`, the derived equation on V, a vector of LANES units:
 //   GATES RECURRENT FIELDS DELAYS   blocks of W, blocks of U, tensors of the state, how many h_{t-k} U sees
-//   VECTORS MASKED NOISE            per-unit parameters, a mask on what U multiplies, noise blocks a row
-//   KEPT BLOCKS READS_X             values kept for the backward pass and blocks of gradients that it writes, a unit;
+//   VECTORS MASKED NOISE            per-unit parameters, a mask on what U multiplies, noise blocks per row
+//   KEPT BLOCKS READS_X             values kept for the backward pass and blocks of gradients that it writes, per unit;
 //                                   whether it reads x W + b again
 //   COLUMN[g]                       which of these blocks is the gradient of recurrent gate g
 //   forward(...), backward(...)     one step, and its vector-Jacobian product
 // and then includes this file.
 #include "maths.h"
 
-namespace {  // every cell is a library of its own in one process, and none may see another's
+namespace {  // every cell is its own library in one process, and none may see another's
 
-// ---- What products read: float or double as it is, or bfloat16 with accumulation in float -----------------------------
+// ---- What products read: float or double unchanged, or bfloat16 with accumulation in float ----------------------------
 
 // DOT says how bfloat16 numbers are multiplied: by the processor's instruction for pairs of them, by the same in software,
-// with the same order of sums, or as numbers that were rounded and are kept as float.
+// with the same order of sums, or as rounded numbers stored as float.
 #define INSTRUCTION 1
 #define SOFTWARE 2
 #define ROUNDED 3
@@ -32,7 +32,7 @@ namespace {  // every cell is a library of its own in one process, and none may 
 typedef uint32_t Weight;  // rows k and k + 1 of a column, the even one in the low half
 typedef uint32_t Pairs __attribute__((vector_size(BYTES)));
 #if DOT == ROUNDED
-typedef float Stored;     // what the left side of a product is kept as
+typedef float Stored;     // how the left side of a product is stored
 #else
 typedef uint16_t Stored;
 #endif
@@ -97,7 +97,7 @@ INLINE V load_left(const Stored* p, int lanes) { return load(p, lanes); }
 #endif
 
 // acc[m][n] += sum_k A[m, k] B[k, n]: M rows of `stride`, N vectors of columns, B stored tile by tile.
-// ahead: what will be read next, to be fetched meanwhile.
+// ahead: what will be read next, to prefetch meanwhile.
 template <int M, int N>
 INLINE void product(const Stored* A, int64_t stride, const Weight* B, const Weight* ahead, int64_t K, V (&acc)[M][N]) {
 #if HALF
@@ -128,7 +128,7 @@ INLINE void product(const Stored* A, int64_t stride, const Weight* B, const Weig
       if (CHAINS == 1) __builtin_prefetch(ahead + k * LANES, 0, 2);
       UNROLL for (int n = 0; n < N; n++) {
         b[n] = *reinterpret_cast<const V*>(B + (c * N + n) * LANES);
-        // with so few rows reading B is all there is to do, and the hardware does not look far enough ahead
+        // with so few rows reading B is the whole cost, and the hardware does not prefetch far enough ahead
         if (CHAINS > 1) __builtin_prefetch(B + (c + 16) * N * LANES + n * LANES, 0, 2);
       }
       UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
@@ -184,8 +184,8 @@ struct Panels {  // how `hidden` units are cut into panels of nearly equal width
   int64_t first(int64_t i) const { return i * vectors / count; }
 };
 
-// Weights (K rows of GROUPS blocks a segment) -> panels. at(s, k, g, unit) gives the number; ROWS: those of neighbouring
-// units lie side by side, so whole rows are copied.
+// Weights (K rows of GROUPS blocks per segment) -> panels. at(s, k, g, unit) gives the number; ROWS: those of neighbouring
+// units are adjacent, so whole rows are copied.
 template <int GROUPS, bool ROWS, class At>
 void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int threads, At at) {
   Panels panels(hidden, width);
@@ -220,15 +220,15 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
 
 struct Pass {      // one direction of one call; rows are time-major, longest sequence first
   int64_t steps, sequences, hidden, reverse, keep;  // keep: for the backward pass
-  const int64_t* size;       // sequences that run at each step
+  const int64_t* size;       // running sequences at each step
   const int64_t* offset;     // the first row of each step
   real* a;                   // (rows, GATES * hidden)    x W + b; then the first of what is kept, in its place
-  const Weight* panels;      // U, packed: by columns going forward, by rows going back
+  const Weight* panels;      // U, packed: by columns going forward, by rows going backward
   const real* vectors;       // (VECTORS, hidden)
   const real* mask;          // (sequences, hidden)       on what U multiplies, or null
   const real* noise;         // (rows, NOISE * hidden)
   real* state;               // (FIELDS, sequences, hidden)  in: where to start. out: the final state
-  Stored* seen;              // (rows, DELAYS * hidden)   what U multiplies; the first row of each sequence is given
+  Stored* seen;              // (rows, DELAYS * hidden)   what U multiplies; the first row of each sequence is an input
   real* y;                   // (rows, y_stride)          output
   int64_t y_stride;
   real* kept;                // (rows, vectors of units, BESIDE, LANES)  what else is kept
@@ -239,8 +239,8 @@ struct Pass {      // one direction of one call; rows are time-major, longest se
   Stored* grads;             // (rows, BLOCKS * hidden)   gradients of the gates and vectors
 };
 
-// Where value k of what is kept at a row and unit lies. The gates' inputs are read once, so it goes in their place, which
-// is in cache at that moment; unless the backward pass reads them again.
+// Where value k of what is kept for a row and unit is stored. The gates' inputs are read once, so it replaces them while
+// they are in cache, unless the backward pass reads them again.
 constexpr int INSTEAD = Cell::READS_X ? 0 : std::min(Cell::GATES, Cell::KEPT), BESIDE = Cell::KEPT - INSTEAD;
 INLINE real* kept_at(const Pass& j, int64_t row, int k, int64_t unit) {
   if (k < INSTEAD) return j.a + (row * Cell::GATES + k) * j.hidden + unit;
@@ -248,7 +248,7 @@ INLINE real* kept_at(const Pass& j, int64_t row, int k, int64_t unit) {
   return j.kept + ((row * ((j.hidden + LANES - 1) / LANES) + unit / LANES) * BESIDE + k - INSTEAD) * LANES;
 }
 
-// Fetch what the gates of some rows will read, while their product is computed.
+// Prefetch what the gates of some rows will read, while their product is computed.
 template <bool BACKWARD>
 INLINE void fetch(const Pass& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w) {
   for (int64_t i = row; i < row + m; i++)
@@ -303,8 +303,8 @@ struct Share {              // a range of (panel, block of rows), panel by panel
     first = items * p.rank / p.team, last = items * (p.rank + 1) / p.team;
   }
   int64_t row(int64_t block) const { return block * n / blocks; }
-  // Where the next panel begins, and in it the part to fetch during this item: each block of rows reads the whole panel,
-  // one vector of it a time, and fetches as many single vectors of the next, so that this waits for no memory but a cache.
+  // Where the next panel begins, and the part of it to prefetch during this item: each block of rows reads the whole panel,
+  // one vector at a time, and prefetches as many single vectors of the next, so that it only ever waits for a cache.
   // panel_size: numbers in a vector of units, over all rows of a panel
   const Weight* ahead(const Weight* all, const Panels& panels, int64_t item, int64_t panel_size, int64_t line) const {
     const int64_t panel = item / blocks, next = (panel + 1) * blocks < last ? panel + 1 : first / blocks;
@@ -384,7 +384,7 @@ struct Step {
   Pass whole;                 // of one step; a is written here
   const Stored* x;           // (rows, inputs)
   int64_t inputs;
-  const Weight* weights;     // W, packed one vector of units at a time, and so is job.panels
+  const Weight* weights;     // W, packed one vector of units at a time, as is job.panels
   const real* bias;          // (GATES * hidden)
   const real* const* before; // each field of the state, (rows, hidden)
   real* const* after;
@@ -420,7 +420,7 @@ static void step_part(const Step& s, int rank, int team) {
 
 using Back = Tiling<Cell::DELAYS>;
 
-// sums (m, DELAYS * w): the gradient of the later step's gates times U', or null where nothing came later.
+// sums (m, DELAYS * w): the gradient of the later step's gates times U', or null if there is no later step.
 static __attribute__((noinline)) void gates_backward(Pass& j, int64_t t, int64_t row, int64_t m, int64_t v0, int64_t w,
                                                      const V* sums) {
   const int64_t H = j.hidden, S = j.sequences, running = t < 0 ? 0 : j.size[t];
@@ -432,7 +432,7 @@ static __attribute__((noinline)) void gates_backward(Pass& j, int64_t t, int64_t
     for (int64_t i = row; i < row + m; i++) {
       real* d = j.dseen + i * Cell::DELAYS * H + u;
       V dq{};
-      if (sums) {  // what came back to h_{t-1}, h_{t-2}, ... moves one step back in the history
+      if (sums) {  // the gradients of h_{t-1}, h_{t-2}, ... move one step back in the history
         UNROLL for (int k = 0; k < Cell::DELAYS; k++) {
           V value = sums[((i - row) * Cell::DELAYS + k) * w + v - v0];
           if (k + 1 < Cell::DELAYS) value += load(d + (k + 1) * H, lanes);
@@ -467,7 +467,7 @@ static void backward_part(const Part& part) {
   const Panels panels(H, Back::WIDTH);
   const int64_t line = Cell::RECURRENT * depth(H) * LANES, size = line * Cell::DELAYS;
   V sums[Back::ROWS * Back::WIDTH * Cell::DELAYS];
-  // one round more than steps: the last only takes the gradient of the first step's gates to the initial state
+  // one more round than steps: the last only passes the gradient of the first step's gates to the initial state
   for (int64_t i = 0; i <= j.steps; i++) {
     const int64_t t = i == j.steps ? -1 : (j.reverse ? i : j.steps - 1 - i);
     const int64_t later = i == 0 ? -1 : (j.reverse ? i - 1 : j.steps - i);
@@ -499,10 +499,10 @@ static void backward_part(const Part& part) {
   }
 }
 
-// ---- Who does what ---------------------------------------------------------------------------------------------------
+// ---- Which thread does what ------------------------------------------------------------------------------------------
 
-// Directions go to teams of threads. A team cuts the rows where U fits its own cache, for then nobody waits for anybody;
-// else it cuts the panels, so that U is read once, and meets after every step.
+// Directions go to teams of threads. A team splits the rows if U fits its own cache, so that no thread waits for another;
+// otherwise it splits the panels, so that U is read once, with a barrier after every step.
 template <class Work>
 static void run(Pass* jobs, int count, int threads, Work work) {
   std::vector<Barrier> barriers(count);
@@ -536,9 +536,9 @@ static void run(Pass* jobs, int count, int threads, Work work) {
 
 extern "C" {
 
-enum Size { FORWARD_PANELS, BACKWARD_PANELS, STORED_BYTES, INPUT_PANEL, KEPT };  // Size of abi.py says the same
+enum Size { FORWARD_PANELS, BACKWARD_PANELS, STORED_BYTES, INPUT_PANEL, KEPT };  // the same as Size of abi.py
 
-int64_t elman_sizes(int what, int64_t hidden) {  // what Python must know to make room
+int64_t elman_sizes(int what, int64_t hidden) {  // what Python must know to allocate memory
   int64_t vectors = (hidden + LANES - 1) / LANES * LANES;
   switch (what) {
     case FORWARD_PANELS: return vectors * Cell::RECURRENT * depth(Cell::DELAYS * hidden);  // weights in U's panels

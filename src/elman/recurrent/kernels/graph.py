@@ -1,4 +1,4 @@
-"""Elementwise expressions: nodes that are equal are one node, and what can be said shorter is."""
+"""Elementwise expressions: equal nodes are one node, and what can be simplified is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Node:
     op: str
     args: tuple[Node, ...] = ()
     value: Any = None
-    number: int = 0  # in the order made, so that a cell's source is the same in every process
+    number: int = 0  # in order of creation, so that a cell's source is the same in every process
 
     @property
     def truth(self) -> bool:
@@ -55,7 +55,7 @@ class Graph:
         return self._shorter(op, nodes) or self._node(op, nodes)
 
     def text(self, roots: Iterable[Node]) -> str:
-        """The whole of what the roots mean, the same for equal expressions in any process."""
+        """Everything the roots mean as text, the same for equal expressions in any process."""
         roots = list(roots)
         lines = [f"{n.number} {n.op} {[a.number for a in n.args]} {n.value!r}" for n in ordered(roots)]
         return "\n".join([*lines, str([n.number for n in roots])])
@@ -106,14 +106,14 @@ def ordered(roots: Iterable[Node]) -> Iterator[Node]:
 
 
 def kept_for_backward(forward: list[Node], backward: list[Node]) -> list[Node]:
-    """What the forward pass must keep, a value per row and unit each: as few as can be, such that the backward pass
-    computes nothing expensive again.
+    """What the forward pass must keep, a value per row and unit each: as few as possible, such that the backward pass
+    recomputes nothing expensive.
 
     A minimum cut between what only the forward pass knows (inputs of a row, expensive results) and what the backward
-    pass reads. Parameters, masks, noise and constants are at hand anyway; x is too, so it counts as kept in place."""
+    pass reads. Parameters, masks, noise and constants are available anyway; x is too, so it counts as kept in place."""
     nodes = list(ordered([*forward, *backward]))
-    late: set[Node] = set()  # depends on a gradient that comes in
-    free: set[Node] = set()  # depends on nothing of the row
+    late: set[Node] = set()  # depends on an incoming gradient
+    free: set[Node] = set()  # depends on nothing in the row
     for node in nodes:
         if node.op == "input":
             if node.value[0].startswith("d"):
@@ -126,7 +126,7 @@ def kept_for_backward(forward: list[Node], backward: list[Node]) -> list[Node]:
             free.add(node)
     early = [n for n in nodes if n not in late and n not in free]
     needed = {a for n in nodes if n in late for a in n.args if a in set(early)} | (set(backward) & set(early))
-    # split every early node in two, with an edge of the node's price between the halves
+    # split every early node in two, with an edge of the node's cost between the halves
     room: dict[Any, dict[Any, float]] = {}
 
     def edge(a: Any, b: Any, capacity: float) -> None:
@@ -135,7 +135,7 @@ def kept_for_backward(forward: list[Node], backward: list[Node]) -> list[Node]:
 
     endless = float("inf")
     for n in early:
-        # of two cuts of one size the one nearer to the outputs: x itself would keep all its gates alive
+        # of two cuts of equal size, the one nearer to the outputs: x itself would keep all its gates alive
         edge((n, 0), (n, 1), 1.01 if n.op == "input" else 1.0)
         if n.op == "input" or n.expensive:
             edge("source", (n, 0), endless)
@@ -149,7 +149,7 @@ def kept_for_backward(forward: list[Node], backward: list[Node]) -> list[Node]:
 
 
 def _saturate(room: dict[Any, dict[Any, float]]) -> set[Any]:
-    """Send flow from "source" to "sink" until no path is left (Edmonds and Karp 1972): what is still reached."""
+    """Send flow from "source" to "sink" until no path is left (Edmonds and Karp 1972); returns what is reachable."""
     while True:
         came: dict[Any, Any] = {"source": None}
         queue = ["source"]

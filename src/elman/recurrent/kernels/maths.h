@@ -1,4 +1,4 @@
-// Vectors of units and the functions of them that derived cells are written in. REAL is float or double.
+// Vectors of units and the functions of them used by derived cells. REAL is float or double.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -34,7 +34,7 @@ using word = std::conditional<sizeof(real) == 4, int32_t, int64_t>::type;
 constexpr int LANES = BYTES / sizeof(real);
 typedef real V __attribute__((vector_size(BYTES)));
 typedef real Loose __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));  // at any address
-typedef word I __attribute__((vector_size(BYTES)));  // what a comparison gives: 0 or -1 a lane
+typedef word I __attribute__((vector_size(BYTES)));  // the result of a comparison: 0 or -1 per lane
 
 INLINE V all(real value) { return V{} + value; }
 
@@ -101,7 +101,7 @@ INLINE V vexp(V x) {
   V e = p * (r * r) + r + real(1);
   n = n == n ? n : V{};
   I whole = __builtin_convertvector(n, I), half = whole >> 1;
-  return scale(scale(e, half), whole - half);  // in two factors, so that the ends of the range are right
+  return scale(scale(e, half), whole - half);  // in two factors, so that the ends of the range are correct
 }
 
 INLINE V sigmoid(V x) {
@@ -152,11 +152,11 @@ INLINE V vlog(V x) {
 INLINE V vlog1p(V x) {
   if constexpr (sizeof(real) == 8) return lanewise(x, [](real v) { return std::log1p(v); });
   V u = real(1) + x;
-  V y = vlog(u) - ((u - real(1)) - x) / u;  // what rounding took from u
+  V y = vlog(u) - ((u - real(1)) - x) / u;  // the rounding error of u
   return x > std::numeric_limits<real>::max() ? x : u > 0 ? y : vlog(u);
 }
 
-// Without a polynomial of our own: the C library, lane by lane.
+// Without our own polynomial: the C library, lane by lane.
 #define LANEWISE(name, f) \
   INLINE V name(V x) { return lanewise(x, [](real v) { return std::f(v); }); }
 LANEWISE(vexp2, exp2)
@@ -190,7 +190,7 @@ INLINE V vatan2(V y, V x) { return lanewise(y, x, [](real a, real b) { return st
 INLINE V vhypot(V x, V y) { return lanewise(x, y, [](real a, real b) { return std::hypot(a, b); }); }
 INLINE V vfmod(V x, V y) { return lanewise(x, y, [](real a, real b) { return std::fmod(a, b); }); }
 
-// Of the divisor's sign, as Python's %.
+// With the divisor's sign, like Python's %.
 INLINE V vremainder(V x, V y) {
   return lanewise(x, y, [](real a, real b) {
     real rest = std::fmod(a, b);
@@ -198,7 +198,7 @@ INLINE V vremainder(V x, V y) {
   });
 }
 
-// As Python's //: exact where the quotient is near a whole number, which floor(x / y) is not.
+// Like Python's //: exact where the quotient is near a whole number, which floor(x / y) is not.
 INLINE V vfloordiv(V x, V y) {
   return lanewise(x, y, [](real a, real b) {
     if (b == 0) return a / b;
@@ -211,7 +211,7 @@ INLINE V vfloordiv(V x, V y) {
 }
 
 INLINE V vround(V x) {  // to the nearest whole number, ties to even
-  constexpr real limit = sizeof(real) == 4 ? real(8388608) : real(4503599627370496);  // from here on all are whole
+  constexpr real limit = sizeof(real) == 4 ? real(8388608) : real(4503599627370496);  // all numbers from here on are whole
   V shift = x < 0 ? all(-limit) : all(limit);
   V y = (x + shift) - shift;
   return vabs(x) < limit ? y : x;

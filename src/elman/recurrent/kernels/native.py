@@ -1,8 +1,8 @@
 """The native path: packed batches through compiled cells, with exact backpropagation through time.
 
-What the engine does is in engine.h; here room is made for it and torch's autograd is told. The input halves of the
-gates come in as one product made by torch (`cell.inputs`), so dW, db and dX are autograd's own; dU is one product at
-the end."""
+The computation is in engine.h; this allocates memory for it and connects it to torch's autograd. The input halves of
+the gates come in as one product made by torch (`cell.inputs`), so dW, db and dX are autograd's own; dU is one product
+at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 
 # The threads of an OpenMP runtime do not survive a fork, and a forked process that waits for them waits forever, in
-# torch as in the engine: it takes one thread, as the workers of torch's DataLoader do.
+# torch as in the engine: so it uses one thread, as the workers of torch's DataLoader do.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
@@ -44,7 +44,7 @@ def _trial(made: Kernel, cell: Cell, xs: Tensor, state: tuple[Tensor, ...]) -> t
 
 
 class Slots(NamedTuple):
-    """What of one call has gradients. a: (rows, gates * hidden) x W + b; start: (fields, sequences, hidden); seen:
+    """What has gradients in one call. a: (rows, gates * hidden) x W + b; start: (fields, sequences, hidden); seen:
     (sequences, delays * hidden) what U reads first, and what was seen before."""
 
     a: Tensor | None
@@ -68,7 +68,7 @@ R = TypeVar("R", Slots, Saved)
 
 
 def _each(record: type[R], tensors: Sequence[Tensor | None]) -> list[R]:
-    """Tensors in a row, as autograd takes them, as records."""
+    """A flat sequence of tensors, as autograd takes them, as records."""
     size = len(record._fields)
     return [record(*tensors[i : i + size]) for i in range(0, len(tensors), size)]
 
@@ -87,7 +87,7 @@ def _run(calls: Sequence[Call], kernel: Kernel, xs: Packed) -> tuple[Tensor, lis
     slots = [_slots(call, kernel, mask, xs.data) for call, mask in zip(calls, layout.masks, strict=True)]
     tensors = [tensor for one in slots for tensor in one]
     layout.keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    # what is only read needs none of autograd's bookkeeping, which takes as long as a short sentence
+    # inference needs none of autograd's bookkeeping, which takes as long as a short sentence
     results = _Engine.apply(layout, *tensors) if layout.keep else _forward(layout, slots)[0]
     finals = []
     for i, call in enumerate(calls):
@@ -126,7 +126,7 @@ class _Layout:
         self.calls, self.kernel = calls, kernel
         self.size, self.offset, self.head, self.tail = xs.steps_and_ends
         self.rows, self.sequences = xs.data.shape[0], xs.sequences
-        self.running = len(self.head)  # sequences that are not empty
+        self.running = len(self.head)  # non-empty sequences
         self.threads = torch.get_num_threads()
         self.hidden = [call.cell.hidden_size for call in calls]
         self.masks: list[Tensor | None] = []
@@ -137,11 +137,11 @@ class _Layout:
             self.zoneouts.append(noise.rows(self.rows, hidden, kernel.dtype))
 
     def first(self, reverse: bool) -> Tensor:
-        """(running,) the row that each sequence begins with, in the order of running."""
+        """(running,) the first row of each sequence in running order."""
         return self.tail if reverse else self.head
 
     def passes(self, y: str, ys: Tensor) -> Any:
-        """A `Pass` for each call, whose outputs, or their gradients, lie side by side in ys. y: the field's name."""
+        """A `Pass` for each call, whose outputs, or their gradients, are side by side in ys. y: the field's name."""
         made = (Pass * len(self.calls))()
         for i, (call, hidden) in enumerate(zip(self.calls, self.hidden, strict=True)):
             one = made[i]
@@ -166,14 +166,14 @@ class _Engine(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dys: Tensor, *dfinals: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends unseen
-            raise UsageError("a compiled cell has no gradient of its gradient (create_graph); use backend reference")
+        if torch.is_grad_enabled():  # torch's once_differentiable lets a constant dys pass, and the graph ends silently
+            raise UsageError("a compiled cell has no second-order gradient (create_graph); use backend reference")
         with torch.autocast("cpu", enabled=False):
             return _backward(ctx, dys, dfinals)
 
 
 def _forward(layout: _Layout, slots: Sequence[Slots]) -> tuple[list[Tensor], list[Saved]]:
-    """What `_Engine` gives, and what it keeps for the backward pass."""
+    """What `_Engine` returns, and what it keeps for the backward pass."""
     kernel, rows = layout.kernel, layout.rows
     ys = torch.empty(rows, sum(layout.hidden), dtype=kernel.dtype)
     passes = layout.passes("y", ys)
@@ -183,7 +183,7 @@ def _forward(layout: _Layout, slots: Sequence[Slots]) -> tuple[list[Tensor], lis
     for one, call, slot, H in zip(passes, layout.calls, slots, layout.hidden, strict=True):
         assert slot.a is not None and slot.start is not None
         a, state = slot.a.contiguous(), slot.start.clone(memory_format=torch.contiguous_format)
-        given = None if slot.vectors is None else slot.vectors.contiguous()
+        units = None if slot.vectors is None else slot.vectors.contiguous()
         seen = panels = kept = None
         if slot.U is not None and slot.seen is not None:
             panels = kernel.packed(slot.U, H, layout.threads)
@@ -191,11 +191,11 @@ def _forward(layout: _Layout, slots: Sequence[Slots]) -> tuple[list[Tensor], lis
             seen[layout.first(call.reverse)] = kernel.left(slot.seen[: layout.running])
         if layout.keep:
             kept = torch.empty(rows, kernel.size(Size.KEPT, H), dtype=a.dtype)
-        one.a, one.panels, one.vectors, one.seen = address(a), address(panels), address(given), address(seen)
+        one.a, one.panels, one.vectors, one.seen = address(a), address(panels), address(units), address(seen)
         one.state, one.kept = address(state), address(kept)
         results += [state, state.new_zeros(0)]
         alive.append((a, panels))
-        saved.append(Saved(a if layout.keep else None, slot.U, given, seen, kept))
+        saved.append(Saved(a if layout.keep else None, slot.U, units, seen, kept))
     kernel.library.elman_forward(passes, len(passes), layout.threads)
     for i, (call, slot, H) in enumerate(zip(layout.calls, slots, layout.hidden, strict=True)):
         if call.cell.delays > 1:  # what was seen at the last step becomes the past
@@ -210,10 +210,10 @@ def _forward(layout: _Layout, slots: Sequence[Slots]) -> tuple[list[Tensor], lis
 def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
     layout: _Layout = ctx.layout
     kernel, program = layout.kernel, layout.kernel.program
-    saved = _each(Saved, ctx.saved_tensors)  # asked for once: recomputing checkpoints give them only once
+    saved = _each(Saved, ctx.saved_tensors)  # read once: recomputing checkpoints give them only once
     dys = dys.contiguous()
     passes = layout.passes("dy", dys)
-    found = []
+    buffers = []
     for i, (one, call, held, H) in enumerate(zip(passes, layout.calls, saved, layout.hidden, strict=True)):
         dstate = dfinals[2 * i].clone(memory_format=torch.contiguous_format)
         dseen = dys.new_zeros(layout.sequences, call.cell.delays * H)
@@ -223,11 +223,11 @@ def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tenso
         grads = torch.empty(layout.rows, program.blocks * H, dtype=kernel.stored)
         one.a, one.panels, one.vectors, one.kept = map(address, (held.a, panels, held.vectors, held.kept))
         one.dstate, one.dseen, one.grads = address(dstate), address(dseen), address(grads)
-        found.append((dstate, dseen, panels, grads))
+        buffers.append((dstate, dseen, panels, grads))
     kernel.library.elman_backward(passes, len(passes), layout.threads)
     results: list[Tensor | None] = [None]
     wanted = _each(Slots, ctx.needs_input_grad[1:])
-    for held, needs, H, (dstate, dseen, _, grads) in zip(saved, wanted, layout.hidden, found, strict=True):
+    for held, needs, H, (dstate, dseen, _, grads) in zip(saved, wanted, layout.hidden, buffers, strict=True):
         da = grads[:, : program.gates * H].to(dys.dtype)
         dU = dvectors = None
         if needs.U and held.U is not None and held.seen is not None:
@@ -240,10 +240,10 @@ def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tenso
 
 
 def _dU(program: Program, seen: Tensor, grads: Tensor, H: int, dtype: torch.dtype) -> Tensor:
-    """(delays * hidden, recurrent gates * hidden): one product a run of gates whose gradients lie side by side."""
+    """(delays * hidden, recurrent gates * hidden): one product per run of gates whose gradients are adjacent."""
     ends = [i for i, (a, b) in enumerate(pairwise(program.recurrent), 1) if b != a + 1]
     runs = pairwise([0, *ends, len(program.recurrent)])
-    seen = seen.to(dtype)  # bfloat16 numbers as they are; torch would round their product's result
+    seen = seen.to(dtype)  # bfloat16 numbers exactly; torch would round their product's result
     parts = [
         seen.t() @ grads[:, program.recurrent[a] * H : (program.recurrent[b - 1] + 1) * H].to(dtype) for a, b in runs
     ]

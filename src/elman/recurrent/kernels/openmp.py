@@ -14,7 +14,7 @@ _RUNTIME = re.compile(r"lib(gomp|omp|iomp5)\b.*\.(so|dylib)[.\d]*")
 
 @cache
 def openmp_runtime() -> Path | None:
-    """The OpenMP runtime that torch uses in this process, or None. A second one would start threads of its own."""
+    """The OpenMP runtime that torch uses in this process, or None. A second one would start its own threads."""
     import torch
 
     folder = Path(torch.__file__).parent / "lib"
@@ -34,18 +34,18 @@ def openmp_runtime() -> Path | None:
 
 
 def mapped_files() -> list[tuple[int, int, str]]:
-    """(start, end, file) of all that is mapped into this process; empty where the system does not say."""
-    found = []
+    """(start, end, file) of everything mapped into this process; empty if the system does not report it."""
+    files = []
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 place, *_, name = line.rstrip("\n").split(maxsplit=5)
                 if name.startswith("/"):
                     start, end = place.split("-")
-                    found.append((int(start, 16), int(end, 16), name))
+                    files.append((int(start, 16), int(end, 16), name))
     except OSError:
         pass
-    return found
+    return files
 
 
 def runtimes_in(mapped: Sequence[tuple[int, int, str]]) -> list[str]:

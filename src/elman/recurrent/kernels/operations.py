@@ -1,4 +1,4 @@
-"""The one table of elementwise operations: what an expression graph is made of, and how each writer writes it."""
+"""The one table of elementwise operations: what expression graphs consist of, with the C++ and torch form of each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 class Operation:
     """cpp: in C++ on vectors of units (maths.h), with {0}, {1}, {2} for its arguments.
     torch: what it means, on tensors.
-    truth: it gives true or false, not a number.
-    expensive: it costs more than a few additions, so the backward pass keeps its result and never computes it again."""
+    truth: its result is true or false, not a number.
+    expensive: it costs more than a few additions, so its result is kept and the backward pass never recomputes it."""
 
     cpp: str
     torch: Callable[..., Tensor]

@@ -1,6 +1,6 @@
 """Products of numbers rounded to bfloat16, with sums and results in float32, on every processor.
 
-torch's own product of bfloat16 numbers also rounds its result, where the processor has such products. So the rounded
+torch's own product of bfloat16 numbers also rounds its result, if the processor has such products. So the rounded
 numbers are multiplied in float32, which is exact."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def rounded(values: Tensor) -> Tensor:
 
 
 def affine(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    """x W + b, (rows, inputs) by (inputs, outputs), of rounded x and W; the gradient that comes back is rounded too
+    """x W + b, (rows, inputs) by (inputs, outputs), of rounded x and W; the incoming gradient is rounded too
     where it is multiplied."""
     result: Tensor = _Affine.apply(x, W, b)
     return result

@@ -1,7 +1,7 @@
 """What a step reads besides its arguments: attributes of its cell, globals and closures of its functions.
 
-A compiled step has their values in it. So they are looked up again at each call, and other values are another program;
-what could change unseen is refused."""
+A compiled step contains their values. So they are looked up again at each call, and other values need another program;
+what could change unseen is rejected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elman.recurrent.kernels.refusal import Impure, Untraceable
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 CHANCE = ("random", "time", "secrets", "uuid", "datetime", "numpy.random")  # another answer at each call
-OTHERS = (*sys.stdlib_module_names, "torch", "numpy", "elman")  # whose functions are what they are
+OTHERS = (*sys.stdlib_module_names, "torch", "numpy", "elman")  # whose functions do not change
 MISSING = object()
 
 
@@ -31,12 +31,12 @@ class Reads:
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._seen: dict[str, Any] = {}
-        self._found: list[tuple[str, Callable[[Any], Any], Any]] = []  # a name for people, how to look, what was there
+        self._found: list[tuple[str, Callable[[Any], Any], Any]] = []  # a name for people, how to look it up, its value
         self._known: set[str] = set()
         self._functions: set[types.CodeType] = set()
 
     def watched(self, kind: type[Cell]) -> type[Cell]:
-        """A subclass that writes down which attributes are read."""
+        """A subclass that records which attributes are read."""
         seen = self._seen
 
         class Watched(kind):  # type: ignore[misc, valid-type]
@@ -50,7 +50,7 @@ class Reads:
         return Watched
 
     def finish(self) -> None:
-        """Look into what was read. Raises Untraceable for what could change unseen."""
+        """Examine what was read. Raises Untraceable for what could change unseen."""
         for kind in kind_of(self._cell).__mro__:
             if kind is Cell:
                 break
@@ -62,11 +62,11 @@ class Reads:
                 self._add(f"self.{name}", _attribute(name), value)
 
     def unchanged(self, cell: Cell) -> bool:
-        """Whether the same is read now, from a cell of the same class."""
+        """Whether the same values are read now, from a cell of the same class."""
         return all(_is_same(look(cell), value) for _, look, value in self._found)
 
     def changed(self, cell: Cell) -> list[str]:
-        """The names of what is read differently now."""
+        """The names of values that have changed."""
         return [name for name, look, value in self._found if not _is_same(look(cell), value)]
 
     def _add(self, name: str, look: Callable[[Any], Any], value: Any) -> None:
@@ -79,12 +79,12 @@ class Reads:
             self._follow(function)
         elif isinstance(value, types.ModuleType) or _is_plain(value):
             if _by_chance(value):
-                raise Impure(f"it uses {name}, which gives another number at each call")
+                raise Impure(f"it uses {name}, which gives a different number at each call")
             if not isinstance(value, types.ModuleType):
                 self._found.append((name, look, value))
         elif callable(value):
             if _by_chance(value):
-                raise Impure(f"it calls {name}, which gives another number at each call")
+                raise Impure(f"it calls {name}, which gives a different number at each call")
             if not _is_fixed(value):
                 raise Untraceable(f"it calls {name}, an object that may change unseen; use a function")
             self._found.append((name, look, value))
@@ -93,7 +93,7 @@ class Reads:
             raise Untraceable(f"it reads {name}, whose contents ({kind}) may change unseen; use a number or a tuple")
 
     def _follow(self, function: types.FunctionType) -> None:
-        """What a function of the user's reads in turn."""
+        """What a user's function reads in turn."""
         if function.__code__ in self._functions or _top(function.__module__) in OTHERS:
             return
         self._functions.add(function.__code__)
@@ -103,11 +103,11 @@ class Reads:
             value = look(None)
             while attributes and value is not MISSING and not isinstance(value, PLAIN):
                 if _by_chance(value):
-                    raise Impure(f"it uses {name}, which gives another number at each call")
+                    raise Impure(f"it uses {name}, which gives a different number at each call")
                 attribute = attributes.pop(0)
                 name, look = f"{name}.{attribute}", _then(look, attribute)
                 value = look(None)
-            if value is not MISSING and not isinstance(value, Tensor):  # a tensor is refused where it is used
+            if value is not MISSING and not isinstance(value, Tensor):  # a tensor is rejected where it is used
                 self._add(where + name, look, value)
 
 
@@ -118,7 +118,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_fixed(value: Any) -> bool:
-    """Whether a callable is the same function as long as it is the same object."""
+    """Whether a callable stays the same function as long as it is the same object."""
     if isinstance(value, functools.partial):
         plain = (*value.args, *value.keywords.values())
         return _is_fixed(value.func) and all(_is_plain(item) for item in plain)
@@ -174,7 +174,7 @@ def _then(look: Callable[[Any], Any], attribute: str) -> Callable[[Any], Any]:
 
 
 def _chains(code: types.CodeType) -> Iterator[list[str]]:
-    """The variables that code reads from outside, each with the attributes that are then read of it: config.scale."""
+    """The variables that code reads from outside, each with the attributes then read from it: config.scale."""
     chain: list[str] = []
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and chain:
@@ -186,7 +186,7 @@ def _chains(code: types.CodeType) -> Iterator[list[str]]:
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"):
             chain = [instruction.argval]
         elif instruction.opname == "IMPORT_NAME" and _top(instruction.argval) in CHANCE:
-            raise Impure(f"it uses {instruction.argval}, which gives another number at each call")
+            raise Impure(f"it uses {instruction.argval}, which gives a different number at each call")
     if chain:
         yield chain
     for constant in code.co_consts:

@@ -8,4 +8,4 @@ class Untraceable(Exception):
 
 
 class Impure(Untraceable):
-    """The step is not the same function of its arguments at each call or for each row, so no path is the right one."""
+    """The step is not the same function of its arguments at each call or for each row, so no path is correct."""

@@ -1,9 +1,9 @@
-"""A cell's `step`, followed once on small tensors, as a graph; and its vector-Jacobian product, as torch derives it.
+"""A cell's `step`, traced on small tensors, as a graph; and its vector-Jacobian product, as torch derives it.
 
 The step runs on tensors of a few rows, as wide as the cell, while every operation that torch carries out, forward and
-in `autograd.grad`, is written down. No derivative is written by hand here: `aten.ROWS` says what torch's operations
-mean. It is followed twice, over different rows, because a graph must not depend on how many rows there are, on what
-stands in them, or on anything that is another number each time."""
+in `autograd.grad`, is recorded. No derivative is written by hand here: `aten.ROWS` says what torch's operations mean.
+It is traced twice, over different rows, because a graph must not depend on how many rows there are, on what they
+contain, or on anything that is a different number each time."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def vector_names(cell: Cell) -> list[str]:
 
 
 def trace(cell: Cell, masked: bool, zoneout: bool, reads: Reads | None = None) -> Trace:
-    """Follow one step of a cell that fits. masked: a mask multiplies what U sees. zoneout: a share of each old state
-    field is kept. reads: filled with what the step reads. Raises Untraceable, naming what stands in the way."""
+    """Trace one step of a cell that fits. masked: a mask multiplies what U sees. zoneout: a share of each old state
+    field is kept. reads: filled with what the step reads. Raises Untraceable, naming the obstacle."""
     first = _followed(cell, FEW, masked, zoneout, reads)
     other = _followed(cell, MORE, masked, zoneout)
     if first.graph.text(first.roots) != other.graph.text(other.roots):
@@ -68,7 +68,7 @@ def trace(cell: Cell, masked: bool, zoneout: bool, reads: Reads | None = None) -
 
 
 class Arguments:
-    """Made-up arguments of a step, each (rows, hidden), by the names that a graph's inputs have."""
+    """Made-up arguments of a step, each (rows, hidden), by the names of a graph's inputs."""
 
     def __init__(self, cell: Cell, rows: int, masked: bool, zoneout: bool, values: Any) -> None:
         """values(rows, width) makes a tensor."""
@@ -87,7 +87,7 @@ class Arguments:
 
 
 def results_of(cell: Cell, arguments: Arguments, shadow: Cell) -> list[Tensor]:
-    """What one step gives: the new state by field, the output, and what U multiplies at the next step."""
+    """What one step returns: the new state by field, the output, and what U multiplies at the next step."""
     x, r, s, p, mask, noise = (arguments.groups[kind] for kind in ("x", "r", "s", "p", "mask", "noise"))
     names = vector_names(cell)
     rec: Any = cell._Rec(*r) if r else None
@@ -104,9 +104,9 @@ def results_of(cell: Cell, arguments: Arguments, shadow: Cell) -> list[Tensor]:
 
 
 def shadow_of(cell: Cell, vectors: Sequence[Tensor], reads: Reads | None = None) -> Cell:
-    """The cell without parameters but with these in place of its vectors, one number a row and unit.
+    """The cell without parameters but with these in place of its vectors, one number per row and unit.
 
-    reads: writes down which attributes are read."""
+    reads: records which attributes are read."""
     named = dict(zip(vector_names(cell), vectors, strict=True))
     shadow = copy.copy(cell)
     shadow.__dict__ = {k: v for k, v in cell.__dict__.items() if k not in ("_parameters", "_buffers", "_modules")}
@@ -117,7 +117,7 @@ def shadow_of(cell: Cell, vectors: Sequence[Tensor], reads: Reads | None = None)
 
 
 def _followed(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | None = None) -> Trace:
-    # the first call may well be a prediction, or inside autocast
+    # the first call may be a prediction, or inside autocast
     with torch.inference_mode(False), torch.autocast("cpu", enabled=False), torch.enable_grad():
         return _trace(cell, rows, masked, zoneout, reads)
 
@@ -137,7 +137,7 @@ def _trace(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | No
         for value, what in zip(outputs, [*cell.State._fields, "output(s)", "recur(s)"], strict=True):
             if not isinstance(value, Tensor) or value.shape != shape:
                 kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise Untraceable(f"{what} has the shape {kind}, not one number a row and unit")
+                raise Untraceable(f"{what} has the shape {kind}, not one number per row and unit")
             if value.dtype != torch.float32:
                 raise Untraceable(f"{what} is {value.dtype}, not a number of the cell's precision")
         if reads is not None:
@@ -147,7 +147,7 @@ def _trace(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | No
         weights = [torch.ones(shape, device="cpu", dtype=torch.float32) for _ in outputs]
         for i, weight in enumerate(weights):
             recorder.input(weight, *(("dafter", i) if i < fields else (("dy", "dq")[i - fields], 0)))
-        # the same as handing the gradients over, for which torch would first import a computer algebra system
+        # the same as passing the gradients, for which torch would first import a computer algebra system
         parts = [(v * d).sum() for v, d in zip(outputs, weights, strict=True)]
         total = sum(parts[1:], parts[0])
         if not total.requires_grad:
@@ -159,7 +159,7 @@ def _trace(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | No
     except Untraceable:
         raise
     except Exception as problem:
-        raise Untraceable(f"it fails on its own: {type(problem).__name__}: {problem}") from problem
+        raise Untraceable(f"it fails when run by itself: {type(problem).__name__}: {problem}") from problem
     grads = iter([recorder.graph.const(0) if g is None else recorder.node(g) for g in gradients])
     dx, dr, dvectors, dbefore = ([next(grads) for _ in arguments.groups[kind]] for kind in ("x", "r", "p", "s"))
     y, q = values[fields:]
@@ -167,7 +167,7 @@ def _trace(cell: Cell, rows: int, masked: bool, zoneout: bool, reads: Reads | No
 
 
 class _Recorder(TorchDispatchMode):
-    """Writes down what torch does, by the memory that holds each value."""
+    """Records what torch does, by the memory that holds each value."""
 
     def __init__(self, groups: dict[str, list[Tensor]], shape: tuple[int, int]) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class _Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch would import its compiler, a second and a half, only to keep out of it
+        return False  # otherwise torch would import its compiler, a second and a half, only to skip it
 
     def input(self, value: Tensor, kind: str, index: int) -> None:
         self._hold(value, self.graph.input(kind, index))
@@ -204,7 +204,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.ops.aten._efficientzerotensor.default:  # zeros without memory, by which values are known here
+        if func is torch.ops.aten._efficientzerotensor.default:  # zeros without memory, which identifies values here
             func = torch.ops.aten.zeros.default
         schema = func._schema
         name, overload = schema.name.removeprefix("aten::"), schema.overload_name
@@ -220,7 +220,7 @@ class _Recorder(TorchDispatchMode):
             key = f"{name.removesuffix('_')}.{overload}"
         row = ROWS.get(key)
         if row is None:
-            raise Untraceable(f"{shown}: no elementwise operation that the compiled path knows")
+            raise Untraceable(f"{shown}: not an elementwise operation that the compiled path supports")
         for value in results:
             self._require_plain(value, shown)
         try:
@@ -232,9 +232,9 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _require_plain(self, value: Tensor, shown: str) -> None:
-        """Raise Untraceable unless the result is one number or truth value a row and unit, or one for all."""
+        """Raise Untraceable unless the result is one number or truth value per row and unit, or one for all."""
         if tuple(value.shape) not in (self._shape, ()):
-            raise Untraceable(f"{shown}: gives {tuple(value.shape)}, not one number a unit")
+            raise Untraceable(f"{shown}: gives {tuple(value.shape)}, not one number per unit")
         if value.device.type != "cpu":
             raise Untraceable("it makes tensors on another device")
         if value.dtype not in (torch.float32, torch.bool):
@@ -242,7 +242,7 @@ class _Recorder(TorchDispatchMode):
             raise Untraceable(f"{shown}: gives {value.dtype}, not the cell's precision{hint}")
 
     def _as(self, dtype: torch.dtype, node: Any, shown: str) -> Node:
-        """A row's result, which is a truth value just where torch has one."""
+        """A row's result, a truth value exactly where torch has one."""
         node = node if isinstance(node, Node) else self.graph.const(node)
         if dtype != torch.bool:
             return as_number(self.graph, node)
@@ -251,7 +251,7 @@ class _Recorder(TorchDispatchMode):
         return truth(self.graph, node)
 
     def _arguments(self, schema: Any, args: Any, kwargs: dict[str, Any]) -> list[Any]:
-        """All arguments in the order of the schema, but for those that show in the result."""
+        """All arguments in the order of the schema, except those visible in the result."""
         values = []
         for i, argument in enumerate(schema.arguments):
             if argument.name in ABOUT_RESULT:
@@ -266,5 +266,5 @@ class _Recorder(TorchDispatchMode):
         if isinstance(value, int | float):
             limits, size = torch.finfo(torch.float32), abs(value)
             if 0 < size < limits.tiny or limits.max < size < float("inf"):
-                raise Untraceable(f"the number {value!r} is beyond what float32 holds")
+                raise Untraceable(f"the number {value!r} is beyond the range of float32")
         return value

@@ -1,7 +1,7 @@
 """Whether a compiled cell does what its step says: both are run on made-up arguments, values and gradients.
 
-A cell of the toolkit's own table is held to this by the tests. Any other is tried at its first use in a process, which
-costs a few hundredths of a second beside the two seconds that compiling takes."""
+A cell of the toolkit's own table is verified by the tests. Any other is verified at its first use in a process, which
+takes a few hundredths of a second, against two seconds for compiling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elman.recurrent.kernels.refusal import Untraceable
 from elman.recurrent.kernels.trace import Arguments, Trace, results_of, shadow_of, vector_names
 
 ROWS = (1, 5, 64)
-CLOSE = 1e-5  # relative, in float64: what the graph computes is what torch computes, but for the order of a few sums
+CLOSE = 1e-5  # relative, in float64: the graph computes what torch computes, except for the order of a few sums
 Values = Callable[[int, int], Tensor]
 
 
@@ -48,7 +48,7 @@ KINDS = ("ordinary", "large", "tiny", "zero", "tied")
 def verify_trace(cell: Cell, traced: Trace, masked: bool, zoneout: bool) -> None:
     """Compare a traced step with the step itself, in float64, over numbers of every kind and several numbers of rows.
 
-    Raises Untraceable where they differ."""
+    Raises Untraceable if they differ."""
     with torch.inference_mode(False), torch.autocast("cpu", enabled=False), torch.enable_grad():
         for kind, rows in ((kind, rows) for kind in KINDS for rows in ROWS):
             generator = torch.Generator().manual_seed(rows)
@@ -63,8 +63,8 @@ def verify_trace(cell: Cell, traced: Trace, masked: bool, zoneout: bool) -> None
             inputs |= {("dy", 0): weights[fields], ("dq", 0): weights[fields + 1]}
             with torch.no_grad():
                 got = evaluate(traced.roots, inputs)
-            for name, found, expected in zip(_names(cell), got, [*results, *gradients], strict=True):
-                _require_equal(name, found, expected.detach().double(), f"{kind} numbers in {rows} rows")
+            for name, value, expected in zip(_names(cell), got, [*results, *gradients], strict=True):
+                _require_equal(name, value, expected.detach().double(), f"{kind} numbers in {rows} rows")
 
 
 def _names(cell: Cell) -> Iterator[str]:
@@ -86,11 +86,11 @@ def _require_equal(name: str, got: Tensor, expected: Tensor, where: str) -> None
         )
 
 
-# In the kernel's precision, through the engine: rounding is no difference, even where a unit crosses a kink -----
+# In the kernel's precision, through the engine: rounding does not count, even where a unit crosses a kink ------
 
 STEPS, SEQUENCES = 3, 6
 WIDEST = 1024
-SHARE = 0.05  # of numbers that may be off
+SHARE = 0.05  # of numbers that may differ
 Run = Callable[[Cell, Tensor, tuple[Tensor, ...]], tuple[Tensor, tuple[Tensor, ...]]]  # (cell, xs, state) -> ys, state
 
 
@@ -99,7 +99,7 @@ def verify_kernel(cell: Cell, run: Run, dtype: torch.dtype) -> None:
     inputs are the gates' input halves (steps, sequences, gates * hidden), in the engine, in this dtype.
 
     Cells of more than WIDEST units are left to `verify_trace`: their U would take gigabytes here, and the engine does
-    the same at every width. Raises Untraceable where they differ."""
+    the same at every width. Raises Untraceable if they differ."""
     if cell.hidden_size > WIDEST:
         return
     with torch.inference_mode(False), torch.autocast("cpu", enabled=False), torch.enable_grad():
@@ -109,7 +109,7 @@ def verify_kernel(cell: Cell, run: Run, dtype: torch.dtype) -> None:
             exact = _gradients(cell, {name: value.double() for name, value in made.items()}, _by_step)
             plain = _gradients(cell, made, _by_step)
             if not all(value.isfinite().all() for value in (*plain, *exact)):
-                # where nothing comes back, autograd has 0 and the engine 0 times an infinite derivative, which is NaN
+                # where no gradient comes back, autograd has 0, the engine 0 times an infinite derivative, which is NaN
                 continue
             compiled = _gradients(cell, made, run)
             for name, got, rounded, expected in zip(names, compiled, plain, exact, strict=True):
