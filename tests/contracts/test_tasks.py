@@ -108,6 +108,10 @@ def test_a_folder_gives_the_model_back(tmp_path: Path, task: str, model: str) ->
             again()
 
 
+UNREADABLE = (b"", None, b"\x00\xff not what it was")  # None: the first half of what was there
+WRONG = (b"[]", b"{}", b'{"unknown": null, "items": ["a"]}', b'{"kind": "space"}')
+
+
 @pytest.mark.parametrize(("task", "model"), ROWS)
 def test_a_broken_folder_is_named(tmp_path: Path, task: str, model: str) -> None:
     fit(make(task, model), task, out=tmp_path / "model")
@@ -115,12 +119,16 @@ def test_a_broken_folder_is_named(tmp_path: Path, task: str, model: str) -> None
         if path.name in ("README.md", "metrics.json", "log.jsonl"):
             continue
         whole = path.read_bytes()
-        for damaged in (b"", whole[: len(whole) // 2], b"[]"):
-            path.write_bytes(damaged)
-            with pytest.raises(ModelError, match=r"model"):
+        for damaged in (*UNREADABLE, *WRONG):
+            if (task, model, path.name) == ("tag", "crf", "words.json") and b"items" in (damaged or b""):
+                continue  # these say only what was seen: any will do
+            if damaged in WRONG and path.suffix == ".json" and json.loads(damaged) == json.loads(whole):
+                continue
+            path.write_bytes(whole[: len(whole) // 2] if damaged is None else damaged)
+            with pytest.raises(ModelError, match=path.name if damaged in UNREADABLE else "expected"):
                 elman.load(tmp_path / "model")
         path.unlink()
-        with pytest.raises(ModelError):
+        with pytest.raises(ModelError, match=path.name):
             elman.load(tmp_path / "model")
         path.write_bytes(whole)
     elman.load(tmp_path / "model")

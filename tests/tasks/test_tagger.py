@@ -60,23 +60,6 @@ def test_saved_and_loaded_is_the_same_tagger(trained: Path, tmp_path: Path) -> N
         one.save(tmp_path / "copy")
 
 
-@pytest.mark.parametrize("name", ["config.json", "words.json", "characters.json", "tags.json", "model.safetensors"])
-@pytest.mark.parametrize("damage", ["missing", "truncated", "garbage"])
-def test_a_broken_folder_names_the_file(trained: Path, tmp_path: Path, name: str, damage: str) -> None:
-    folder = tmp_path / "broken"
-    shutil.copytree(trained, folder)
-    path = folder / name
-    if damage == "missing":
-        path.unlink()
-    elif damage == "truncated":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    else:
-        path.write_bytes(b"\x00\xff not what it was")
-    with pytest.raises(ModelError) as caught:
-        elman.load(folder)
-    assert name in str(caught.value)
-
-
 def test_files_of_two_models_do_not_mix(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     shutil.copytree(trained, folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 import elman
-from elman import Classifier, DataError, ModelError, UsageError
+from elman import Classifier, DataError, UsageError
 from elman.tasks import TASKS
 from elman.tasks.load import model_class
 from elman.text.example import Example
@@ -154,21 +153,6 @@ def test_wrong_data(model: str) -> None:
         made(model).predict(["x"])
     strange = one.evaluate([Example("good", ["new"]), Example("good", ["pos"])])
     assert strange.unknown == 1 and strange.examples.total == 2
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_broken_folder(model: str, tmp_path: Path) -> None:
-    made(model).fit(TRAIN, DEV, out=tmp_path / "m")
-    names = [p.name for p in (tmp_path / "m").iterdir() if p.name not in ("README.md", "metrics.json", "log.jsonl")]
-    assert {"config.json", "labels.json", "tokenizer.json", "model.safetensors"} <= set(names)
-    for name in names:
-        for data in (None, b"", b"[]", b"{}", b'{"unknown": null, "items": ["a"]}', b'{"kind": "space"}'):
-            folder = tmp_path / f"broken {name}"
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(tmp_path / "m", folder)
-            (folder / name).unlink() if data is None else (folder / name).write_bytes(data)
-            with pytest.raises(ModelError):
-                elman.load(folder)
 
 
 class Stop(Exception):
