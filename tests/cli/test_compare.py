@@ -24,7 +24,9 @@ from elman.cli.tasks.tag.task import TASK
 from elman.errors import UsageError
 from elman.tasks.compare.systems import default_systems, make_system, require_distinct
 
-NETWORK = "network:hidden_size=6,word_size=8,char_size=0,epochs=4,average=0,learning_rate=0.02,batch_tokens=100"
+NETWORK = (
+    "network:hidden_size=6,word_size=8,char_size=0,form_size=0,epochs=4,average=0,learning_rate=0.02,batch_tokens=100"
+)
 SYSTEMS = ["majority", "hmm:smoothing=0.1", "crf", NETWORK]
 
 

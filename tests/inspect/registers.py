@@ -45,9 +45,8 @@ def tagger(k: int, *, places: int | None = None, ahead: int | None = None) -> Ta
     """Tags with the word k steps back; `ahead`: an equal share of the word so many steps ahead. It holds `places`
     words, k + 1 unless that is said."""
     size, places = len(WORDS), max(k, ahead or 0) + 1 if places is None else places
-    model = Tagger(
-        cell="elman", hidden_size=places * size, word_size=size, char_size=0, one_way=ahead is None, scheme="none"
-    )
+    reads = {"word_size": size, "char_size": 0, "form_size": 0}
+    model = Tagger(cell="elman", hidden_size=places * size, one_way=ahead is None, scheme="none", **reads)
     model._vocabularies = Vocabularies.of([Sentence(WORDS, WORDS)], None, None)
     model._network = model._make(None, None, stored=False).eval()
     network = model._network

@@ -27,8 +27,8 @@ LINES = [" ".join(text) for text in TEXTS]
 ONE = {"epochs": 1, "hidden_size": 6, "dropout": 0.0, "seed": 4}
 MODELS = {
     "tag": lambda: Tagger(**ONE, word_size=5, char_size=3, char_hidden_size=3, layers=2).fit(SENTENCES),
-    "window": lambda: Tagger(**ONE, word_size=5, char_size=0, window_before=1, cell="gru").fit(SENTENCES),
-    "crf": lambda: Tagger(**ONE, word_size=5, char_size=0, crf=True, one_way=True).fit(SENTENCES),
+    "window": lambda: Tagger(**ONE, word_size=5, char_size=0, form_size=0, window_before=1, cell="gru").fit(SENTENCES),
+    "crf": lambda: Tagger(**ONE, word_size=5, char_size=0, form_size=0, crf=True, one_way=True).fit(SENTENCES),
     "lm": lambda: LanguageModel(**ONE, embedding_size=5).fit(LINES),
     "lines": lambda: LanguageModel(**ONE, embedding_size=5, lines=True, cell="elman").fit(LINES),
     **{
@@ -165,7 +165,7 @@ def test_in_a_linear_network_the_sum_is_the_change_of_the_log_odds():
     """A running sum read out linearly: attributions of two labels differ by exactly what their log-odds do."""
 
     def of(label):
-        model = Tagger(cell="elman", hidden_size=2, word_size=2, char_size=0, one_way=True, epochs=1).fit(
+        model = Tagger(cell="elman", hidden_size=2, word_size=2, char_size=0, form_size=0, one_way=True, epochs=1).fit(
             [Sentence(["a", "b"], ["x", "y"])]
         )
         network = model.network.double()

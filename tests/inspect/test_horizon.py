@@ -95,7 +95,7 @@ def test_a_network_without_memory_has_no_horizon():
 def test_the_grammar_corpus_of_one_distance_gives_that_distance(tmp_path, distance, one_way):
     write_corpus(tmp_path, 2000, distance=distance)
     parts = {name: read(tmp_path / f"{name}.conllu", column="xpos") for name in ("train", "test")}
-    settings = {**SMALL, "char_size": 0, "learning_rate": 0.01}
+    settings = {**SMALL, "char_size": 0, "form_size": 0, "learning_rate": 0.01}
     model = Tagger(cell="lstm", one_way=one_way, epochs=12, **settings).fit(parts["train"])
     test = parts["test"][:60]
     where = [s.tags for s in read(tmp_path / "test.conllu", column="misc:Side")]
@@ -120,8 +120,8 @@ SENTENCES = [Sentence(*pair) for pair in zip(TEXTS, TAGS, strict=True)]
 ONE = {"epochs": 1, "hidden_size": 6, "dropout": 0.0, "seed": 4}
 MODELS = {
     "tag one way": lambda: Tagger(**ONE, word_size=5, char_size=3, char_hidden_size=3, one_way=True).fit(SENTENCES),
-    "tag": lambda: Tagger(**ONE, word_size=5, char_size=0, window_before=1, window_after=1).fit(SENTENCES),
-    "tag crf": lambda: Tagger(**ONE, word_size=5, char_size=0, crf=True).fit(SENTENCES),
+    "tag": lambda: Tagger(**ONE, word_size=5, char_size=0, form_size=0, window_before=1, window_after=1).fit(SENTENCES),
+    "tag crf": lambda: Tagger(**ONE, word_size=5, char_size=0, form_size=0, crf=True).fit(SENTENCES),
     "lines": lambda: LanguageModel(**ONE, embedding_size=5, lines=True).fit([" ".join(t) for t in TEXTS]),
     **{
         f"classify {pooling}": lambda pooling=pooling: Classifier(**ONE, word_size=5, pooling=pooling).fit(EXAMPLES)
@@ -196,7 +196,7 @@ def test_the_rest_is_exchanged_for_that_of_another_text(kind):
     else:
         data = [Sentence(*pair) for pair in zip(texts, targets, strict=True)]
         extra = {"crf": {"crf": True}, "one way": {"one_way": True}}.get(kind, {})
-        model = Tagger(**ONE, word_size=5, char_size=0, **extra).fit(data)
+        model = Tagger(**ONE, word_size=5, char_size=0, form_size=0, **extra).fit(data)
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

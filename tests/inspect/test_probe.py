@@ -74,7 +74,7 @@ def test_tags_and_the_other_direction():
 
 def test_of_real_models():
     data = sentences()
-    settings = {"hidden_size": 6, "word_size": 5, "char_size": 0, "epochs": 1}
+    settings = {"hidden_size": 6, "word_size": 5, "char_size": 0, "form_size": 0, "epochs": 1}
     deep = Tagger(**settings, layers=2, crf=True).fit(data)
     found = probe(deep, data, distances=[0, 2])
     assert found.place == "layer 2 forward" and np.isfinite(found.accuracy.values).all()

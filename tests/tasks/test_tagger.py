@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def test_saved_and_loaded_is_the_same_tagger(trained: Path, tmp_path: Path) -> N
         assert a == b
     with pytest.raises(UsageError, match="found a model"):
         one.save(tmp_path / "copy")
+
+
+def test_a_folder_from_before_word_forms_loads_as_it_was(tmp_path: Path) -> None:
+    one = Tagger(**{**TINY, "form_size": 0}, epochs=1).fit(corpus(), out=tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    del config["settings"]["form_size"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    texts = [sentence.words for sentence in corpus()]
+    assert elman.load(tmp_path / "old").predict(texts) == one.predict(texts)
+    assert one.network.forms is None and Tagger().settings.model.form_size
 
 
 def test_files_of_two_models_do_not_mix(trained: Path, tmp_path: Path) -> None:
@@ -212,7 +223,15 @@ def test_words_seen_only_in_the_vectors_are_known(tmp_path: Path) -> None:
     sentences = [Sentence([w, "runs"], ["X" if w in "abc" else "Y", "V"]) for w in "abcuvw" for _ in range(4)]
     lines = [f"{w} {1 if w in 'abcd' else -1} {0.1 * i:.1f}" for i, w in enumerate("abcduvwx")]
     (tmp_path / "vectors.txt").write_text("\n".join(lines) + "\n")
-    settings = {**TINY, "word_size": 0, "char_size": 0, "epochs": 30, "learning_rate": 0.03, "dropout": 0.0}
+    settings = {
+        **TINY,
+        "word_size": 0,
+        "char_size": 0,
+        "form_size": 0,
+        "epochs": 30,
+        "learning_rate": 0.03,
+        "dropout": 0.0,
+    }
     tagger = Tagger(**settings, vectors=str(tmp_path / "vectors.txt")).fit(sentences, out=tmp_path / "m")
     (tmp_path / "vectors.txt").unlink()
     again = elman.load(tmp_path / "m")
@@ -269,7 +288,7 @@ def test_a_users_own_cell_is_stored_and_runs_only_when_allowed(tmp_path: Path) -
         ({"hidden_size": "big"}, "hidden_size"),
         ({"dropout": 1.0}, "below 1"),
         ({"scheme": "bio"}, "iob2"),
-        ({"word_size": 0, "char_size": 0}, "words, characters or vectors"),
+        ({"word_size": 0, "char_size": 0, "form_size": 0}, "words, characters or vectors"),
         ({"one_way": True, "window_after": 1}, "window_after"),
         ({"max_time": "soon"}, "10m"),
     ],

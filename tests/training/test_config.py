@@ -60,7 +60,6 @@ WRONG: list[tuple[str, Any]] = [
     ("clip", float("inf")),
     ("epochs", 0),
     ("epochs", True),
-    ("epochs", None),
     ("patience", -1),
     ("max_time", 0),
     ("max_time", -3.0),

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.training import TrainingConfig
-from elman.training.schedule import progress, rate
+from elman.training.schedule import planned_epochs, progress, rate
 
 
 def rates(epochs: int, batches: int, **options: Any) -> list[float]:
     config = TrainingConfig(epochs=epochs, learning_rate=1.0, **options)
+    plan = {"epochs": epochs, "batches": batches, "seconds": 0.0}
     return [
-        rate(config, step=e * batches + b, done=progress(config, epoch=e, batch=b, batches=batches, seconds=0.0))
+        rate(config, step=e * batches + b, done=progress(config, epoch=e, batch=b, **plan))
         for e in range(epochs)
         for b in range(batches)
     ]
@@ -42,10 +43,10 @@ def test_a_warm_up_longer_than_a_tenth_of_the_run_is_cut() -> None:
 
 def test_time_counts_where_it_is_further() -> None:
     config = TrainingConfig(epochs=10, max_time=100.0)
-    assert progress(config, epoch=5, batch=1, batches=2, seconds=10.0) == 0.55
-    assert progress(config, epoch=5, batch=1, batches=2, seconds=80.0) == 0.8
-    assert progress(config, epoch=5, batch=1, batches=2, seconds=500.0) == 1.0
-    assert progress(TrainingConfig(epochs=10), epoch=5, batch=1, batches=2, seconds=500.0) == 0.55
+    assert progress(config, epochs=config.epochs, epoch=5, batch=1, batches=2, seconds=10.0) == 0.55
+    assert progress(config, epochs=config.epochs, epoch=5, batch=1, batches=2, seconds=80.0) == 0.8
+    assert progress(config, epochs=config.epochs, epoch=5, batch=1, batches=2, seconds=500.0) == 1.0
+    assert progress(TrainingConfig(epochs=10), epochs=10, epoch=5, batch=1, batches=2, seconds=500.0) == 0.55
 
 
 @given(
@@ -63,3 +64,11 @@ def test_never_above_the_learning_rate_never_below_zero(
     assert 0 <= value <= 0.3
     if late and done > 0.1:
         assert rate(config, step=step, done=min(1.0, done + 0.1)) <= value + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batches", "planned"),
+    [(None, 13, 77), (None, 1, 1000), (None, 66, 16), (None, 67, 15), (None, 5000, 15), (3, 13, 3), (3, 5000, 3)],
+)
+def test_small_data_is_read_until_there_are_enough_updates(epochs: int | None, batches: int, planned: int) -> None:
+    assert planned_epochs(TrainingConfig(epochs=epochs), batches) == planned

@@ -38,6 +38,7 @@ def parse_memory(memory: str | int) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+EPOCHS, UPDATES = 15, 1000  # small data is read more often: its passes have few updates
 _ABOVE = Rule(lambda v: 0 < v < math.inf, "a number above 0")
 
 
@@ -57,7 +58,12 @@ class TrainingConfig(Config):
     warmup_steps: int = setting(100, "--warmup-steps", "steps with rising learning rate", SIZE)
     decay: str = setting("linear", "--decay", "how the learning rate falls", one_of("linear", "cosine", "none"))
     clip: float = setting(5.0, "--clip", "largest gradient norm; 0: no limit", NUMBER)
-    epochs: int = setting(15, "--epochs", "passes over the training data", COUNT)
+    epochs: int | None = setting(
+        None,
+        "--epochs",
+        f"passes over the training data (default: {EPOCHS}, or as many as make {UPDATES:,} updates of the weights)",
+        COUNT,
+    )
     patience: int = setting(0, "--patience", "epochs without a better dev score before stopping; 0: no limit", SIZE)
     # seconds of the whole run, resumed parts added up
     max_time: float | None = setting(None, "--max-time", "stop after 90s, 10m, 1h30m", _ABOVE, kind="text")

@@ -35,6 +35,7 @@ class Model(Generic[D]):
     task, kind:       its place in `TASKS`
     config, training: the classes of its settings; they share one flat namespace, the same as on the command line
     resumable:        whether training runs in steps, and can be stopped and resumed
+    added_settings:   settings that folders of earlier versions lack, with what they had in their place
     scheme:           the chunk scheme of its tags, if they follow one
     reading:          how its training data was read, kept for later commands
     Raises UsageError for an unknown setting, naming the nearest real one.
@@ -45,6 +46,7 @@ class Model(Generic[D]):
     config: ClassVar[type[Config]]
     training: ClassVar[type[Config]] = NoTraining
     resumable: ClassVar[bool] = False
+    added_settings: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, **settings: Any) -> None:
         self.settings: Settings[Any] = Settings.of(settings, self.config, self.training)
@@ -142,7 +144,7 @@ class Model(Generic[D]):
                 "if you trust it, load with allow_code=True (on the command line --allow-code)"
             )
         try:
-            model = cls(**stored.settings)
+            model = cls(**{**cls.added_settings, **stored.settings})
         except UsageError as problem:
             raise ModelError(f"{path / 'config.json'}: {problem}") from problem
         model.scheme, model.reading = stored.scheme, stored.reading

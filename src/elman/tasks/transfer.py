@@ -82,5 +82,6 @@ def _said(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> str:
     for key, rows in after.items():
         taken = sum(item in before[key].items for item in rows.items)
         fresh = len(rows.items) - taken
-        counts[rows.name] = f"{taken:,} {rows.name}" + (f" ({fresh:,} new)" if fresh else "")
+        if rows.name:
+            counts[rows.name] = f"{taken:,} {rows.name}" + (f" ({fresh:,} new)" if fresh else "")
     return f"copied from the model to start from: {', '.join(counts.values())}, and all other weights"

@@ -37,6 +37,7 @@ class Run:
         self.optimizer = make_optimizer(job.network, config)
         self.average = Average(job.network, config.average)
         self.state = State()
+        self.epochs = schedule.planned_epochs(config, len(job.batches(0)))
         self.environment = environment(self.device)
         self.fingerprint = dict(job.fingerprint())
         self._clock = self._saved = time.monotonic()
@@ -75,7 +76,12 @@ class Run:
         """The part of the run that is done, 0 to 1."""
         state = self.state
         return schedule.progress(
-            self.config, epoch=state.epoch, batch=state.batch, batches=batches, seconds=state.seconds
+            self.config,
+            epochs=self.epochs,
+            epoch=state.epoch,
+            batch=state.batch,
+            batches=batches,
+            seconds=state.seconds,
         )
 
     def report(self, batches: int) -> StepReport:
@@ -83,7 +89,7 @@ class Run:
         state, done = self.state, self.done(batches)
         return StepReport(
             epoch=state.epoch + 1,
-            epochs=self.config.epochs,
+            epochs=self.epochs,
             step=state.step,
             done=done,
             loss=state.sums.mean_loss,
@@ -124,7 +130,7 @@ class Run:
     def _check_whether_over(self, batches: int) -> None:
         state, config = self.state, self.config
         waited = state.epoch + 1 - (state.best_epoch or 0)
-        if state.epoch + 1 == config.epochs and state.batch == batches:
+        if state.epoch + 1 == self.epochs and state.batch == batches:
             state.stopped = "epochs"
         elif self.out_of_time():
             state.stopped = "time"

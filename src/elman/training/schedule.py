@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 
 from elman.config import TrainingConfig
+from elman.config.training import EPOCHS, UPDATES
 
 # A warm-up longer than this part of a short run would leave no time to learn.
 LONGEST_WARMUP = 0.1
 
 
-def progress(config: TrainingConfig, *, epoch: int, batch: int, batches: int, seconds: float) -> float:
+def planned_epochs(config: TrainingConfig, batches: int) -> int:
+    """Passes over the training data, of so many batches each."""
+    return max(EPOCHS, -(-UPDATES // max(batches, 1))) if config.epochs is None else config.epochs
+
+
+def progress(config: TrainingConfig, *, epochs: int, epoch: int, batch: int, batches: int, seconds: float) -> float:
     """How much of the run is done, 0 to 1: the larger of the part of the steps and the part of the time.
 
     `epoch` counts from 0, `batch` of `batches` is the position in it. Steps count as parts of an epoch, so epochs may
     differ in their number of batches. Where there is a time limit its part counts too, so that a run cut short by
     time still ends on a decayed learning rate.
     """
-    steps = (epoch + batch / batches) / config.epochs
+    steps = (epoch + batch / batches) / epochs
     return min(1.0, steps if config.max_time is None else max(steps, seconds / config.max_time))
 
 

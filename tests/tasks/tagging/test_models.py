@@ -323,5 +323,5 @@ def test_the_window_learns_what_lies_in_it(tmp_path: Path) -> None:
 
 
 def test_a_window_tagger_needs_something_to_read() -> None:
-    with pytest.raises(UsageError, match="both 0"):
+    with pytest.raises(UsageError, match="are all 0"):
         WindowTagger(word_size=0, affix_size=0)

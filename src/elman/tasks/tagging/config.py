@@ -39,9 +39,10 @@ class WordsConfig(CountedConfig):
     # a word seen n times is unknown with probability unknown / (unknown + n)
     unknown: float = setting(0.25, "--unknown", "how readily rare words are dropped in training", NUMBER)
 
-    def _require_something_to_read(self, characters: str) -> None:
-        if self.word_size == 0 and getattr(self, characters) == 0 and self.vectors is None:
-            raise UsageError(f"expected words, characters or vectors to read: word_size and {characters} are both 0")
+    def _require_something_to_read(self, *others: str) -> None:
+        sizes = ("word_size", *others)
+        if not any(getattr(self, name) for name in sizes) and self.vectors is None:
+            raise UsageError(f"expected words, characters or vectors to read: {' and '.join(sizes)} are all 0")
 
 
 @config
@@ -59,12 +60,15 @@ class TaggerConfig(WordsConfig):
     window_before: int = setting(0, "", "preceding words that each step sees too", SIZE)
     window_after: int = setting(0, "", "following words that each step sees too", SIZE)
     char_cell: str = setting("lstm", "--char-cell", "cell of the character encoder")
+    form_size: int = setting(
+        24, "--form-size", "size of each vector of a word's prefixes, suffixes, shape and lower case; 0: none", SIZE
+    )
     char_size: int = setting(48, "--char-size", "size of the character vectors; 0: no characters", SIZE)
     char_hidden_size: int = setting(96, "--char-hidden/--char-hidden-size", "units of the character encoder", COUNT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_something_to_read("char_size")
+        self._require_something_to_read("char_size", "form_size")
         if self.one_way and self.window_after:
             raise UsageError("one_way sees nothing to the right, so window_after must be 0")
 

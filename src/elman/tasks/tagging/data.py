@@ -31,6 +31,7 @@ class Batch:
     vectors:   (rows,) ids of the given word vectors, or None
     spellings: the distinct words as characters, or None
     tags:      (rows,) gold ids, or None
+    distinct:  the distinct words; index: (rows,) which of them each row is
     """
 
     layout: Packed
@@ -38,6 +39,8 @@ class Batch:
     vectors: Tensor | None
     spellings: Spellings | None
     tags: Tensor | None
+    distinct: list[str]
+    index: Tensor
 
     @property
     def tokens(self) -> int:
@@ -98,6 +101,8 @@ class Vocabularies:
             vectors=None if self.vectors is None else torch.tensor(vector_ids(self.vectors, place))[index],
             spellings=Spellings.of([spelling(self.characters.ids(word)) for word in place], index),
             tags=gold,
+            distinct=list(place),
+            index=index,
         )
 
 

@@ -79,6 +79,7 @@ class TaggerJob(Job):
             vectors=None if batch.vectors is None else batch.vectors[rows],
             spellings=None if batch.spellings is None else batch.spellings.some(rows),
             tags=None if batch.tags is None else batch.tags[rows],
+            index=batch.index[rows],
         )
         return Excerpt(lambda: self.network.losses(self.network(part), part)[0], outputs_of_steps(layout))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from elman.layers.characters import CharacterEncoder
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, nbest, viterbi
+from elman.layers.features import FormEncoder
 from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Layer, Stack, Window, recurrent_stack
 from elman.tasks.examine import Outcome
@@ -37,12 +38,14 @@ class TaggerNetwork(nn.Module):
         self.words = Words(
             vocabularies.counts, config.word_size, config.unknown, vectors, config.word_dropout, keep_given=True
         )
+        self.forms: FormEncoder | None = None
         self.tags, self.constraint, self.has_crf = len(vocabularies.tags), constraint, config.crf
 
     @property
     def width(self) -> int:
         """Of the layers' input."""
-        return self.words.output_size + (0 if self.characters is None else int(self.characters.output_size))
+        spelled = 0 if self.characters is None else int(self.characters.output_size)
+        return self.words.output_size + spelled + (0 if self.forms is None else self.forms.output_size)
 
     def _finish(self, layers: Stack) -> None:
         """Make the head; the last thing that a subclass does, so that initial weights are drawn from bottom to top."""
@@ -58,6 +61,8 @@ class TaggerNetwork(nn.Module):
         if self.characters is not None:
             assert batch.spellings is not None
             rows = torch.cat([rows, self.characters(batch.spellings)], -1)
+        if self.forms is not None:
+            rows = torch.cat([rows, self.forms(self.forms.ids(batch.distinct)[batch.index])], -1)
         ys, _ = self.layers(batch.layout.with_data(rows))
         scores: Tensor = self.out(ys.data)
         return scores
@@ -141,6 +146,9 @@ class RecurrentTaggerNetwork(TaggerNetwork):
             self.characters = CharacterEncoder(
                 counts, config.char_size, config.char_hidden_size, cells[1], config.unknown
             )
+        if config.form_size:
+            words, seen = vocabularies.words.items[1:], vocabularies.counts[1:]
+            self.forms = FormEncoder(words, seen, config.form_size, config.unknown)
         width, layers = self.width, list[Layer]([Dropout(config.dropout)])
         if config.window_before or config.window_after:
             layers.append(Window(width, before=config.window_before, after=config.window_after))

@@ -137,6 +137,13 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         if network.characters is not None and batch.spellings is not None:
             table, end = "characters.embedding.embedding.weight", width + network.characters.output_size
             spelled = Spelled(table, batch.spellings.characters, batch.spellings.word, width, end)
+            width = end
+        if network.forms is not None:
+            ids = network.forms.ids(batch.distinct)[batch.index]
+            for k, kind in enumerate(network.forms.vocabularies):
+                start = width + k * network.forms.size
+                table = f"forms.tables.{kind}.embedding.weight"
+                lookups.append(Lookup(table, ids[:, k], start, start + network.forms.size))
         return Examined(
             layout=batch.layout,
             tokens=[list(text) for text in texts],
@@ -174,7 +181,9 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
         characters = Rows("characters", self.vocabularies.characters)
         crf = {"crf.transitions": tags._replace(axes=2), "crf.": tags} if self.settings.model.crf else {}
-        return {"words.": words, "characters.embedding.": characters, "out.": tags, **crf}
+        forms = {} if self.network.forms is None else self.network.forms.vocabularies
+        features = {f"forms.tables.{kind}.": Rows("", vocabulary) for kind, vocabulary in forms.items()}
+        return {"words.": words, "characters.embedding.": characters, "out.": tags, **features, **crf}
 
 
 class Tagger(NetworkTagger):
@@ -188,6 +197,7 @@ class Tagger(NetworkTagger):
     """
 
     config = TaggerConfig
+    added_settings = {"form_size": 0}
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         model = self.settings.model

@@ -23,6 +23,7 @@ _SHARED: dict[str, Any] = {
     "hidden_size": 32,
     "word_size": 16,
     "char_size": 0,
+    "form_size": 0,
     "dropout": 0.0,
     "word_dropout": 0.0,
     "unknown": 0.0,

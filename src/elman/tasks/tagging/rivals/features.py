@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+
+from elman.layers.features import shape
 
 AFFIX = 4  # characters of the longest prefix and suffix
 WINDOW = 2  # neighbours on either side
@@ -28,16 +29,6 @@ def features(words: Sequence[str]) -> list[list[str]]:
             elif abs(step) == 1:
                 own.append("begin" if step < 0 else "end")
     return alone
-
-
-def shape(word: str) -> str:
-    """The word with X for capitals, x for other letters, d for digits, everything else as is; runs are cut to two.
-
-    >>> shape("McDonald's-1984")
-    "XxXxx'x-dd"
-    """
-    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
-    return "".join(kind if len(list(run)) == 1 else kind * 2 for kind, run in groupby(kinds))
 
 
 def _of_word(word: str, lower: str, outline: str) -> list[str]:

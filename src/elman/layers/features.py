@@ -1,0 +1,79 @@
+"""What the form of a word says, as vectors: its ends, its outline, the word without its capitals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from elman.layers.embedding import RareEmbedding
+from elman.text.vocabulary import Vocabulary
+
+UNKNOWN = "<unknown>"
+MOST = 100_000  # words whose ids are remembered
+
+
+def shape(word: str) -> str:
+    """The word with X for capitals, x for other letters, d for digits, everything else as is; runs are cut to two.
+
+    >>> shape("McDonald's-1984")
+    "XxXxx'x-dd"
+    """
+    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
+    return "".join(kind if len(list(run)) == 1 else kind * 2 for kind, run in groupby(kinds))
+
+
+def _prefix(length: int) -> Callable[[str], str]:
+    return lambda word: word.lower()[:length]
+
+
+def _suffix(length: int) -> Callable[[str], str]:
+    return lambda word: word.lower()[-length:]
+
+
+KINDS: Mapping[str, Callable[[str], str]] = {
+    "lower": str.lower,
+    "shape": shape,
+    **{f"prefix{n}": _prefix(n) for n in (1, 2, 3)},
+    **{f"suffix{n}": _suffix(n) for n in (1, 2, 3, 4)},
+}
+
+
+class FormEncoder(nn.Module):
+    """Words -> (words, output_size): one learned vector for each kind of feature, side by side.
+
+    words: those of the training data, whose features are known; id 0 of each kind is the unknown one. The numbering
+           follows from the set of words alone, so it is not stored with a model
+    counts: how often each word was seen in training; size, unknown: as for `RareEmbedding`
+    """
+
+    def __init__(self, words: Sequence[str], counts: Sequence[int], size: int, unknown: float) -> None:
+        super().__init__()
+        self.vocabularies = {
+            kind: Vocabulary([UNKNOWN, *sorted({of(word) for word in words} - {UNKNOWN})], UNKNOWN)
+            for kind, of in KINDS.items()
+        }
+        seen = {kind: [0] * len(vocabulary) for kind, vocabulary in self.vocabularies.items()}
+        for word, count in zip(words, counts, strict=True):
+            for kind, of in KINDS.items():
+                seen[kind][self.vocabularies[kind][of(word)]] += count
+        self.tables = nn.ModuleDict({kind: RareEmbedding(seen[kind], size, unknown) for kind in KINDS})
+        self.size, self.output_size = size, size * len(KINDS)
+        self._known: dict[str, list[int]] = {}
+
+    def ids(self, words: Sequence[str]) -> Tensor:
+        """(words, kinds)."""
+        return torch.tensor([self._of(word) for word in words], dtype=torch.long).reshape(len(words), len(KINDS))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return torch.cat([table(ids[:, k]) for k, table in enumerate(self.tables.values())], -1)
+
+    def _of(self, word: str) -> list[int]:
+        ids = self._known.get(word)
+        if ids is None:
+            ids = [self.vocabularies[kind][of(word)] for kind, of in KINDS.items()]
+            if len(self._known) < MOST:
+                self._known[word] = ids
+        return ids
