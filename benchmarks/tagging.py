@@ -18,6 +18,9 @@ from machine import machine
 CORPORA = {
     "ewt": ("ud-english-ewt", "en_ewt-ud-{}.conllu.gz", ("train", "dev", "test"), ["--column", "upos"]),
     "sequoia": ("ud-french-sequoia", "fr_sequoia-ud-{}.conllu", ("train", "dev", "test"), ["--column", "upos"]),
+    "tamil": ("ud-tamil-ttb", "ta_ttb-ud-{}.conllu", ("train", "dev", "test"), ["--column", "upos"]),
+    "hungarian": ("ud-hungarian-szeged", "hu_szeged-ud-{}.conllu", ("train", "dev", "test"), ["--column", "upos"]),
+    "greek": ("ud-greek-gdt", "el_gdt-ud-{}.conllu", ("train", "dev", "test"), ["--column", "upos"]),
     "ncbi": ("ncbi-disease", "{}.tsv", ("train", "devel", "test"), ["--crf"]),
 }
 

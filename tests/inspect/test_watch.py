@@ -183,7 +183,7 @@ def test_update_ratios_are_those_of_copies():
             with watch.step(job, batch):
                 yield
             ratios = {}
-            for part in ("words", "characters", "layers", "out"):
+            for part in ("words", "characters", "forms", "layers", "out"):
                 names = [name for name in old if name.split(".")[0] == part]
                 before = torch.cat([old[name] for name in names])
                 after = torch.cat([dict(job.network.named_parameters())[n].detach().double().flatten() for n in names])
@@ -279,7 +279,7 @@ def test_the_log_holds_plain_finite_numbers(tmp_path):
     assert list(seen["gradient_by_distance"]) == [f"layer {n} {way}" for n in (1, 2) for way in ("forward", "backward")]
     assert all(0 < len(values) <= STEPS for values in seen["gradient_by_distance"].values())
     assert list(seen["saturation"]["layer 2 backward"]) == ["i", "f", "o"]
-    assert list(seen["update_ratio"]) == ["words", "characters", "layers", "out"]
+    assert list(seen["update_ratio"]) == ["words", "characters", "forms", "layers", "out"]
 
 
 def test_means_over_looks():
