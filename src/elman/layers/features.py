@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
@@ -9,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from elman.layers.embedding import RareEmbedding
-from elman.text.vocabulary import Vocabulary
+from elman.text.vocabulary import UNKNOWN, Vocabulary
 
-UNKNOWN = "<unknown>"
 MOST = 100_000  # words whose ids are remembered
 
 
@@ -51,15 +51,15 @@ class FormEncoder(nn.Module):
 
     def __init__(self, words: Sequence[str], counts: Sequence[int], size: int, unknown: float) -> None:
         super().__init__()
-        self.vocabularies = {
-            kind: Vocabulary([UNKNOWN, *sorted({of(word) for word in words} - {UNKNOWN})], UNKNOWN)
-            for kind, of in KINDS.items()
-        }
-        seen = {kind: [0] * len(vocabulary) for kind, vocabulary in self.vocabularies.items()}
-        for word, count in zip(words, counts, strict=True):
-            for kind, of in KINDS.items():
-                seen[kind][self.vocabularies[kind][of(word)]] += count
-        self.tables = nn.ModuleDict({kind: RareEmbedding(seen[kind], size, unknown) for kind in KINDS})
+        self.vocabularies: dict[str, Vocabulary] = {}
+        self.tables = nn.ModuleDict()
+        for kind, of in KINDS.items():
+            seen: Counter[str] = Counter()
+            for word, count in zip(words, counts, strict=True):
+                seen[of(word)] += count
+            vocabulary = Vocabulary([UNKNOWN, *sorted(seen.keys() - {UNKNOWN})], UNKNOWN)
+            self.vocabularies[kind] = vocabulary
+            self.tables[kind] = RareEmbedding([seen[form] for form in vocabulary.items], size, unknown)
         self.size, self.output_size = size, size * len(KINDS)
         self._known: dict[str, list[int]] = {}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from elman.errors import DataError, UsageError
 
+UNKNOWN = "<unknown>"  # the entry for items that are not listed
+
 
 class Vocabulary:
     """Distinct items, each with its position as its id.

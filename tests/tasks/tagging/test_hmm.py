@@ -14,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import DataError, ModelError, UsageError
-from elman.tasks.tagging.data import UNKNOWN
 from elman.tasks.tagging.rivals.hmm import HiddenMarkov
 from elman.tasks.tagging.rivals.majority import MajorityTagger
 from elman.tasks.tagging.rivals.trigrams import TrigramTagger, deleted_interpolation
 from elman.text import Sentence
-from elman.text.vocabulary import Vocabulary
+from elman.text.vocabulary import UNKNOWN, Vocabulary
 
 FIVE = [
     ("the dog barks", "D N V"),

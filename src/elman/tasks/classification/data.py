@@ -16,9 +16,7 @@ from elman.recurrent import Packed
 from elman.tasks.transfer import extended
 from elman.tasks.vectors import vector_ids
 from elman.text.example import Example
-from elman.text.vocabulary import Vocabulary
-
-UNKNOWN = "<unknown>"
+from elman.text.vocabulary import UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)

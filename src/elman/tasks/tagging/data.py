@@ -17,9 +17,7 @@ from elman.recurrent import Packed
 from elman.tasks.transfer import extended
 from elman.tasks.vectors import vector_ids
 from elman.text import Sentence
-from elman.text.vocabulary import Vocabulary
-
-UNKNOWN = "<unknown>"
+from elman.text.vocabulary import UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)

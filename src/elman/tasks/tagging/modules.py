@@ -20,12 +20,12 @@ from elman.tasks.tagging.data import Batch, Vocabularies
 
 
 class TaggerNetwork(nn.Module):
-    """emissions (rows, tags) of a Batch: words (rows, word_size) | vectors (rows, dim) | spelling -> layers -> linear.
+    """emissions (rows, tags) of a Batch: words | vectors | spelling | form -> layers -> linear.
 
     With a CRF the emissions are its unary scores, without one they are logits.
     config:  has word_size, word_dropout, unknown, crf
     vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict
-    A subclass sets what reads the spelling and, with `_finish`, the layers.
+    A subclass sets what reads the spelling and the form and, with `_finish`, the layers.
     """
 
     characters: Any
@@ -127,7 +127,7 @@ class TaggerNetwork(nn.Module):
 
 
 class RecurrentTaggerNetwork(TaggerNetwork):
-    """words | vectors | characters (rows, 2 * char_hidden_size) -> dropout -> window -> recurrent layers -> dropout.
+    """words | vectors | characters | forms -> dropout -> window -> recurrent layers -> dropout.
 
     cells: the cell classes of the recurrent layers and of the character encoder."""
 

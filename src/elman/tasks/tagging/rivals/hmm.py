@@ -24,7 +24,6 @@ from elman.layers.decoding import nbest
 from elman.recurrent import Packed
 from elman.tasks.tagging.base import TagPrediction
 from elman.tasks.tagging.config import HMMConfig
-from elman.tasks.tagging.data import UNKNOWN
 from elman.tasks.tagging.rivals.counted import (
     Arrays,
     CountedTagger,
@@ -33,7 +32,7 @@ from elman.tasks.tagging.rivals.counted import (
     stored,
 )
 from elman.text.sentence import Sentence
-from elman.text.vocabulary import Vocabulary
+from elman.text.vocabulary import UNKNOWN, Vocabulary
 
 NO_PATH = "expected a possible tag sequence for these words, found none: every one has probability 0"
 
