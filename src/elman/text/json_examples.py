@@ -8,20 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from elman.errors import UsageError, nearest, shorten
-from elman.text.example import (
-    LABEL_NAMES,
-    TEXT_NAMES,
-    Example,
-    Fault,
-    Layout,
-    OnProblem,
-    one_line,
-    pick,
-    settle,
-    without_nul,
-)
-from elman.text.jsonl import SPACE, _Fault, _object, _Value, _whole
+from elman.errors import UsageError, shorten
+from elman.text.example import LABEL_NAMES, TEXT_NAMES, Example, Fault, Layout, OnProblem, one_line, pick, settle
+from elman.text.json_objects import Keys, checked, kind_of, missing, read_objects, string
 from elman.text.sentence import reporter
 
 
@@ -56,27 +45,19 @@ class JsonExamples:
         on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
-        """See ExampleFormat.read."""
-        report = reporter(file, on_problem)
+        """See ItemFormat.read."""
         text_key: str | None = None
         label_key = None
-        for number, line in without_nul(lines, report):
-            if not line.strip(SPACE):
-                continue
-            try:
-                keys, _ = _object(line)
-                if text_key is None:
-                    text_key, label_key = self._settle(list(keys), file, number)
-                    if on_layout is not None:
-                        on_layout({"text_column": text_key, "label_column": label_key})
-                text = _text(keys, text_key)
-                labels = self._labels(keys, label_key)
-            except Fault as fault:
-                fault.report_to(report, number)
-            except _Fault as fault:
-                report(fault.message, number, fault.at + 1)
-            else:
-                yield one_line(self.name, file, number, line, text, labels)
+
+        def example(keys: Keys, number: int, line: str) -> Example:
+            nonlocal text_key, label_key
+            if text_key is None:
+                text_key, label_key = self._settle(list(keys), file, number)
+                if on_layout is not None:
+                    on_layout({"text_column": text_key, "label_column": label_key})
+            return one_line(self.name, file, number, line, string(keys, text_key), self._labels(keys, label_key))
+
+        return read_objects(lines, reporter(file, on_problem), example)
 
     def _settle(self, keys: list[str], file: str, line: int) -> tuple[str, str | None]:
         """The keys to read, from those of the first object."""
@@ -94,12 +75,12 @@ class JsonExamples:
             )
         return text, label
 
-    def _labels(self, keys: dict[str, _Value], key: str | None) -> list[str] | None:
+    def _labels(self, keys: Keys, key: str | None) -> list[str] | None:
         if key is None:
             return None
         if key not in keys:
             if self.labelled:
-                raise _missing(key, keys)
+                raise missing(key, keys)
             return None
         value, start, _ = keys[key]
         if value is None and not self.labelled:
@@ -108,46 +89,10 @@ class JsonExamples:
         return settle([_label(item, key, start) for item in items], self.several, self.labelled, start)
 
 
-def _text(keys: dict[str, _Value], key: str) -> str:
-    if key not in keys:
-        raise _missing(key, keys)
-    value, start, _ = keys[key]
-    if not isinstance(value, str):
-        raise Fault(f"expected a string for {shorten(key)}, found {_kind(value)}; put the text in quotes", start)
-    return _checked(value, start)
-
-
 def _label(value: Any, key: str, at: int) -> str:
     if isinstance(value, str):
-        return _checked(value.strip(), at)
+        return checked(value.strip(), at)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
-    kind = _kind(value)
+    kind = kind_of(value)
     raise Fault(f"expected a string, a number or a list of them for {shorten(key)}, found {kind}; fix it", at)
-
-
-def _checked(text: str, at: int) -> str:
-    if "\0" in text:
-        raise Fault("expected text, found a NUL character; remove it", at)
-    if not _whole(text):
-        raise Fault("expected text, found half a surrogate pair; fix the JSON", at)
-    return text
-
-
-def _missing(key: str, keys: Iterable[str]) -> Fault:
-    return Fault(f"expected the key {shorten(key)}, found none; {nearest(key, [shorten(one) for one in keys][:20])}", 0)
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool() | int():
-            return "a boolean" if isinstance(value, bool) else "a number"
-        case float():
-            return "a number" if math.isfinite(value) else "a number that is not finite"
-        case list():
-            return "a list"
-        case dict():
-            return "an object"
-    return "a string"

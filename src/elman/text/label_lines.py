@@ -36,7 +36,7 @@ class _Lines:
         on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
-        """See ExampleFormat.read."""
+        """See ItemFormat.read."""
         report = reporter(file, on_problem)
         for number, line in without_nul(lines, report):
             if not line.strip(SPACE):
@@ -110,6 +110,6 @@ class TextLines:
         on_problem: OnProblem | None = None,
         on_layout: Layout | None = None,
     ) -> Iterator[Example]:
-        """See ExampleFormat.read."""
+        """See ItemFormat.read."""
         for number, line in without_nul(lines, reporter(file, on_problem)):
             yield one_line(self.name, file, number, line, line, None)

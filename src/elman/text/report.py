@@ -180,7 +180,7 @@ class TagReport(Report):
 class ExamplesReport(Report):
     """For files of labelled texts.
 
-    files:      for each: file, reading (see Examples.how), examples, label_counts {label: {count, share}} (the share of
+    files:      for each: file, reading (see Items.how), examples, label_counts {label: {count, share}} (the share of
                 the examples that have it), unlabelled, lengths {median, p95, maximum, longest_line}, empty_texts
                 {count, lines}, new_labels {label: count} and new_characters {character: count} (relative to the first)
     duplicates: texts that already occur in an earlier file, or earlier in the same one: file, earlier, count,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from elman.errors import DataError, Notice
 from elman.text.files import FileFault, LineFault
+from elman.text.sentence import Block
 
 SHOWN = 3
 U = TypeVar("U")
@@ -41,12 +43,16 @@ class Skipped:
 class Sieve:
     """Separates what a reader yields from one file into whole and broken, by the locations of the faults it reports.
 
-    what: the name of what a reader yields. Pass `report` to the reader, and to `open_text`, as `on_problem`.
+    what: the name of what a reader yields; block: the lines of one. Pass `report` to the reader, and to `open_text`, as
+    `on_problem`.
     """
 
-    def __init__(self, skip_broken: bool | Skipped, what: str) -> None:
+    def __init__(
+        self, skip_broken: bool | Skipped, what: str, block: Callable[[Any], Block] = attrgetter("source")
+    ) -> None:
         self.skipped = skip_broken if isinstance(skip_broken, Skipped) else Skipped()
         self.what = what
+        self._block = block
         self._warn = not isinstance(skip_broken, Skipped)
         self._before = self.skipped.count
         self._kept = 0
@@ -89,8 +95,9 @@ class Sieve:
 
     def _fault(self, unit: Any) -> DataError | None:
         """The first fault of this one; those before it belong to what the reader left out by itself."""
-        first = unit.source.first
-        end = first + len(unit.source.lines)
+        block = self._block(unit)
+        first = block.first
+        end = first + len(block.lines)
         before = [problem for problem in self._pending if (problem.line or 0) < first]
         own = [problem for problem in self._pending if first <= (problem.line or 0) < end]
         self._pending = self._pending[len(before) + len(own) :]
