@@ -166,6 +166,8 @@ class Table(Generic[C, U]):
                 yield self._unit(record, columns, file)
             except Fault as fault:
                 fault.report_to(report, record.line)
+        if columns is not None:
+            self._finish(columns, file)
 
     def _settle(self, first: Record, file: str) -> C:
         """Which columns are read, from the first row. Raises Fault for a column that does not exist, UsageError where
@@ -179,6 +181,9 @@ class Table(Generic[C, U]):
     def _unit(self, record: Record, columns: C, file: str) -> U:
         """What a row says. Raises Fault."""
         raise NotImplementedError
+
+    def _finish(self, columns: C, file: str) -> None:
+        """Called at the end of the table. Raises UsageError for rows that show the columns to be others."""
 
 
 def check_width(record: Record, columns: Columns, name: str, *, more: bool = False) -> None:
