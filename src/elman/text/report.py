@@ -195,6 +195,31 @@ class ExamplesReport(Report):
 
 
 @dataclass(slots=True)
+class PairsReport(Report):
+    """For files of sources and targets. Lengths and symbols are tokens; "first" is the first file.
+
+    files:      for each: file, parts (the files that it consists of), reading (see Items.how), pairs, sources (distinct
+                ones, with their features), several_targets (how many of them have more than one), unanswered;
+                source_lengths and target_lengths {median, p95, maximum, longest_line}; source_symbols, target_symbols,
+                features (how many different ones); empty_sources and empty_targets {count, lines}; odd_lengths
+                {usual_ratio (in the first file), count, lines}; new_source_symbols, new_target_symbols and
+                new_features {symbol: count} (relative to the first)
+    duplicates: file, earlier (a file before it, or the same), sources (how many pairs of `file` have a source that
+                occurs in `earlier`, in the same file: before), pairs (how many of them with the same targets),
+                places [[line, line of the earlier one]]
+    """
+
+    duplicates: list[dict[str, Any]] = field(default_factory=list)
+
+    def _names(self) -> list[str]:
+        return [part for file in self.files for part in file["parts"]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report in plain dicts, lists, strings and numbers."""
+        return Report.to_json(self) | {"duplicates": self.duplicates}
+
+
+@dataclass(slots=True)
 class TextReport(Report):
     """For plain texts, split into tokens by the tokenizer of this name."""
 
