@@ -42,7 +42,8 @@ def check_pairs(
     """Read all the files, whatever they contain, and report. Rows with the same source stay apart.
 
     Options as for `elman.text.pairs.iter_pairs`; lengths and symbols are the tokens of the tokenizers, by default
-    `characters`. Empty sources without features are counted, not compared. The other files are compared with the first, the training one.
+    `characters`. The other files are compared with the first, the training one. Empty sources without features are
+    counted, not compared.
 
         skip_broken: a broken pair is a warning, and is not counted.
 
@@ -115,11 +116,13 @@ class _Side:
             column = names.index(column) + 1 if column in names else 0
         self._cell = (mark, column - 1) if mark and column else None
 
-    def column(self, pair: Pair, text: str, at: int) -> int | None:
+    def column(self, pair: Pair, text: str, at: int, *, first: bool) -> int | None:
         """Where in its first line the place `at` of a text is; None where the line does not spell it as it is, or has
-        it more than once."""
+        it more than once. first: of several targets."""
+        if self.file != pair.file:  # of two parallel files, the one of the targets
+            return at + 1
         line = pair.block.lines[0]
-        if self._cell is not None and '"' not in line and text in (pair.source, *(pair.targets or ())[:1]):
+        if self._cell is not None and first and not (self._cell[0] == "," and '"' in line):
             mark, place = self._cell
             return sum(len(cell) + 1 for cell in line.split(mark)[:place]) + at + 1
         start = line.find(text)
@@ -251,16 +254,14 @@ class _File:
     def _locate(self, side: _Side, new: dict[str, int], other: str) -> None:
         """Warn of the first of the new symbols."""
         for pair in self.pairs:
-            for text in [pair.source] if side is self.source else pair.targets or ():
+            for place, text in enumerate([pair.source] if side is self.source else pair.targets or ()):
                 at = 0
                 for symbol in side.tokenizer.split(text):
                     at = text.index(symbol, at)
                     if symbol in new:
-                        total = f"here; {len(new):,} symbols, {sum(new.values()):,} times in all"
-                        message = (
-                            f"expected {side.what} symbols that occur in {other}, found {shorten(symbol)} ({total})"
-                        )
-                        column = at + 1 if side.file != self.source.file else _column(pair, text, at)
+                        found = f"{shorten(symbol)} (here; {len(new):,} symbols, {sum(new.values()):,} times in all)"
+                        message = f"expected {side.what} symbols that occur in {other}, found {found}"
+                        column = side.column(pair, text, at, first=not place)
                         self.warn(f"{message}; a model trained on it does not know them", pair.line, column, side.file)
                         return
                     at += len(symbol)
