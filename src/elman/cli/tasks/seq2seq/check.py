@@ -15,19 +15,10 @@ KEYS = ("median", "p95", "maximum", "longest_line")
 
 def print_report(report: PairsReport) -> None:
     """Counts, lengths, what later files have that the first lacks, duplicates."""
-    names = short_names([file["file"] for file in report.files])
-    header = [
-        "file",
-        "format",
-        "pairs",
-        "sources",
-        "several",
-        "unanswered",
-        "features",
-        "empty",
-        "empty-targets",
-        "odd",
-    ]
+    parts = {file["file"]: file["parts"][1:] or file["parts"] for file in report.files}
+    short = short_names([part for own in parts.values() for part in own])
+    names = {file: "::".join(short[part] for part in own) for file, own in parts.items()}
+    header = ["file", "format", "pairs", "sources", "several", "unanswered", "features", "empty", "no-target", "odd"]
     table(header, [_counts(file, names[file["file"]]) for file in report.files], left=2)
     heading("lengths in tokens, and symbols")
     rows = []
