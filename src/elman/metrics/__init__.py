@@ -13,4 +13,5 @@ METRICS: dict[str, str] = {
     "classification": "elman.metrics.classification:ClassificationScore",
     "perplexity": "elman.metrics.perplexity:PerplexityScore",
     "tagging": "elman.metrics.tagging:TaggingScore",
+    "transduction": "elman.metrics.transduction:TransductionScore",
 }
