@@ -117,16 +117,19 @@ class _Side:
         self._cell = (mark, column - 1) if mark and column else None
 
     def column(self, pair: Pair, text: str, at: int, *, first: bool) -> int | None:
-        """Where in its first line the place `at` of a text is; None where the line does not spell it as it is, or has
-        it more than once. first: of several targets."""
+        """Where in its line the place `at` of a text is; None where the line may spell it in another way, or has it
+        more than once. first: of several targets."""
         if self.file != pair.file:  # of two parallel files, the one of the targets
             return at + 1
-        line = pair.block.lines[0]
-        if self._cell is not None and first and not (self._cell[0] == "," and '"' in line):
+        line, format = pair.block.lines[0], pair.block.format
+        if (format == "csv" and '"' in line) or (format == "jsonl" and "\\" in line):
+            return None
+        if self._cell is not None and first:
             mark, place = self._cell
             return sum(len(cell) + 1 for cell in line.split(mark)[:place]) + at + 1
-        start = line.find(text)
-        return start + at + 1 if start >= 0 and start == line.rfind(text) else None
+        spelled, inside = (f'"{text}"', 1) if format == "jsonl" else (text, 0)
+        start = line.find(spelled)
+        return start + inside + at + 1 if start >= 0 and start == line.rfind(spelled) else None
 
     def add(self, text: str, line: int) -> int:
         """Count one; returns its number of tokens."""
