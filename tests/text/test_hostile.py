@@ -18,15 +18,17 @@ from elman.errors import DataError, UsageError
 from elman.text import FORMATS, read
 from elman.text.files import LONGEST_LINE, open_text, require_file
 from elman.text.labelled import EXAMPLE_FORMATS, iter_examples
+from elman.text.pairs import PAIR_FORMATS
 
 MEMORY = 3 << 29  # bytes of address space; Python and the readers take a tenth of it
-# Reads a file in every format of both registries, and prints what became of it: how many, or the error.
+# Reads a file in every format of all registries, and prints what became of it: how many, or the error.
 CHILD = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
 from elman.errors import DataError, UsageError
 from elman.text import FORMATS, iter_read
 from elman.text.labelled import EXAMPLE_FORMATS, iter_examples
+from elman.text.pairs import PAIR_FORMATS, iter_pairs
 path, encoding, *only = sys.argv[1:]
 told = {{}}
 def attempt(name, begin):
@@ -41,9 +43,14 @@ for name in FORMATS:
 for name in EXAMPLE_FORMATS:
     how = dict(labelled=name != "text", encoding=encoding)
     attempt("texts " + name, lambda: iter_examples(path, name, **how))
+for name in PAIR_FORMATS:
+    how = dict(answered=name != "text", encoding=encoding)
+    attempt("pairs " + name, lambda: iter_pairs(f"{{path}}::{{path}}" if name == "parallel" else path, name, **how))
 print(json.dumps(told))
 """
 ALL = [f"words {name}" for name in FORMATS] + [f"texts {name}" for name in EXAMPLE_FORMATS]
+ALL += [f"pairs {name}" for name in PAIR_FORMATS]
+OPENED = [name for name in ALL if not name.startswith("pairs") or name == "pairs parallel"]  # others open as texts do
 
 
 def read_everywhere(path: Path | str, encoding: str = "utf-8", only: Sequence[str] = ()) -> dict[str, int | str]:
@@ -108,7 +115,9 @@ DEVICES = {
 def test_refused_by_every_format(name: str, tmp_path: Path) -> None:
     make, encoding, says = REFUSED[name]
     path = make(tmp_path / "f")
-    only = ["words columns", "texts csv"] if name == "bomb of line ends" else []  # 4 million lines take a second
+    only = (
+        ["words columns", "texts csv", "pairs tsv"] if name == "bomb of line ends" else []
+    )  # 4 million lines take a second
     for result in read_everywhere(path, encoding, only).values():
         assert isinstance(result, str) and result.startswith(path) and says in result, result
 
@@ -118,7 +127,7 @@ def test_devices_are_refused(device: str) -> None:
     if not Path(device).exists():
         pytest.skip(f"no {device} on this system")
     encoding, says = DEVICES[device]
-    for result in read_everywhere(device, encoding).values():
+    for result in read_everywhere(device, encoding, OPENED).values():
         assert isinstance(result, str) and says in result, result
 
 
@@ -127,7 +136,7 @@ def test_files_without_anything(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(data)
     for name, result in read_everywhere(path).items():
-        if name == "texts text":  # where an empty line is an empty text
+        if name in ("texts text", "pairs text", "pairs parallel"):  # where an empty line is an empty text
             assert result == data.count(b"\n") or not data
         else:
             assert isinstance(result, str) and "found no" in result, (name, result)
@@ -138,7 +147,7 @@ def test_a_long_word(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 10_000_000 + b"\tX\n\nend\tX\n")
     told = read_everywhere(path)
     assert told["words columns"] == told["words text"] == told["texts tsv"] == told["texts label"] == 2
-    assert told["texts text"] == 3
+    assert told["texts text"] == told["pairs text"] == told["pairs parallel"] == 3 and told["pairs tsv"] == 2
     words = read(path, "columns")
     assert [len(one.words[0]) for one in words] == [10_000_000, 3] and words[1].line == 3
 
@@ -156,9 +165,9 @@ def test_nul(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"a\0b\tX\n")
     told = read_everywhere(path)
-    for name in EXAMPLE_FORMATS:
-        if name != "csv":  # one column, which is a matter of its own
-            assert "NUL" in str(told[f"texts {name}"]), told
+    for name in (*(f"texts {name}" for name in EXAMPLE_FORMATS), *(f"pairs {name}" for name in PAIR_FORMATS)):
+        if not name.endswith("csv"):  # one column, which is a matter of its own
+            assert "NUL" in str(told[name]), told
     assert read(path, "columns")[0].words == ["a\0b"]  # `elman check` warns of it
 
 
