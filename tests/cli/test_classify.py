@@ -315,7 +315,7 @@ def test_check(elman, reviews: Path, inside: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["predict", "CLASSIFIER", "--nbest", "2"], 2, "--nbest is for the task tag"),
+        (["predict", "CLASSIFIER", "--nbest", "2"], 2, "--nbest is for the tasks tag and seq2seq"),
         (["predict", "CLASSIFIER", "--column", "2"], 2, "--column is for the task tag"),
         (["predict", "CLASSIFIER", "--format", "conllu"], 2, "its formats are csv"),
         (["predict", "CLASSIFIER", "none.csv"], 3, "none.csv"),

@@ -18,6 +18,7 @@ from elman.inspect import Contributions, Subject
 from elman.recurrent import Cell, Recurrent
 from elman.tasks import TASKS
 from elman.tasks.load import model_class
+from elman.text.pair import Pair
 from elman.training import TrainingConfig
 from elman.training.progress import Quiet
 
@@ -38,6 +39,10 @@ def classify_data() -> list[elman.Example]:
     return [elman.Example(" ".join(words), ["short" if len(words) < 4 else "long"]) for words in TEXTS]
 
 
+def seq2seq_data() -> list[Pair]:
+    return [Pair(" ".join(words), ["".join(word[0] for word in words)]) for words in TEXTS]
+
+
 # task -> (data, more data, settings of every model of it, those of single models)
 FACTORIES: dict[str, tuple[Any, dict[str, Any], dict[str, dict[str, Any]]]] = {
     "tag": (
@@ -54,6 +59,11 @@ FACTORIES: dict[str, tuple[Any, dict[str, Any], dict[str, dict[str, Any]]]] = {
         {"network": {"hidden_size": 6, "word_size": 5}, "cbow": {"word_size": 5}, "ngrams": {"l2": 1.0}},
     ),
     "lm": (lm_data, {"minimum": 1}, {"network": {"hidden_size": 8, "bptt": 6, "batch_size": 3}, "ngram": {"order": 3}}),
+    "seq2seq": (
+        seq2seq_data,
+        {"source_tokenizer": "space"},
+        {"network": {"hidden_size": 6, "embedding_size": 5}},
+    ),
 }
 TRAINING = {"epochs": 2, "batch_tokens": 20, "threads": 1}
 ROWS = [(task, model) for task, models in TASKS.items() for model in models]
@@ -257,7 +267,12 @@ def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> N
     for name, weight in same.network.state_dict().items():
         assert torch.equal(weight, before[name]), name
     every = FACTORIES[task][0]()
-    more = {"tag": elman.Sentence(["neu"], ["N!"]), "classify": elman.Example("neu", ["other"]), "lm": "neu neu"}[task]
+    more = {
+        "tag": elman.Sentence(["neu"], ["N!"]),
+        "classify": elman.Example("neu", ["other"]),
+        "lm": "neu neu",
+        "seq2seq": Pair("neu", ["n!"]),
+    }[task]
     with pytest.warns(Notice, match=r"copied from the model to start from: .*\(1 new\)"):
         other = kind(**settings).fit([*every[:5], more], every[30:], init=tmp_path / "old")
     first = next(iter(other.weight_rows().values())).items
@@ -270,7 +285,7 @@ def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> N
             place = torch.tensor([now[key].items[item] for item in was[key].items], dtype=torch.long)
             rows = weight[place][:, place] if now[key].axes == 2 else weight[place]
         assert torch.equal(rows, before[name]) and weight.isfinite().all(), name
-    size = {"tag": "word_size", "classify": "word_size", "lm": "hidden_size"}[task]
+    size = {"tag": "word_size", "classify": "word_size", "lm": "hidden_size", "seq2seq": "embedding_size"}[task]
     with pytest.raises(UsageError, match="a different architecture"):
         fit(kind(**{**settings, size: 7}), task, init=tmp_path / "old")
     wrong = next(folder for folder in NETWORKS if folder != (task, model))

@@ -23,4 +23,7 @@ TASKS: dict[str, dict[str, str]] = {
         "network": "elman.tasks.language_model.network_model:LanguageModel",
         "ngram": "elman.tasks.language_model.rivals.ngram_model:NGramModel",
     },
+    "seq2seq": {
+        "network": "elman.tasks.seq2seq.network_model:Seq2Seq",
+    },
 }

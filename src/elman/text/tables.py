@@ -186,6 +186,22 @@ class Table(Generic[C, U]):
         """Called at the end of the table. Raises UsageError for rows that show the columns to be others."""
 
 
+def more_cells(name: str, cells: Iterable[str]) -> str:
+    """Cells to append to a row of the format `name`, csv or tsv, each with what separates it from the one before.
+
+    A tab or a line end in a cell of tsv becomes a space, since the format cannot hold it."""
+    if name == "tsv":
+        return "".join("\t" + cell.translate(_BLANKS) for cell in cells)
+    return "".join("," + (_in_quotes(cell) if any(c in cell for c in ',"\n\r') else cell) for cell in cells)
+
+
+_BLANKS = str.maketrans("\t\n\r", "   ")
+
+
+def _in_quotes(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
+
+
 def check_width(record: Record, columns: Columns, name: str, *, more: bool = False) -> None:
     """Raise Fault for a row with too few cells, or with too many unless there may be `more`."""
     found, width = len(record.cells), columns.width

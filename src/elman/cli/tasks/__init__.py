@@ -11,6 +11,7 @@ TASKS = {
     "tag": "elman.cli.tasks.tag.task:TASK",
     "classify": "elman.cli.tasks.classify.task:TASK",
     "lm": "elman.cli.tasks.lm.task:TASK",
+    "seq2seq": "elman.cli.tasks.seq2seq.task:TASK",
 }
 # Commands for models of one task only, and corpora that are made for one; rows as in `elman.cli.main`.
 COMMANDS = {

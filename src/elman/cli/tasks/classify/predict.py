@@ -9,6 +9,7 @@ from elman.cli.output import json_line, note
 from elman.cli.tasks.base import Answers
 from elman.cli.tasks.classify.reading import how_to_read
 from elman.text.labelled import Examples, iter_examples
+from elman.text.tables import more_cells
 
 if TYPE_CHECKING:
     from elman.tasks.classification.answers import LabelPrediction
@@ -106,7 +107,7 @@ class Writer:
     def header(self, lines: list[str]) -> str:
         """The header row, with the names of the new columns."""
         names = ["predicted", "probability", *(f"p({label})" for label in self.labels if self.every)]
-        return "\n".join(lines) + "".join(self._cells(names)) + "\n"
+        return "\n".join(lines) + more_cells(self.format, names) + "\n"
 
     def line(self, example: Example, answer: LabelPrediction) -> str:
         """The example's lines with the answer."""
@@ -116,17 +117,8 @@ class Writer:
         every = [] if answer.probabilities is None else list(answer.probabilities.items())
         if self.format in ("csv", "tsv"):
             cells += [f"{p:.4f}" for _, p in every]
-            return example.source.text().removesuffix("\n") + "".join(self._cells(cells)) + "\n"
+            return example.source.text().removesuffix("\n") + more_cells(self.format, cells) + "\n"
         return "\t".join([*cells, *(f"{label}={p:.4f}" for label, p in every)]) + "\n"
-
-    def _cells(self, cells: list[str]) -> Iterator[str]:
-        for cell in cells:
-            if self.format == "tsv":
-                yield "\t" + cell
-            elif any(c in cell for c in ',"\n\r'):
-                yield ',"' + cell.replace('"', '""') + '"'
-            else:
-                yield "," + cell
 
     def _json(self, example: Example, answer: LabelPrediction) -> str:
         from elman.text.jsonl import set_key

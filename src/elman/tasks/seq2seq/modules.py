@@ -1,0 +1,523 @@
+"""The encoder-decoder: source symbols -> recurrent layers; target symbols -> causal recurrent layers and attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear, logsigmoid
+
+from elman.layers.attention import Additive, Memory, Reading, attend, mix, monotonic_steps, scores
+from elman.layers.embedding import RareEmbedding
+from elman.layers.softmax import log_probabilities, vocabulary_loss
+from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
+from elman.recurrent.cell import evaluated, listen_to_gates
+from elman.recurrent.states import map_state
+from elman.tasks.examine import Outcome
+from elman.tasks.seq2seq.config import Seq2SeqConfig
+from elman.tasks.seq2seq.data import Batch, Sources, Vocabularies
+
+FAR = -1e4  # the score of what does not exist: finite, so that a row of it has a softmax
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Sources as the decoder reads them, one after the other.
+
+    memory:  their layout
+    values:  (positions, width) the encoder's outputs
+    keys:    (positions, size) what queries are compared with
+    hidden:  (positions, size) their part of the hidden layer of hard attention, or None
+    copies:  (positions,) ids of the symbols that can be copied; extra: how many of them the vocabulary lacks
+    initial: the state of the decoder before its first step
+    """
+
+    memory: Memory
+    values: Tensor
+    keys: Tensor
+    hidden: Tensor | None
+    copies: Tensor
+    extra: int
+    initial: Any
+
+
+class Fed(NamedTuple):
+    """What a step passes on to the next beside the cells' states; None: nothing.
+
+    vector:       (rows, size) what attention gave
+    distribution: (rows, embedding_size) the mean symbol vector under the distribution that was given
+    """
+
+    vector: Tensor | None = None
+    distribution: Tensor | None = None
+
+
+class DecoderState(NamedTuple):
+    """Between two steps. cells: of the recurrent layers; places: (rows, positions) with monotonic attention, the
+    log-probability that the last symbol was written from each position, else None."""
+
+    cells: Any
+    fed: Fed
+    places: Tensor | None
+
+    def take(self, rows: Tensor) -> DecoderState:
+        """The state of these rows: (n,)."""
+        cells = map_state(lambda value: value[rows], self.cells)
+        fed = Fed(*(None if part is None else part[rows] for part in self.fed))
+        return DecoderState(cells, fed, None if self.places is None else self.places[rows])
+
+
+class Scored(NamedTuple):
+    """One step: the log-probability of every symbol, then of those that are only copied.
+
+    logs:    (rows, vocabulary + extra)
+    weights: (rows, positions) how much each position was attended to, or None without attention
+    cells, fed: of the next state
+    joint:   (pairs, vocabulary + extra) with monotonic attention: log p(position, symbol), else None
+    """
+
+    logs: Tensor
+    weights: Tensor | None
+    cells: Any
+    fed: Fed
+    joint: Tensor | None
+    reading: Reading
+
+    def next(self, rows: Tensor, symbols: Tensor) -> DecoderState:
+        """The state of these rows after each has written its symbol: rows (n,), symbols (n,)."""
+        state = DecoderState(self.cells, self.fed, None).take(rows)
+        if self.joint is None:
+            return state
+        table = self.reading.dense(torch.arange(len(self.joint)), 0)
+        exists = self.reading.dense(torch.ones(len(self.joint), dtype=torch.bool), False)
+        places = self.joint[table[rows], symbols.unsqueeze(1)].masked_fill(~exists[rows], FAR)
+        return state._replace(places=places.log_softmax(-1))
+
+
+class Seq2SeqNetwork(nn.Module):
+    """p(target | source), symbol by symbol.
+
+    Encoder: vectors -> dropout -> recurrent layers, in both directions or one. Decoder: vectors (| what is fed) ->
+    dropout -> causal recurrent layers, started from the encoder's last state through a linear map and tanh -> dropout
+    -> attention -> hidden layer -> softmax over the target's symbols.
+
+    none           hidden = s W                                             Sutskever, Vinyals and Le 2014
+    dot, general   a = softmax(s h) or softmax(s W_a h), hidden = tanh([c; s] W)   Luong, Pham and Manning 2015
+    additive       a = softmax(v tanh(s_{t-1} W + h U)); the decoder reads [y_{t-1}; c]   Bahdanau, Cho and Bengio 2015
+    hard           p(y) = sum_j p(j) p(y | j), hidden_j = tanh(s W_s + h_j W_h)   Wu, Shapiro and Cotterell 2018;
+                   monotonic: p(j | i) = 0 for j < i, summed by the forward algorithm   Wu and Cotterell 2019
+    copy           p(y) = g p_softmax(y) + (1 - g) sum_{j: x_j = y} a_j            See, Liu and Manning 2017
+    """
+
+    def __init__(
+        self, config: Seq2SeqConfig, cell: type[Cell], decoder_cell: type[Cell], vocabularies: Vocabularies
+    ) -> None:
+        super().__init__()
+        self.config = config
+        size, hidden = config.embedding_size, config.hidden_size
+        self.source = RareEmbedding(vocabularies.counts, size, config.unknown)
+        assert self.source.embedding is not None
+        encoder = recurrent_stack(
+            cell, size, hidden, config.layers, bidirectional=not config.one_way, dropout=config.dropout
+        )
+        self.layers = Stack(Dropout(config.dropout), encoder)
+        width = encoder.output_size
+        self.target: nn.Embedding = (
+            self.source.embedding if config.shared else nn.Embedding(len(vocabularies.target), size)
+        )
+        if not config.shared:
+            nn.init.normal_(self.target.weight, std=size**-0.5)
+        attention = config.attention
+        out = size if config.tied else hidden
+        fed = (width if attention == "additive" else out if config.input_feeding else 0) + (
+            size if config.output_feedback else 0
+        )
+        recurrent = recurrent_stack(
+            decoder_cell, size + fed, hidden, config.layers, bidirectional=False, dropout=config.dropout
+        )
+        self.decoder = Stack(Dropout(config.dropout), *recurrent.layers)
+        self.decoder.require_causal("a decoder")
+        written = recurrent.output_size
+        units: list[int] = []
+        map_state(lambda value: units.append(value.shape[1]) or value, self.decoder.initial(1, self.target.weight))  # type: ignore[func-returns-value]
+        self.units = units
+        self.bridge = nn.Linear(width, sum(units))
+        self.out_dropout = Dropout(config.dropout)
+        self.query = nn.Linear(written, width, bias=False) if attention in ("general", "hard") else None
+        self.additive = Additive(written, width, hidden) if attention == "additive" else None
+        if attention == "dot" and written != width:
+            self.key: nn.Linear | None = nn.Linear(width, written, bias=False)
+        else:
+            self.key = None
+        self.read_h = nn.Linear(width, out) if attention == "hard" else None
+        reads = written if attention in ("none", "hard") else written + width
+        self.hidden = nn.Linear(reads, out, bias=attention != "hard")
+        self.gate = nn.Linear(out, 1) if config.copy else None
+        self.writer: nn.Parameter | None = None
+        if not config.tied:
+            self.writer = nn.Parameter(torch.empty(len(vocabularies.target), out).uniform_(-0.1, 0.1))
+        self.bias = nn.Parameter(torch.zeros(len(vocabularies.target)))
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(vocabulary, size) the matrix that writes symbols."""
+        return self.target.weight if self.writer is None else self.writer
+
+    @property
+    def in_half(self) -> bool:
+        """Whether products are in bfloat16."""
+        return self.config.precision == "bfloat16"
+
+    # The encoder ------------------------------------------------------------------------------------------------
+
+    def encode(self, sources: Sources, order: Tensor) -> Encoded:
+        """Read sources. order: (n,) the sources, as indices, in the order in which the decoder has them."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.in_half):
+            outs, state = self.layers(sources.ids.with_data(self.source(sources.ids.data)), None)
+        memory, positions = sources.memory(order)
+        values = outs.data.float()[sources.rows[positions]] if self.in_half else outs.data[sources.rows[positions]]
+        final = outs.caller_rows(self.layers.final(state))[order]
+        values = values.to(self.bias.dtype)
+        keys = values
+        if self.additive is not None:
+            keys = self.additive.key(values)
+        elif self.key is not None:
+            keys = self.key(values)
+        parts = iter(torch.tanh(self.bridge(final.to(self.bias.dtype))).split(self.units, -1))
+        like = self.decoder.initial(len(order), self.bias)
+        return Encoded(
+            memory,
+            values,
+            keys,
+            None if self.read_h is None else self.read_h(values),
+            sources.copies[positions],
+            len(sources.extra),
+            map_state(lambda _: next(parts).contiguous(), like),
+        )
+
+    # The decoder ------------------------------------------------------------------------------------------------
+
+    def _attend(self, s: Tensor, encoded: Encoded, reading: Reading) -> tuple[Tensor | None, Tensor | None]:
+        """The context (rows, width) of soft attention, and its weights (pairs,)."""
+        if self.additive is not None:
+            weights = reading.softmax(self.additive(s, encoded.keys, reading)).exp()
+            return mix(weights, encoded.values, reading), weights
+        if self.config.attention in ("none", "hard"):
+            return None, None
+        query = s if self.query is None else self.query(s)
+        return attend(query, encoded.keys, encoded.values, reading)
+
+    def _hidden(self, s: Tensor, context: Tensor | None) -> Tensor:
+        """(rows, size) what the softmax multiplies."""
+        if context is None:
+            h: Tensor = self.hidden(s)
+            return h if self.config.attention == "none" and self.config.tied else torch.tanh(h)
+        return torch.tanh(self.hidden(torch.cat([context, s], -1)))
+
+    def _start(self, encoded: Encoded, rows: int) -> Fed:
+        """What the first step is fed: zeros."""
+        zeros = self.bias.new_zeros
+        config = self.config
+        return Fed(
+            zeros(rows, self.hidden.out_features) if config.input_feeding else None,
+            zeros(rows, config.embedding_size) if config.output_feedback else None,
+        )
+
+    def _run(self, read: Packed, encoded: Encoded) -> tuple[Tensor, Tensor | None, Tensor | None, Reading]:
+        """All steps with the given symbols: the last layer's output (rows, hidden) after dropout, context, weights."""
+        vectors = embedding(read.data, self.target.weight)
+        reading = Reading.of(encoded.memory, read.sequence_of_row)
+        if self.config.fed:
+            return *self._run_fed(read, vectors, encoded, reading), reading
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.in_half):
+            ys, _ = self.decoder.run(read.with_data(vectors), encoded.initial)
+        ys, _ = self.out_dropout.run(ys, ())
+        s = ys.data.to(self.bias.dtype)
+        return s, *self._attend(s, encoded, reading), reading
+
+    def _run_fed(
+        self, read: Packed, vectors: Tensor, encoded: Encoded, reading: Reading
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """As `_run`, step by step, since each step reads what the one before gave."""
+        n = read.sequences
+        decoder = _FedDecoder(self, n)
+        inputs = decoder.inputs(vectors, read.sequence_of_row).split(read.batch_sizes)
+        cells, fed = encoded.initial, self._start(encoded, n)
+        outs: list[Tensor] = []
+        contexts: list[Tensor] = []
+        shares: list[Tensor] = []
+        with listen_to_gates(None):  # these steps are not those of the layers that are inspected
+            for a in inputs:
+                rows = len(a)
+                if rows < n:
+                    n = rows
+                    cells = map_state(lambda value: value[:n], cells)  # noqa: B023 - called at once
+                    fed = Fed(*(None if part is None else part[:n] for part in fed))
+                here = Reading.of(encoded.memory, torch.arange(n))
+                s, context, weights, cells, fed, _ = decoder.step(a, fed, cells, encoded, here)
+                outs.append(s)
+                if context is not None and weights is not None:
+                    contexts.append(context)
+                    shares.append(weights)
+        s = torch.cat(outs)
+        if not contexts:
+            return s, None, None
+        # of each step, the sources in order -> of each source, the steps in order
+        starts = torch.tensor([0, *[len(w) for w in shares]], dtype=torch.long).cumsum(0)[:-1]
+        first = torch.tensor(encoded.memory.starts, dtype=torch.long)
+        position = starts[read.position_of_row[reading.row]] + first[reading.which[reading.row]] + reading.place
+        return s, torch.cat(contexts), torch.cat(shares)[position]
+
+    def log_probabilities(self, batch: Batch) -> Tensor:
+        """(rows,) of each target symbol and end, given those before it."""
+        encoded = self.encode(batch.sources, batch.read.order)
+        s, context, weights, reading = self._run(batch.read, encoded)
+        if self.config.attention == "hard":
+            return self._hard(s, encoded, reading, batch)
+        h = self._hidden(s, context)
+        if self.gate is not None:
+            assert weights is not None
+            return self._with_copies(h, weights, encoded, reading, batch)
+        return log_probabilities(h, self.output_weight, self.bias, batch.targets)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The negative log-likelihood of all target symbols and ends, summed, with label smoothing."""
+        if self.config.attention == "hard" or self.config.copy:
+            return -self.log_probabilities(batch).sum()
+        encoded = self.encode(batch.sources, batch.read.order)
+        s, context, _, _ = self._run(batch.read, encoded)
+        h = self._hidden(s, context)
+        weight, smoothing = self.output_weight, self.config.smoothing if self.training else 0.0
+        loss = vocabulary_loss(h, weight, self.bias, batch.targets)
+        if smoothing:
+            # (1 - e) NLL + e mean_y(-log p(y)) = NLL + e (score of the target - mean score)
+            mean = h @ weight.mean(0) + self.bias.mean()
+            gold = (h * embedding(batch.targets, weight)).sum(-1) + self.bias[batch.targets]
+            loss = loss + smoothing * (gold - mean).sum()
+        return loss
+
+    def outcome(self, batch: Batch) -> Outcome:
+        """The pass that `examine` describes: one output per target symbol, in plain torch."""
+        encoded = self.encode(batch.sources, batch.read.order)
+        s, context, weights, reading = self._run(batch.read, encoded)
+        wanted = batch.targets
+        if self.config.attention == "hard":
+            logs = self._emissions(s, encoded, reading)
+            prior = self._priors(
+                s, encoded, reading, logs.gather(1, self._wanted(batch)[reading.row]).squeeze(1), batch
+            )
+            logs = reading.logsumexp(prior.unsqueeze(1) + logs)
+            wanted = self._wanted(batch).squeeze(1)
+        else:
+            logs = self._distribution(self._hidden(s, context), weights, encoded, reading)
+            wanted = self._wanted(batch).squeeze(1)
+        losses = -logs.gather(1, wanted.unsqueeze(1)).squeeze(1)
+        return Outcome(losses, None, logs, losses.detach())
+
+    def _wanted(self, batch: Batch) -> Tensor:
+        """(rows, 1) ids of what is to be written, among the symbols that can be."""
+        return (batch.targets if self.gate is None else batch.copies).unsqueeze(1)
+
+    def _distribution(self, h: Tensor, weights: Tensor | None, encoded: Encoded, reading: Reading) -> Tensor:
+        """(rows, vocabulary + extra) log-probabilities of every symbol, with soft attention or none."""
+        logs = linear(h, self.output_weight, self.bias).log_softmax(-1)
+        if self.gate is None:
+            return logs
+        assert weights is not None
+        gate = self.gate(h)
+        place = (reading.row, encoded.copies[reading.position])
+        copied = logs.new_zeros(len(logs), logs.shape[1] + encoded.extra).index_put(place, weights, accumulate=True)
+        wide = torch.cat([logs, logs.new_full((len(logs), encoded.extra), FAR)], -1)
+        return torch.logaddexp(logsigmoid(gate) + wide, logsigmoid(-gate) + copied.clamp(min=1e-30).log())
+
+    def _with_copies(self, h: Tensor, weights: Tensor, encoded: Encoded, reading: Reading, batch: Batch) -> Tensor:
+        """(rows,) log p of each target, written or copied."""
+        assert self.gate is not None
+        gate = self.gate(h).squeeze(-1)
+        logs = linear(h, self.output_weight, self.bias).log_softmax(-1)
+        written = logs.gather(1, batch.targets.unsqueeze(1)).squeeze(1)
+        # what only copying can write is written as the unknown symbol by the softmax: that does not count
+        written = written.masked_fill(batch.copies >= logs.shape[1], FAR)
+        same = encoded.copies[reading.position] == batch.copies[reading.row]
+        copied = reading.sums(weights * same).clamp(min=1e-30).log()
+        return torch.logaddexp(logsigmoid(gate) + written, logsigmoid(-gate) + copied)
+
+    # Hard attention ---------------------------------------------------------------------------------------------
+
+    def _pair_hidden(self, s: Tensor, encoded: Encoded, reading: Reading) -> Tensor:
+        """(pairs, size) tanh(s W_s + h W_h): one product for each side, not one for each pair."""
+        assert encoded.hidden is not None
+        return torch.tanh(self.hidden(s)[reading.row] + encoded.hidden[reading.position])
+
+    def _place_scores(self, s: Tensor, encoded: Encoded, reading: Reading) -> Tensor:
+        assert self.query is not None
+        return scores(self.query(s), encoded.keys, reading)
+
+    def _hard(self, s: Tensor, encoded: Encoded, reading: Reading, batch: Batch) -> Tensor:
+        """(rows,) log p of each target symbol, the alignment summed out."""
+        z = self._pair_hidden(s, encoded, reading)
+        logs = linear(z, self.output_weight, self.bias).log_softmax(-1)
+        wanted = batch.targets[reading.row]
+        emitted = logs.gather(1, wanted.unsqueeze(1)).squeeze(1)
+        if self.gate is not None:
+            gate = self.gate(z).squeeze(-1)
+            copies = batch.copies[reading.row]
+            emitted = emitted.masked_fill(copies >= logs.shape[1], FAR)
+            same = encoded.copies[reading.position] == copies
+            emitted = torch.logaddexp(logsigmoid(gate) + emitted, logsigmoid(-gate) + (~same) * FAR)
+        return reading.logsumexp(self._priors(s, encoded, reading, emitted, batch) + emitted)
+
+    def _priors(self, s: Tensor, encoded: Encoded, reading: Reading, emitted: Tensor, batch: Batch) -> Tensor:
+        """(pairs,) log p(position | symbols before). emitted (pairs,): log p(target symbol | position)."""
+        places = self._place_scores(s, encoded, reading)
+        if not self.config.monotonic:
+            return reading.softmax(places)
+        dense, emissions = reading.dense(places, FAR), reading.dense(emitted, FAR)
+        priors = forward_algorithm(monotonic_steps(dense), emissions, batch.read.batch_sizes)
+        return priors[reading.row, reading.place]
+
+    def _emissions(self, s: Tensor, encoded: Encoded, reading: Reading) -> Tensor:
+        """(pairs, vocabulary + extra) log p(symbol | position)."""
+        z = self._pair_hidden(s, encoded, reading)
+        logs = linear(z, self.output_weight, self.bias).log_softmax(-1)
+        if self.gate is None:
+            return logs
+        gate = self.gate(z)
+        wide = torch.cat([logs, logs.new_full((len(logs), encoded.extra), FAR)], -1)
+        copied = torch.full_like(wide, FAR)
+        copied[torch.arange(len(wide)), encoded.copies[reading.position]] = 0.0
+        return torch.logaddexp(logsigmoid(gate) + wide, logsigmoid(-gate) + copied)
+
+    # One step ---------------------------------------------------------------------------------------------------
+
+    def start(self, encoded: Encoded) -> DecoderState:
+        """Before the first symbol, one row per source."""
+        rows = len(encoded.memory.starts) - 1
+        places = None
+        if self.config.monotonic:
+            places = self.bias.new_full((rows, int(encoded.memory.lengths.max())), FAR)
+            places[:, 0] = 0.0
+        return DecoderState(encoded.initial, self._start(encoded, rows), places)
+
+    def step(self, ids: Tensor, which: Tensor, state: DecoderState, encoded: Encoded) -> Scored:
+        """The log-probability of every next symbol.
+
+        ids (rows,) the symbol written last, or read first; which (rows,) the source of each row."""
+        reading = Reading.of(encoded.memory, which)
+        vectors = embedding(ids, self.target.weight)
+        rows = len(ids)
+        fed, h = state.fed, None
+        if self.config.fed:
+            decoder = _FedDecoder(self, rows)
+            a = decoder.inputs(vectors, torch.arange(rows))
+            s, context, weights, cells, fed, h = decoder.step(a, fed, state.cells, encoded, reading)
+        else:
+            layout = Packed(vectors, [rows] if rows else [], [1] * rows, torch.arange(rows))
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.in_half):
+                ys, cells = self.decoder.run(layout, state.cells)
+            s = ys.data.to(self.bias.dtype)
+            context, weights = self._attend(s, encoded, reading)
+        joint = None
+        if self.config.attention == "hard":
+            joint = self._joint(s, encoded, reading, state.places)
+            logs = reading.logsumexp(joint)
+            weights = (joint.logsumexp(-1)).exp()
+        else:
+            h = self._hidden(s, context) if h is None else h
+            logs = self._distribution(h, weights, encoded, reading)
+        shown = None if weights is None else reading.dense(weights, 0.0)
+        return Scored(logs, shown, cells, fed, joint if self.config.monotonic else None, reading)
+
+    def _joint(self, s: Tensor, encoded: Encoded, reading: Reading, before: Tensor | None) -> Tensor:
+        """(pairs, vocabulary + extra) log p(position, symbol | what was written)."""
+        logs, places = self._emissions(s, encoded, reading), self._place_scores(s, encoded, reading)
+        if before is None:
+            prior = reading.softmax(places)
+        else:
+            steps = monotonic_steps(reading.dense(places, FAR))
+            prior = (before.unsqueeze(-1) + steps).logsumexp(-2)[reading.row, reading.place]
+        return prior.unsqueeze(-1) + logs
+
+
+class _FedDecoder:
+    """The decoder of a network, step by step with gradients. In training, masks are drawn here, one per sequence.
+
+    [x; fed] W is linear, so that the vectors' part is one product for all steps; the fed part is added to what the
+    recurrence multiplies."""
+
+    def __init__(self, network: Seq2SeqNetwork, sequences: int) -> None:
+        self.network = network
+        self.cells = [evaluated(layer.cell) if layer.recurrent else None for layer in network.decoder.layers][1:]  # type: ignore[arg-type]
+        self.first, self.split = self.cells[0], network.config.embedding_size
+        assert self.first is not None
+        widths = [self.split, self.first.input_size - self.split]
+        widths += [cell.output_size for cell in self.cells if cell is not None]
+        p = network.config.dropout if network.training else 0.0
+        self.masks: list[Tensor | None] = [None] * len(widths)
+        if p:
+            like = network.bias
+            self.masks = [like.new_empty(sequences, width).bernoulli_(1 - p).div_(1 - p) for width in widths]
+
+    def inputs(self, vectors: Tensor, sequence: Tensor) -> Tensor:
+        """The part of the first cell's inputs that is known beforehand, for all rows; sequence (rows,)."""
+        cell, mask = self.first, self.masks[0]
+        assert cell is not None
+        if mask is not None:
+            vectors = vectors * mask[sequence]
+        return torch.addmm(cell.b, vectors, cell.W[: self.split]) if cell.fits else vectors
+
+    def step(
+        self, a: Tensor, fed: Fed, states: Any, encoded: Encoded, reading: Reading
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Any, Fed, Tensor | None]:
+        """(rows, ..) of `inputs` -> the output (rows, hidden), context, weights, states, what is fed next, and the
+        hidden layer (rows, size) if it was needed."""
+        network, first, n = self.network, self.first, len(a)
+        assert first is not None
+        config = network.config
+        context = weights = h = None
+        if network.additive is not None:  # attention decides from the state before
+            top = self.cells[-1]
+            assert top is not None
+            context, weights = network._attend(top.O(states[-1]), encoded, reading)
+        extra = torch.cat([part for part in (context, *fed) if part is not None], -1)
+        if (mask := self.masks[1]) is not None:
+            extra = extra * mask[:n]
+        x = a + extra @ first.W[self.split :] if first.fits else torch.cat([a, extra], -1)
+        after: list[Any] = [()]
+        masks = iter(self.masks[2:])
+        y: Tensor | None = None
+        for cell, state in zip(self.cells, states[1:], strict=True):
+            if cell is None:
+                after.append(())
+                continue
+            state = cell.advance(state, x if y is None else cell.inputs(y))
+            after.append(state)
+            y, mask = cell.O(state), next(masks)
+            y = y if mask is None else y * mask[:n]
+        assert y is not None
+        if network.additive is None:
+            context, weights = network._attend(y, encoded, reading)
+        distribution = None
+        if config.input_feeding or config.output_feedback:
+            h = network._hidden(y, context)
+        if config.output_feedback:
+            assert h is not None
+            chances = linear(h, network.output_weight, network.bias).softmax(-1)
+            distribution = chances @ network.target.weight
+        return y, context, weights, tuple(after), Fed(h if config.input_feeding else None, distribution), h
+
+
+def forward_algorithm(steps: Tensor, emissions: Tensor, batch_sizes: list[int]) -> Tensor:
+    """(rows, positions) log p(position | symbols before) of every step; the first step starts from position 0.
+
+    steps (rows, from, to) and emissions (rows, positions): log-probabilities, rows in packed order, longest first.
+    Rabiner 1989, section III; normalised at each step, so that p(symbol | symbols before) is the sum of prior and
+    emission."""
+    priors: list[Tensor] = []
+    alpha: Tensor | None = None  # log p(position | symbols so far)
+    for step, emitted in zip(steps.split(batch_sizes), emissions.split(batch_sizes), strict=True):
+        priors.append(step[:, 0] if alpha is None else (alpha[: len(step)].unsqueeze(-1) + step).logsumexp(-2))
+        alpha = (priors[-1] + emitted).log_softmax(-1)
+    return torch.cat(priors) if priors else emissions
