@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "elman.cli.compare:compare",
     "inspect": "elman.cli.inspect:inspect",
     "predict": "elman.cli.predict:predict",
+    "score": "elman.cli.score:score",
     **tasks.COMMANDS,
     "info": "elman.cli.info:info",
     "data": "elman.cli.data:data",

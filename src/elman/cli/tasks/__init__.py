@@ -15,7 +15,6 @@ TASKS = {
 }
 # Commands for models of one task only, and corpora that are made for one; rows as in `elman.cli.main`.
 COMMANDS = {
-    "score": "elman.cli.tasks.lm.score:score",
     "sample": "elman.cli.tasks.lm.sample:sample",
     "encode": "elman.cli.tasks.classify.encode:encode",
     "demo": "elman.cli.tasks.tag.demo:demo",

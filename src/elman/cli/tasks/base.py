@@ -79,6 +79,7 @@ class Task:
     formats:  the choices of --format; none: files have one format
     examples: command -> lines of that command's help that show how to use it with this task
     notes:    command -> paragraphs of that command's help
+    likely:   whether its models say how likely a text is, so that `elman score` serves them
     aligned:  whether `elman eval` scores a file of answers against one of gold answers
     """
 
@@ -92,6 +93,7 @@ class Task:
     formats: ClassVar[Sequence[str]] = ()
     examples: ClassVar[Mapping[str, Sequence[str]]] = {}
     notes: ClassVar[Mapping[str, str]] = {}
+    likely: ClassVar[bool] = False
     aligned: ClassVar[bool] = False
 
     # Every method may raise UsageError for options that do not fit together, and DataError for files.
@@ -183,6 +185,10 @@ class Task:
     def answers(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Answers:
         """What `elman predict` does for this task."""
         raise UsageError(f"elman predict: a model of the task {self.name} gives no answers to write; see elman --help")
+
+    def scoring(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Answers:
+        """What `elman score` does for a task that is `likely`."""
+        raise UsageError(f"elman score: a model of the task {self.name} has no likelihood of a text; see elman eval")
 
     def gold(self, text: str, config: Mapping[str, Any]) -> list[str]:
         """The gold answers of `elman inspect --gold`."""

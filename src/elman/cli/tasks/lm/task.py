@@ -31,6 +31,7 @@ class LanguageModelling(Task):
     models = "Language models"
     unit = "line"
     target = "next"
+    likely = True
     table = TABLE
     help = """Train a language model on text.
 
@@ -46,6 +47,10 @@ class LanguageModelling(Task):
         "eval": (
             "elman eval my-model test.txt",
             "elman eval my-model test.txt --interpolate my-ngram --tune valid.txt",
+        ),
+        "score": (
+            "elman score my-model test.txt | sort -n | head",
+            "echo 'colourless green ideas sleep furiously' | elman score my-model --tokens",
         ),
         "inspect": ('echo "to be or not" | elman inspect my-model - --json > arrays.json',),
     }
@@ -83,6 +88,12 @@ class LanguageModelling(Task):
         tokenizer = settings.get("tokenizer") or TABLE.all["tokenizer"].default
         encoding = given.get("encoding") or trained.get("encoding") or "utf-8"
         return _Texts(str(encoding), str(tokenizer), again=config is None)
+
+    def scoring(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Answers:
+        """Lines; a model of a running stream continues from line to line."""
+        from elman.cli.tasks.lm.score import Likelihoods
+
+        return Likelihoods(file, given)
 
     def check(self, files: Sequence[str], given: Mapping[str, Any]) -> Report:
         """Check texts."""

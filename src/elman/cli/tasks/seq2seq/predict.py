@@ -29,7 +29,7 @@ class Written(Answers):
         self.pairs = iter_pairs(file, allow_empty=True, **how)
         self.file = "standard input" if file == "-" else file
         self.given, self.as_json, self.sure = given, given["as_json"], given["probabilities"]
-        self.search = {key: given[key] for key in SEARCH}
+        self.search = {key: given[key] for key in SEARCH} | {"nbest": given["nbest"] or 1}
         self.writer: Writer | None = None
         self.cut: list[int] = []
 

@@ -24,7 +24,7 @@ def search_options(*more: click.Option) -> list[click.Option]:
             metavar="N",
             help="Hypotheses kept; 1 is greedy (default: 1, 5 for words).",
         ),
-        click.Option(["--nbest"], type=click.IntRange(min=1), metavar="N", default=1, help="Answers per source."),
+        click.Option(["--nbest"], type=click.IntRange(min=1), metavar="N", help="Answers per source (default 1)."),
         click.Option(["--ensemble"], metavar="DIR", multiple=True, help="Another model to average with; repeatable."),
         *more,
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elman.cli.settings import ENCODING, INIT, OUT, SKIP_BROKEN, Table
 from elman.config import Setting
-from elman.tasks.seq2seq.config import CopyConfig, JointConfig, RuleConfig, Seq2SeqConfig, Seq2SeqTraining
+from elman.tasks.seq2seq.config import Seq2SeqConfig, Seq2SeqTraining
 
 # The keys of elman.text.pairs.PAIR_FORMATS, which help must not wait for; a test keeps the two in sync.
 FORMATS = ("tsv", "csv", "jsonl", "parallel", "scan", "text")

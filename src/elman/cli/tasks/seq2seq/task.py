@@ -24,6 +24,7 @@ class Seq2SeqTask(Task):
     name = "seq2seq"
     models = "Sequence to sequence"
     unit = "pair"
+    likely = True
     table = TABLE
     formats = FORMATS
     help = """Train a model that reads one sequence and writes another: inflection, pronunciation, spelling, translation.
@@ -47,6 +48,7 @@ class Seq2SeqTask(Task):
             "echo geese | elman predict my-model",
             "elman predict my-model words.txt --beam 5 --nbest 3 -p",
         ),
+        "score": ("elman score my-model pairs.tsv | sort -n | head",),
         "inspect": ("elman inspect my-model geese --gold goose",),
     }
     notes = {
@@ -115,7 +117,7 @@ class Seq2SeqTask(Task):
     def score(self, model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         """Accuracy, edits, error rates."""
         join_ensemble(model, given)
-        options = {"beam": given["beam"], "nbest": given["nbest"], "text_scores": given["text_scores"]}
+        options = {"beam": given["beam"], "nbest": given["nbest"] or 1, "text_scores": given["text_scores"]}
         result: dict[str, Any] = model.evaluate(data, **options).to_json()
         return result
 
@@ -137,6 +139,12 @@ class Seq2SeqTask(Task):
         from elman.cli.tasks.seq2seq.predict import Written
 
         return Written(file, given, config)
+
+    def scoring(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Answers:
+        """Targets, given their sources."""
+        from elman.cli.tasks.seq2seq.score import Likelihoods
+
+        return Likelihoods(file, given, config)
 
     def gold(self, text: str, config: Mapping[str, Any]) -> list[str]:
         """One target."""
