@@ -73,15 +73,15 @@ def inspect(
     task = get_task(config["task"])
     assert isinstance(context.command, TaskCommand)
     context.command.require_own(context, task, "this is a model of the task")
-    reading = {str(param.name) for param in context.command.given(context)} - {"gold"}
+    reading = {str(param.name) for param in context.command.given(context)} - {"gold", "features"}
     if data is None and (reading or given["encoding"] is not None):
         raise UsageError("--format, --encoding and the like say how --data is read; give --data FILE")
-    targets = None if given.get("gold") is None else task.gold(given["gold"], config)
     _check(html, png)
+    content = sys.stdin.read().rstrip("\n") if text == "-" else text
+    shown, targets = task.looked_at(content, given, config)
     loaded = load_model(folder, task.name, allow_code=given["allow_code"], threads=given["threads"])
     from elman.inspect.looking import look
 
-    content = sys.stdin.read().rstrip("\n") if text == "-" else text
     others = {other: load_model(Path(other), task.name, allow_code=given["allow_code"]) for other in beside}
     extras: dict[str, Any] = {}
     warnings: list[str] = []
@@ -99,7 +99,7 @@ def inspect(
         extras |= surveyed.extras
         warnings = surveyed.warnings
         measured = {"horizon": surveyed.horizon.to_json(), "probe": surveyed.probe.to_json()}
-    view = look(loaded, content, targets, title=str(folder), extras=extras, warnings=warnings, beside=others)
+    view = look(loaded, shown, targets, title=str(folder), extras=extras, warnings=warnings, beside=others)
     if html is not None:
         from elman.inspect.report import write
 
@@ -151,11 +151,15 @@ def _print(view: View, measured: Mapping[str, Any], task: Task) -> None:
 
     target = "gold" if view.given else task.target
     rows = []
-    for output in view.outputs:
+    for j, output in enumerate(view.outputs):
         token = "(whole text)" if output.step is None else view.tokens[output.step]
+        if "alignment" in view.extras:
+            weights = view.extras["alignment"]["weights"][j]
+            token = f"{view.tokens[weights.argmax()]} {weights.max():.2f}"
         best, chance = output.top[0]
         rows.append([token, output.target, best, f"{chance:.3f}", f"{output.loss:.3f}"])
-    table(["token", target, "likeliest", "probability", "loss"], rows, left=3)
+    first = "read-from" if "alignment" in view.extras else "token"
+    table([first, target, "likeliest", "probability", "loss"], rows, left=3)
     steps = [output.step for output in view.outputs]
     curves = {place.name: by_distance(place.gradient, steps) for place in view.places}
     heading("Norm of the gradient of a loss with respect to a state, by distance in steps (mean over outputs):")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.inspect.array import Array
-    from elman.inspect.backward import by_distance, gradient_norms, gradients, input_norms
+    from elman.inspect.backward import by_distance, gradient_norms, gradients, input_norms, read_norms
     from elman.inspect.contributions import Contributions
-    from elman.inspect.credit import attribution, leave_out
+    from elman.inspect.credit import attribution, leave_out, read_attribution
     from elman.inspect.data_survey import Survey, survey
     from elman.inspect.figures import Figure, figure, figures_of
     from elman.inspect.linear_probe import Probe, probe
@@ -60,6 +60,8 @@ _EXPORTS = {
     "look": "elman.inspect.looking",
     "probe": "elman.inspect.linear_probe",
     "products": "elman.inspect.state_jacobians",
+    "read_attribution": "elman.inspect.credit",
+    "read_norms": "elman.inspect.backward",
     "sample_of": "elman.inspect.sample",
     "saturation": "elman.inspect.trace",
     "spectral_norm": "elman.inspect.state_jacobians",
@@ -99,6 +101,8 @@ __all__ = [
     "look",
     "probe",
     "products",
+    "read_attribution",
+    "read_norms",
     "sample_of",
     "saturation",
     "spectral_norm",

@@ -39,6 +39,20 @@ def input_norms(subject: Subject) -> Array:
     return Array(subject.at_inputs.norm(dim=2).numpy(), ("output", "step"), _names(subject))
 
 
+def read_norms(subject: Subject) -> Array | None:
+    """The norm of the gradient of L_j w.r.t. the vector that the decoder read to make output i: axes (output, read).
+
+    What it read is the symbol written before. For one text; None for a network without a decoder."""
+    if subject.at_read is None:
+        return None
+    return Array(subject.at_read.norm(dim=2).numpy(), ("output", "read"), names_of_read(subject))
+
+
+def names_of_read(subject: Subject) -> dict[str, list[str]]:
+    """The names of outputs, and of what a decoder read to make them: the end, then all targets but the last."""
+    return {"output": subject.targets, "read": [*subject.targets[-1:], *subject.targets[:-1]]}
+
+
 def by_distance(values: NDArray[np.floating], steps: Sequence[int | None]) -> NDArray[np.float64]:
     """(J, T) of one text -> (T,) the mean over outputs at each distance |j - i|; nan where there are none.
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from elman.errors import UsageError, nearest
 from elman.inspect.array import Array
+from elman.inspect.backward import names_of_read
 from elman.inspect.sample import own_answers, passes
-from elman.inspect.subject import Subject
-from elman.tasks.examine import Examined
+from elman.inspect.subject import Subject, backward
+from elman.tasks.examine import Examined, numbered
 
 OF = ("prediction", "target")
 
@@ -40,10 +41,26 @@ def attribution(subject: Subject, of: str = "prediction") -> Array:
     return _array(values.double().numpy(), subject.targets, subject.tokens)
 
 
+def read_attribution(subject: Subject, of: str = "prediction") -> Array | None:
+    """(output, read): the same for what a decoder read, the symbols written before: y_i * d log p / d y_i, summed.
+
+    For one text; None for a network without a decoder."""
+    _check(of)
+    read = subject.outcome.read
+    if read is None or subject.examined is None:
+        return None
+    logs = subject.outcome.log_probabilities
+    numbers = _of(logs, _answers(subject.examined, logs.detach(), of))
+    gradients = torch.stack([backward([number], [read], [None])[0] for number in numbers])
+    values = (gradients * read.detach()).sum(2)
+    return Array(values.double().numpy(), ("output", "read"), names_of_read(subject))
+
+
 def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None = None, of: str = "prediction") -> Array:
     """(output, step): log p of the most likely answer to a text (or of the target), minus that without the token.
 
-    The outputs after it are then one step earlier. nan where the output's own token would be gone. An answer is always
+    The outputs after it are then one step earlier. nan where the output's own token would be gone, where the model puts
+    the token back, as it does with an end, and where nothing but the token could give the answer. An answer is always
     that for the whole text. Li, Monroe and Jurafsky 2016, Understanding neural networks through representation
     erasure. Raises UsageError for an unknown `of` and a text without tokens."""
     _check(of)
@@ -54,20 +71,32 @@ def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None =
     ((_, examined, outcome),) = passes(model, [text], [given])
     chosen = _answers(examined, outcome.log_probabilities, of)
     whole = _of(outcome.log_probabilities, chosen).double().numpy()
-    steps = [step for _, step in examined.outputs]
-    drops = np.full((len(steps), len(text)), np.nan)
-    each_step = steps[0] is not None
+    places = [(step, number) for _, step, number in numbered(examined.outputs)]
+    drops = np.full((len(places), len(text)), np.nan)
+    each_step = places[0][0] is not None
     shorter = [text[:i] + text[i + 1 :] for i in range(len(text))]
     answers = [given[:i] + given[i + 1 :] if each_step else given for i in range(len(text))]
     for group, part, result in passes(model, shorter, answers):
-        rows = {(group[b], step): row for row, (b, step) in enumerate(part.outputs)}
-        pairs = [(j, i, step) for j, step in enumerate(steps) for i in group if step != i]
+        rows = {(group[b], step, number): row for row, (b, step, number) in enumerate(numbered(part.outputs))}
+        gone = [i for b, i in enumerate(group) if len(part.tokens[b]) < len(text)]
+        pairs = [(j, i, step, number) for j, (step, number) in enumerate(places) for i in gone if step != i]
         if pairs:
-            outputs, left_out, _ = zip(*pairs, strict=True)
-            picked = [rows[i, step if step is None or step < i else step - 1] for _, i, step in pairs]
-            values = _of(result.log_probabilities[picked], chosen[list(outputs)]).double().numpy()
+            outputs, left_out, _, _ = zip(*pairs, strict=True)
+            picked = [rows[i, step if step is None or step < i else step - 1, k] for _, i, step, k in pairs]
+            logs = _columns(result.log_probabilities, part.labels, examined.labels)[picked]
+            values = _of(logs, chosen[list(outputs)]).double().numpy()
             drops[outputs, left_out] = whole[list(outputs)] - values
     return _array(drops, examined.targets, text)
+
+
+def _columns(logs: Tensor, labels: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """(J, labels) as (J, wanted): symbols that can only be copied are labels of some texts alone; nan without one."""
+    if list(labels) == list(wanted):
+        return logs
+    place = {label: i for i, label in enumerate(labels)}
+    known = torch.tensor([label in place for label in wanted])
+    columns = logs[:, [place.get(label, 0) for label in wanted]]
+    return torch.where(known, columns, torch.nan)
 
 
 def _check(of: str) -> None:

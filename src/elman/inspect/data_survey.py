@@ -14,6 +14,7 @@ from elman.metrics.classification import ClassificationScore
 
 TEXTS = 200
 TOKENS = 5000
+FIRST = 20  # texts that show what kind of outputs there are
 
 
 class Survey(NamedTuple):
@@ -28,18 +29,20 @@ class Survey(NamedTuple):
 def survey(model: Any, data: Sequence[Any], *, count: int = TEXTS, tokens: int = TOKENS, seed: int = 1) -> Survey:
     """The memory horizon and the probe of the state on at most `count` texts, drawn by the seed.
 
-    Where an answer is one label, also the confusion matrix and the reliability diagram.
+    Where every output has a place of its own and its answer is one label, also the confusion matrix and the reliability
+    diagram.
 
     tokens: for the probe, texts are drawn until there are this many
-    data: what the readers of the model's task return: Sentences, Examples, or the lines of a text.
+    data: what the readers of the model's task return: Sentences, Examples, Pairs, or the lines of a text.
     Raises UsageError for a model without recurrent layers, and for too few texts."""
     texts, targets = sample_of(model, data, count, seed)
     far = horizon(model, texts, targets, seed=seed)
     remembers = probe(model, data, seed=seed, most_tokens=tokens)
     extras: dict[str, Any] = {"horizon": far.figure_arguments(), "probe": remembers.figure_arguments()}
     if targets is not None:
-        first = model.examine(texts[:1], targets[:1])
-        if first.annotated and not first.multilabel:
+        first = model.examine(texts[:FIRST], targets[:FIRST])
+        written = len(set(first.outputs)) < len(first.outputs)  # sequences, whose symbols are not labels of anything
+        if first.annotated and not first.multilabel and not written:
             extras |= _answers(model, texts, targets)
     return Survey(far, remembers, extras, far.warnings(model))
 

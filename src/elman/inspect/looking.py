@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from elman.errors import UsageError
-from elman.inspect.backward import by_distance, gradient_norms
+from elman.inspect.backward import by_distance, gradient_norms, read_norms
 from elman.inspect.contributions import Contributions
-from elman.inspect.credit import attribution, leave_out
+from elman.inspect.credit import attribution, leave_out, read_attribution
 from elman.inspect.findings import findings
 from elman.inspect.state_jacobians import few_steps, jacobians, spectral_norm, spectral_radius
 from elman.inspect.subject import Place, Subject
@@ -25,7 +25,7 @@ TOP = 5  # answers that are shown for an output
 
 def look(
     model: Any,
-    text: str | Sequence[str],
+    text: Any,
     targets: Sequence[str] | None = None,
     *,
     title: str = "",
@@ -53,19 +53,27 @@ def look(
             name: fading(Subject.of(other, text, targets)) for name, other in beside.items()
         }
     shown |= examined.extras
+    if (norms_of_read := read_norms(subject)) is not None and (drove := read_attribution(subject)) is not None:
+        names = norms_of_read.names
+        shown["written"] = {
+            "gradient": norms_of_read.values.astype(np.float64),
+            "attribution": drove.values,
+            "read": names["read"],
+            "outputs": names["output"],
+        }
     view = View(
         title=title,
         task=model.task,
         about=model.about(),
         tokens=tuple(subject.tokens),
         outputs=tuple(_outputs(subject)),
-        given=targets is not None or not examined.annotated,
+        given=subject.answers is not None or not examined.annotated,
         places=places,
         contributions={name: found.values.astype(np.float64) for name, found in terms.norms.items()},
         at_output={name: found.values for name, found in terms.at_output.items()},
         lost={name: found.values for name, found in terms.lost.items()},
         attribution=attribution(subject).values.astype(np.float64),
-        left_out=leave_out(model, subject.tokens, None if targets is None else list(targets)).values,
+        left_out=leave_out(model, subject.tokens, subject.answers).values,
         extras=shown,
     )
     return replace(view, warnings=(*findings(view), *warnings))

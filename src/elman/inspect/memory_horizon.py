@@ -84,7 +84,7 @@ class Horizon:
 
     texts:  how many the outputs are from; gradient_texts, gradient_outputs: those whose gradients were computed
     how:    "exchange" or "cut"
-    whole:  whether outputs are made from whole texts
+    whole:  whether outputs are made from whole texts: one of each, or the symbols of a sequence that is written
     stream: whether the texts are windows of a stream. Then all outputs counted have N steps before them; otherwise each
             has what its text has, as in normal use, and the same outputs count for every n
     """
@@ -178,8 +178,8 @@ def horizon(
     given = own_answers(model, tokens) if given is None else given
     full = full_losses(model, tokens, given)
     outputs = [
-        Output(i, j, len(tokens[i]), len(tokens[i])) if j is None else Output(i, j, j, len(tokens[i]) - 1 - j)
-        for i, j in sorted(full, key=lambda key: (key[0], key[1] or 0))
+        Output(i, j, k, len(tokens[i]), len(tokens[i])) if j is None else Output(i, j, k, j, len(tokens[i]) - 1 - j)
+        for i, j, k in sorted(full, key=lambda key: (key[0], key[1] or 0, key[2]))
         if chosen is None or chosen(i, j)
     ]
     if not outputs:
@@ -196,7 +196,7 @@ def horizon(
         if name == "right":
             reach = min(most, max(output.right for output in outputs))
         pieces = pieces_to_read(outputs, [len(text) for text in tokens], name, reach, ahead)
-        whole = np.array([full[output.text, output.step] for output in outputs])
+        whole = np.array([full[output.text, output.step, output.number] for output in outputs])
         donors = Donors(tokens, seed) if how == "exchange" else None
         losses, cuts = losses_by_context(model, tokens, given, outputs, pieces, whole, reach, name, donors)
         sides[name] = _side(outputs, losses, cuts, whole, mass[name], share, resamples, seed)
@@ -289,9 +289,9 @@ def _gradients(
 ) -> tuple[dict[str, Floats], int, int]:
     """side -> (texts, M + 1), the norms of gradients w.r.t. inputs by distance, summed over the outputs of a text; and
     how many texts and outputs there are: as many as `PAIRS` allows, drawn by the seed, and at least one."""
-    counted: dict[int, set[int | None]] = {}
+    counted: dict[int, list[int | None]] = {}
     for output in outputs:
-        counted.setdefault(output.text, set()).add(output.step)
+        counted.setdefault(output.text, []).append(output.step)
     order = [text for text in counted if 0 < len(texts[text]) <= LONGEST]
     random.Random(seed).shuffle(order)
     longest = max(len(text) for text in texts)
@@ -299,8 +299,7 @@ def _gradients(
     pairs = taken = 0
     for text in order:
         length = len(texts[text])
-        each_step = None not in counted[text]
-        pairs += length * (length if each_step else 1)
+        pairs += length * (len(counted[text]) if None in counted[text] else length)
         if pairs > PAIRS and by_side["left"]:
             break
         subject = Subject.of_texts(model, [texts[text]], [targets[text]])

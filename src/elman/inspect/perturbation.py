@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.inspect.sample import Texts, passes
+from elman.tasks.examine import numbered
 
 Floats = NDArray[np.float64]
 
@@ -25,20 +26,22 @@ LONG = 64  # tokens of one of them, at most
 
 
 class Output(NamedTuple):
-    """One output: its text, its step or None, and how many steps are before and after it."""
+    """One output: its text, its step or None, its number among those of that place, and how many steps are before and
+    after it."""
 
     text: int
     step: int | None
+    number: int
     left: int
     right: int
 
 
-def full_losses(model: Any, texts: Texts, targets: Any) -> dict[tuple[int, int | None], float]:
-    """(text, step) of every output -> its negative log-likelihood, with all context."""
+def full_losses(model: Any, texts: Texts, targets: Any) -> dict[tuple[int, int | None, int], float]:
+    """(text, step, number) of every output -> its negative log-likelihood, with all context."""
     losses = {}
     for group, examined, outcome in passes(model, texts, targets):
-        for (text, step), value in zip(examined.outputs, outcome.shown.tolist(), strict=True):
-            losses[group[text], step] = value
+        for (text, step, number), value in zip(numbered(examined.outputs), outcome.shown.tolist(), strict=True):
+            losses[group[text], step, number] = value
     return losses
 
 
@@ -51,12 +54,12 @@ def pieces_to_read(
     cut."""
     pieces: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
     if side == "right":
-        for k, (text, step, _, there) in enumerate(outputs):
+        for k, (text, step, _, _, there) in enumerate(outputs):
             for n in range(min(reach + 1, there)):
                 pieces.setdefault((text, 0, n if step is None else step + 1 + n), []).append((k, n))
         return pieces
     served: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for k, (text, step, there, _) in enumerate(outputs):
+    for k, (text, step, _, there, _) in enumerate(outputs):
         end = lengths[text] if step is None else step
         for n in range(min(reach + 1, there)):
             served.setdefault((text, end - n), []).append((k, n))
@@ -121,11 +124,11 @@ def losses_by_context(
     for k, n in (place for each in pieces.values() for place in each):
         losses[k, n] = 0
     for group, examined, outcome in passes(model, read, wanted):
-        values = dict(zip(examined.outputs, outcome.shown.tolist(), strict=True))
+        values = dict(zip(numbered(examined.outputs), outcome.shown.tolist(), strict=True))
         for b, piece in enumerate(group):
             key, moved = served[piece]
             for k, n in pieces[key]:
                 step = outputs[k].step
-                value = values[b, None if step is None else step + moved]
+                value = values[b, None if step is None else step + moved, outputs[k].number]
                 losses[k, n] += value if donors is None else value / DONORS
     return losses, cuts / len(read) if donors is not None and read else 0.0

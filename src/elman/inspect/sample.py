@@ -14,6 +14,7 @@ from elman.tasks.examine import Examined, Outcome
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
 from elman.text.example import Example
+from elman.text.pair import Pair
 
 Texts = list[list[str]]
 
@@ -25,8 +26,9 @@ WINDOW = 128  # tokens of a stream that make up one text, at most
 def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] | None = None) -> tuple[Texts, Any]:
     """(tokens of each text, its targets; or None where they are unknown).
 
-    data: Sentences, Examples, lists of tokens, pairs of tokens and targets, or texts as strings, which the
-    model tokenizes as usual. Raises UsageError where only some have targets, or not one is given for each text."""
+    data: Sentences, Examples, Pairs, lists of tokens, pairs of tokens and targets, or texts as strings; what is not
+    split yet the model tokenizes as usual. Raises UsageError where only some have targets, or not one is given for
+    each text."""
     texts: Texts = []
     answers: list[list[str] | None] = []
     for item in data:
@@ -35,6 +37,8 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
             tokens, own = item.words, item.tags
         elif isinstance(item, Example):
             tokens, own = model.read_text(item.text)[0], item.labels
+        elif isinstance(item, Pair):
+            tokens, own = model.read_pair(item)
         elif isinstance(item, str):
             tokens, own = model.read_text(item)
         elif len(item) == 2 and not isinstance(item[0], str):
@@ -56,7 +60,7 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
 def sample_of(model: Any, data: Sequence[Any], count: int = 200, seed: int = 1) -> tuple[Texts, Any]:
     """(texts, targets) of at most `count` texts, drawn by the seed, in the order of the data.
 
-    data: what the readers of the model's task return: Sentences, Examples, or the lines of a text. For a model that
+    data: what the readers of the model's task return: Sentences, Examples, Pairs, or the lines of a text. For a model that
     reads lines as one stream, texts are windows of that stream that do not overlap, twice as long as those in training,
     but at most 128 tokens."""
     source = random.Random(seed)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError, quoted
+from elman.inspect.sample import as_texts
 from elman.recurrent import Bidirectional, Cell, Layer, Packed, use_backend
 from elman.recurrent.recording import Record, recording
 from elman.recurrent.states import map_state
@@ -54,6 +55,7 @@ class Subject:
     layout:   the texts as packed rows; all arrays by step have one entry per row, which for one text are its steps
     outputs:  (row or None, sequence) of each of the J outputs; None where it is made from the whole text
     targets, tokens: the names of outputs and of rows
+    answers:  of a text that `of` was given, the right answers that came with it or beside it; otherwise None
     outcome:  losses (J,) and more, see `Outcome`
     parameters: name -> parameter of the network
     """
@@ -68,6 +70,7 @@ class Subject:
         model: Any = None,
     ) -> None:
         self.layers, self.module, self.examined, self.model = layers, module, examined, model
+        self.answers: list[str] | None = None
         self.parameters: dict[str, Tensor] = dict(module.named_parameters())
         self._forward(run)
         layout = self.layout
@@ -85,19 +88,17 @@ class Subject:
         ]
 
     @classmethod
-    def of(cls, model: Any, text: str | Sequence[str], targets: Sequence[str] | None = None) -> Subject:
+    def of(cls, model: Any, text: Any, targets: Sequence[str] | None = None) -> Subject:
         """A trained model and one text.
 
-        text:    as a string, which the model tokenizes; or a list of tokens
-        targets: what the outputs are scored against: right answers (by default the model's own), see its `examine`
+        text:    as a string, which the model tokenizes; a list of tokens; or what the readers of its task return, such
+                 as a Pair
+        targets: what the outputs are scored against: right answers (by default those that come with the text, or else
+                 the model's own), see its `examine`
         Raises UsageError for a model without recurrent layers and a text of more than 256 steps or none."""
         if not hasattr(model, "examine"):
             raise UsageError(f"a model of the kind {model.task} {model.kind} has no recurrent layers to inspect")
-        own = None
-        if isinstance(text, str):
-            tokens, own = model.read_text(text)
-        else:
-            tokens = list(text)
+        (tokens,), own = as_texts(model, [text])
         if not tokens:
             raise UsageError("expected a text of at least one token, found none")
         if len(tokens) > LONGEST:
@@ -105,8 +106,10 @@ class Subject:
                 f"expected at most {LONGEST} tokens, found {len(tokens)}: every output is backpropagated to "
                 "every step; inspect a part of the text"
             )
-        targets = own if targets is None else targets
-        return cls.of_texts(model, [tokens], None if targets is None else [list(targets)])
+        answers = own if targets is None else [list(targets)]
+        subject = cls.of_texts(model, [tokens], answers)
+        subject.answers = None if answers is None else answers[0]
+        return subject
 
     @classmethod
     def of_texts(
@@ -230,6 +233,16 @@ class Subject:
         """The gradient of numbers other than the losses, (n,) in the graph of `leaves`, w.r.t. what the layers read:
         (n, rows, input_size)."""
         return self._through(self._above(numbers), [self.inputs])[0]
+
+    @cached_property
+    def at_read(self) -> Tensor | None:
+        """The gradient of every loss w.r.t. what a decoder read: (J, J, size), or None without one.
+
+        Column i is what it read to make output i, so that only what is not after output j has one."""
+        read = self.outcome.read
+        if read is None:
+            return None
+        return torch.stack([backward([loss], [read], [None])[0] for loss in self.outcome.losses])
 
     def _above(self, numbers: Tensor) -> list[Tensor]:
         """The gradient of each of some numbers w.r.t. each of `leaves`: (n, rows, size), ..."""

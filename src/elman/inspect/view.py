@@ -78,7 +78,8 @@ class View:
     attribution:   (J, T) gradient x input of the most likely answer's log-probability
     left_out:      (J, T) by how much that falls when token i is left out; nan where undefined
     extras:        what was requested besides the text: "horizon", "probe", "history", "confusion", "reliability",
-                   "transitions", "cells" (gradient by distance of several models); each as its figure takes it
+                   "transitions", "cells" (gradient by distance of several models), "alignment", "written" (what each
+                   output owes to what was written before it); each as its figures take it
     warnings:      sentences
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -42,12 +43,15 @@ class Outcome(NamedTuple):
     rest:   a scalar: the part of the loss that reaches its parameters without passing through an output; or None
     log_probabilities: (J, labels) of every answer, with gradients
     shown:  (J,) the negative log-likelihood of each target
+    read:   (J, size) with gradients, what a decoder read to make each output: the vector of the one before it in the
+            same text, or of the end; None for a network without a decoder
     """
 
     losses: Tensor
     rest: Tensor | None
     log_probabilities: Tensor
     shown: Tensor
+    read: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Examined:
 
     layout:  the texts as packed rows; `order` says which text each sequence is
     tokens:  the steps of each text, as read
-    outputs: (text, step) of each output; a step of None is an output for the whole text
+    outputs: (text, step) of each output; a step of None is an output for the whole text, and several of a text are a
+             sequence that is written, in its order
     answers: the ids, among `labels`, of what each output is scored against: one, or any number with `multilabel`
     targets: the same as text
     labels:  every answer, in the order of the probabilities
@@ -87,6 +92,16 @@ def require_one_per_token(texts: Sequence[Sequence[str]], targets: Sequence[Sequ
     for text, wanted in zip(texts, targets, strict=True):
         if len(wanted) != len(text):
             raise UsageError(f"expected {len(text)} targets, one per token, found {len(wanted)}")
+
+
+def numbered(outputs: Sequence[tuple[int, int | None]]) -> list[tuple[int, int | None, int]]:
+    """(text, step, number) of each output: its number, from 0, among those of the same text and step."""
+    seen: Counter[tuple[int, int | None]] = Counter()
+    places = []
+    for text, step in outputs:
+        places.append((text, step, seen[text, step]))
+        seen[text, step] += 1
+    return places
 
 
 def outputs_of_steps(layout: Packed) -> list[tuple[int, int | None]]:

@@ -194,6 +194,13 @@ class Task:
         """The gold answers of `elman inspect --gold`."""
         return text.split()
 
+    def looked_at(
+        self, text: str, given: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> tuple[Any, list[str] | None]:
+        """The text of `elman inspect`, and its gold answers unless they are part of it, as `elman.inspect.look` takes
+        them."""
+        return text, None if given.get("gold") is None else self.gold(given["gold"], config)
+
     def sample(self, data: Any) -> list[Any]:
         """The examples of `elman inspect --data` one by one, as far as they can be inspected."""
         return list(data)

@@ -35,17 +35,25 @@ FIGURES: dict[str, str] = {
     "probabilities": "elman.inspect.figures.answers:probabilities",
     "spectral": "elman.inspect.figures.curves:spectral",
     "attribution": "elman.inspect.figures.matrices:attribution",
+    "alignment": "elman.inspect.figures.matrices:alignment",
+    "arcs": "elman.inspect.figures.arcs:arcs",
+    "written": "elman.inspect.figures.matrices:written",
+    "written_gradient": "elman.inspect.figures.matrices:written_gradient",
+    "accuracy_by_length": "elman.inspect.figures.curves:accuracy_by_length",
 }
-EXTRAS = {  # of a View -> the figure that draws it
-    "cells": "gradient_by_distance",
-    "history": "training_curves",
-    "confusion": "confusion",
-    "reliability": "reliability",
-    "transitions": "transitions",
-    "probe": "probe",
-    "horizon": "horizon",
+EXTRAS = {  # of a View -> the figures that draw it
+    "cells": ("gradient_by_distance",),
+    "history": ("training_curves",),
+    "confusion": ("confusion",),
+    "reliability": ("reliability",),
+    "transitions": ("transitions",),
+    "probe": ("probe",),
+    "horizon": ("horizon",),
+    "alignment": ("alignment", "arcs"),
+    "written": ("written", "written_gradient"),
 }
-SEVERAL = ("confusion", "transitions", "horizon")  # extras that are a mapping of their figure's arguments
+# extras that are a mapping of their figures' arguments
+SEVERAL = ("confusion", "transitions", "horizon", "alignment", "written")
 
 
 def figure(name: str) -> Callable[..., Figure]:
@@ -57,12 +65,12 @@ def figure(name: str) -> Callable[..., Figure]:
     return draw
 
 
-def of_extra(name: str, value: Any) -> Figure:
-    """The figure of one of a View's extras. Raises UsageError for an unknown name."""
+def of_extra(name: str, value: Any) -> dict[str, Figure]:
+    """The figures of one of a View's extras, by their names. Raises UsageError for an unknown name."""
     if name not in EXTRAS:
         raise UsageError(f"unknown extra {name!r}; {nearest(name, EXTRAS)}")
-    draw = figure(EXTRAS[name])
-    return draw(**value) if name in SEVERAL else draw(value)
+    draw = {one: figure(one) for one in EXTRAS[name]}
+    return {one: draw[one](**value) if name in SEVERAL else draw[one](value) for one in draw}
 
 
 def figures_of(view: View) -> dict[str, Figure]:
@@ -109,8 +117,11 @@ def _figures(view: View) -> Iterator[tuple[str, Figure]]:
     if view.outputs:
         yield "probabilities", figure("probabilities")(view.outputs, view.tokens)
     for name, value in view.extras.items():
-        if name in EXTRAS:
-            yield ("gradient by distance cells" if name == "cells" else name), of_extra(name, value)
+        if name not in EXTRAS:
+            continue
+        for one, drawing in of_extra(name, value).items():
+            own = one if len(EXTRAS[name]) > 1 else name
+            yield ("gradient by distance cells" if name == "cells" else own), drawing
 
 
 def _of_place(place: PlaceView, view: View) -> Iterator[tuple[str, Figure]]:

@@ -1,4 +1,4 @@
-"""Lines: gradients and probes by distance, what a truncation loses, the horizon, spectra, training."""
+"""Lines: gradients and probes by distance, what a truncation loses, the horizon, spectra, training, lengths."""
 
 from __future__ import annotations
 
@@ -98,6 +98,27 @@ def horizon(
     return _figure(
         marks, title, f"The memory horizon: {words or 'not found'}.", wide=LEFT + 2 * WIDE + 150 + 40, more=14
     )
+
+
+def accuracy_by_length(
+    curves: Mapping[str, Mapping[int, float]],
+    title: str = "accuracy by length of the source",
+    *,
+    known: int | None = None,
+) -> Figure:
+    """By name: the share of sources of each length that are answered right. known: the longest seen in training."""
+    lines = coloured(
+        [
+            Curve(name, np.array(list(shares), float), np.array(list(shares.values()), float))
+            for name, shares in curves.items()
+        ]
+    )
+    marks, x, y = plot(lines, _box(), "symbols of the source", "share answered right", share=True, room=ROOM)
+    if known is not None and x.low <= known <= x.high:
+        words = f"up to {known}: lengths that training had"
+        marks.append(Line(((x(known), y.start), (x(known), y.end)), "accent", 1.5, dash=(5, 3), title=words))
+    words = "; ".join(f"{line.name} from {_first(line.ys)} to {_last(line.ys)}" for line in lines)
+    return _figure(marks, title, f"Accuracy by the length of the source: {words or 'nothing'}.")
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], title: str = "training", metric: str | None = None) -> Figure:

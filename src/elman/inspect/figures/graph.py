@@ -55,7 +55,8 @@ def compact(view: View) -> Figure:
 
 def unrolled(view: View) -> Figure:
     """The graph, one column per token: tokens at the bottom, above them the places from the lowest layer up, the
-    outputs with their most likely answers, targets and losses. Backward states run from right to left."""
+    outputs with their most likely answers, targets and losses. Backward states run from right to left. A sequence that
+    is written has columns of its own above, from left to right."""
     at = columns(view.tokens)
     layers = _layers(view.places)
     rows, levels, top = _rows(layers)
@@ -77,11 +78,15 @@ def unrolled(view: View) -> Figure:
     y = height - top - (40 if whole else 14)
     for label, up in (("output", 8), ("answer", 32), ("target" if view.given else "", 48), ("loss", 66)):
         marks.append(Text(8, y - up, label, "muted", LABEL))
+    above = Columns(at.start, at.width, len(whole)) if len(whole) > 1 else None
+    if above is not None:
+        marks += _decoder(above, y)
     for j, output in enumerate(view.outputs):
-        marks += _output(view, j, output, at, y, len(whole))
+        marks += _output(view, j, output, at, y, above)
     cells = ", ".join(f"{place.name} ({place.cell})" for place in view.places)
     words = f"{len(view.tokens)} steps of {cells or 'no recurrent layer'}, with {len(view.outputs)} output(s)."
-    return Figure(at.end + 36, height, marks, "the graph unrolled over the text", words)
+    wide = max(at.end, 0.0 if above is None else above.end) + 36
+    return Figure(wide, height, marks, "the graph unrolled over the text", words)
 
 
 def _layers(places: Sequence[PlaceView]) -> list[list[PlaceView]]:
@@ -234,7 +239,7 @@ def _up_to_outputs(
 ) -> list[Mark]:
     """From the highest layer to the output of the step, or to the bar that stands for the whole text."""
     marks: list[Mark] = []
-    whole = any(output.step is None for output in view.outputs)
+    whole = sum(output.step is None for output in view.outputs)
     steps = {output.step for output in view.outputs if output.step is not None}
     bottoms = {place.name: top + 0.0 for place in layer}
     bar = top - 18
@@ -246,26 +251,39 @@ def _up_to_outputs(
             x = at.middle(step) + xs[place.name]
             if step in steps:
                 marks.append(Line([(x, y), (x, top), (at.middle(step), top)], WIRE, 1))
-            if whole and (view.about.get("pooling") != "final" or step == last):
+            if whole and (not _final(view) or step == last):
                 marks.append(Line([(x, y), (x, bar + 9)], WIRE, 1, arrow=True))
     marks += [Line([(at.middle(s), top), (at.middle(s), top - 14)], WIRE, 1, arrow=True) for s in sorted(steps)]
     if whole:
-        marks.append(Rect(at.start + 2, bar - 9, at.end - at.start - 4, 18, "grid", radius=5, opacity=0.6))
+        end = max(at.end, at.start + whole * at.width) if whole > 1 else at.end
+        marks.append(Rect(at.start + 2, bar - 9, end - at.start - 4, 18, "grid", radius=5, opacity=0.6))
         name = _pooling(view)
-        if width(name, LABEL) < at.end - at.start - 12:
-            marks.append(Text((at.start + at.end) / 2, bar, name, "muted", LABEL, "middle"))
-        x = at.middle(at.count - 1)
-        marks.append(Line([(x, bar - 9), (x, top - 40)], WIRE, 1, arrow=True))
+        if width(name, LABEL) < end - at.start - 12:
+            marks.append(Text((at.start + end) / 2, bar, name, "muted", LABEL, "middle"))
+        for k in range(whole) if whole > 1 else (at.count - 1,):
+            x = at.middle(k)
+            marks.append(Line([(x, bar - 9), (x, top - 40)], WIRE, 1, arrow=True))
     return marks
 
 
-def _output(view: View, j: int, output: OutputView, at: Columns, y: float, whole: int) -> list[Mark]:
-    """The node of one output with its answer, its target if given, and its loss; y: the node's bottom."""
+def _decoder(at: Columns, y: float) -> list[Mark]:
+    """The state of the decoder, from each output to the next."""
+    marks: list[Mark] = []
+    for k in range(1, at.count):
+        points = [(at.middle(k - 1) + 7, y - 8), (at.middle(k) - 7, y - 8)]
+        data: dict[str, str | int] = {"chain": "decoder", "output": k}
+        marks.append(Line(points, "accent", 1.5, arrow=True, data=data, title="the decoder, one step later"))
+    return marks
+
+
+def _output(view: View, j: int, output: OutputView, at: Columns, y: float, above: Columns | None) -> list[Mark]:
+    """The node of one output with its answer, its target if given, and its loss; y: the node's bottom. above: the
+    columns of a sequence that is written."""
     step = at.count - 1 if output.step is None else output.step
-    x = at.middle(step)
+    x = at.middle(step) if above is None else above.middle(j)
     anchor, room, edge = "middle", at.width - 4, x
-    if output.step is None:  # one for the whole text: it may be as wide as the text
-        anchor, room, edge = "end", (at.end - at.start) / max(whole, 1) + 40, at.end
+    if output.step is None and above is None:  # one for the whole text: it may be as wide as the text
+        anchor, room, edge = "end", at.end - at.start + 40, at.end
     answer = output.top[0][0] if output.top else ""
     right = answer == output.target
     data: dict[str, str | int] = {"output": j} if output.step is None else {"output": j, "step": output.step}
@@ -286,5 +304,12 @@ def _colour(place: PlaceView) -> str:
     return "backward" if place.reverse else "forward"
 
 
+def _final(view: View) -> bool:
+    """Whether an output of the whole text is made from the final state of each direction alone."""
+    return view.about.get("pooling") == "final" or view.about.get("attention") == "none"
+
+
 def _pooling(view: View) -> str:
+    if "attention" in view.about:
+        return "the final state" if _final(view) else f"{view.about['attention']} attention"
     return f"{view.about['pooling']} pooling" if "pooling" in view.about else "the whole text"

@@ -1,4 +1,4 @@
-"""Matrices: what reaches a parameter from output j at step i, attributions, confusions, transitions."""
+"""Matrices: what reaches a parameter from output j at step i, attributions, alignments, confusions, transitions."""
 
 from __future__ import annotations
 
@@ -56,6 +56,43 @@ def attribution(values: Floats, tokens: Sequence[str], outputs: Sequence[str], t
     words = f"{title}: {len(outputs)} outputs by {len(tokens)} tokens, the largest {number(scale)} in size."
     figure, _, _ = _labelled(ramp(values, scale), tokens, outputs, title, words)
     return Figure(figure.width, figure.height, [*figure.marks, *legend(NAMES, figure.height - 16, scale)], title, words)
+
+
+def alignment(
+    weights: Floats,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    title: str = "alignment",
+    what: str = "weights",
+) -> Figure:
+    """(J, T) weights from 0 to 1, target symbol j downwards and source symbol i to the right. what: what they are."""
+    weights = _matrix(weights, sources, targets, "alignment")
+    words = f"{title}: the {what} of {len(targets)} target symbols over {len(sources)} source symbols."
+    title = f"{title}: {what}"
+    figure, _, _ = _labelled(ramp(weights, 1.0), sources, targets, title, words)
+    marks = [*figure.marks, *legend(NAMES, figure.height - 16, 1.0, signed=False)]
+    return Figure(figure.width, figure.height, marks, title, words)
+
+
+def written(gradient: Floats, attribution: Floats, read: Sequence[str], outputs: Sequence[str]) -> Figure:
+    """(J, J) signed numbers: by how much each output is owed to what the decoder read, gradient x input."""
+    title = "what drove each output: gradient x input of what was written before"
+    values = _matrix(attribution, read, outputs, "written")
+    scale = scale_of(values)
+    words = f"{title}: {len(outputs)} outputs by {len(read)} symbols, the largest {number(scale)} in size."
+    figure, _, _ = _labelled(ramp(values, scale), read, outputs, title, words, across="read")
+    return Figure(figure.width, figure.height, [*figure.marks, *legend(NAMES, figure.height - 16, scale)], title, words)
+
+
+def written_gradient(gradient: Floats, attribution: Floats, read: Sequence[str], outputs: Sequence[str]) -> Figure:
+    """(J, J) norms of the gradient of each output's loss with respect to what the decoder read."""
+    title = "norm of dL_j / dy_i, y being what was written before"
+    values = _matrix(gradient, read, outputs, "written_gradient")
+    scale = scale_of(values)
+    words = f"{title}: {len(outputs)} outputs by {len(read)} symbols, the largest {number(scale)}."
+    figure, _, _ = _labelled(log_ramp(values, scale), read, outputs, title, words, across="read")
+    marks = [*figure.marks, *legend(NAMES, figure.height - 16, scale, signed=False, log=True)]
+    return Figure(figure.width, figure.height, marks, title, words)
 
 
 def confusion(
@@ -118,9 +155,10 @@ def _matrix(values: Floats, tokens: Sequence[str], outputs: Sequence[str], name:
 
 
 def _labelled(
-    rgba: Bytes, tokens: Sequence[str], outputs: Sequence[str], title: str, words: str
+    rgba: Bytes, tokens: Sequence[str], outputs: Sequence[str], title: str, words: str, across: str = "step"
 ) -> tuple[Figure, float, float]:
-    """A raster under its tokens and next to its outputs; the size of a cell, and where the raster begins."""
+    """A raster under its tokens and next to its outputs; the size of a cell, and where the raster begins. across: what
+    the columns are, for a page's scripts."""
     J, T, _ = rgba.shape
     cell = max(9.0, min(26.0, 640 / max(J, T, 1)))
     size = min(11.0, cell)
@@ -130,7 +168,7 @@ def _labelled(
     for i, token in enumerate(tokens):
         x = NAMES + (i + 0.5) * cell
         text = fit(token, 92, size)
-        marks.append(Text(x, top - 6, text, "ink", size, rotate=-90, data={"step": i}, title=f"step {i}: {token}"))
+        marks.append(Text(x, top - 6, text, "ink", size, rotate=-90, data={across: i}, title=f"{across} {i}: {token}"))
     for j, output in enumerate(outputs):
         y = top + (j + 0.5) * cell
         text = fit(output, NAMES - 14, size)

@@ -211,12 +211,18 @@ def contributions(view: View) -> Panel:
     if view.at_output:
         shares = {name: values / (values.sum() or 1.0) for name, values in view.at_output.items()}
         above = [
-            element("p", "Above the recurrent layers only i = j remains. Each output's share of the sum of norms:"),
+            element("p", f"{_above(view)} Each output's share of the sum of norms:"),
             grid("at_output", "parameter", answers(view), shares, axis="output"),
         ]
     return Panel(
         "contributions", "What each step adds to the gradient", says, join(chosen, kept, columns(*maps, lost), *above)
     )
+
+
+def _above(view: View) -> str:
+    if "written" in view.extras:
+        return "Above these layers are attention and the decoder, whose own steps are summed."
+    return "Above the recurrent layers only i = j remains."
 
 
 def outputs(view: View) -> Panel:
@@ -239,6 +245,27 @@ def outputs(view: View) -> Panel:
 
 # Extra -> the panel's heading and what it says.
 EXTRAS: dict[str, tuple[str, Markup]] = {
+    "alignment": (
+        "What is written from where",
+        join(
+            "How much each target symbol is read from each source symbol: the weights of attention, ",
+            equation("a_{ij} = softmax_i(s_j · h_i)"),
+            "; for hard attention the posterior ",
+            equation("p(i | j, source, target)"),
+            ". Each row sums to 1.",
+        ),
+    ),
+    "written": (
+        "What it owes to what it wrote",
+        join(
+            "The decoder reads the symbol that was written before, ",
+            equation("y_{j−1}"),
+            ": how much each output depends on each of them, by gradient × input of its log-probability, and by the ",
+            "norm ",
+            equation("‖∂L_j / ∂y_i‖"),
+            ". What follows an output has none.",
+        ),
+    ),
     "horizon": (
         "How far back it remembers",
         escape(
@@ -284,7 +311,10 @@ EXTRAS: dict[str, tuple[str, Markup]] = {
 def extras(view: View) -> Iterator[Panel]:
     for key, (heading, says) in EXTRAS.items():
         if key in view.extras:
-            yield Panel(key, heading, says, drawing(of_extra(key, view.extras[key])))
+            # the columns of an alignment are the steps of the text, which the scripts then show
+            named = {"alignment": {"matrix": "alignment"}}
+            drawn = [drawing(one, **named.get(name, {})) for name, one in of_extra(key, view.extras[key]).items()]
+            yield Panel(key, heading, says, columns(*drawn) if len(drawn) > 1 else drawn[0])
 
 
 def shown(place: PlaceView) -> dict[str, Floats]:

@@ -225,9 +225,13 @@ class Seq2SeqNetwork(nn.Module):
             zeros(rows, config.embedding_size) if config.output_feedback else None,
         )
 
-    def _run(self, read: Packed, encoded: Encoded) -> tuple[Tensor, Tensor | None, Tensor | None, Reading]:
-        """All steps with the given symbols: the last layer's output (rows, hidden) after dropout, context, weights."""
-        vectors = embedding(read.data, self.target.weight)
+    def _run(
+        self, read: Packed, encoded: Encoded, vectors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Reading]:
+        """All steps with the given symbols: the last layer's output (rows, hidden) after dropout, context, weights.
+        vectors: (rows, embedding_size) those of the symbols, if they are there already."""
+        if vectors is None:
+            vectors = embedding(read.data, self.target.weight)
         reading = Reading.of(encoded.memory, read.sequence_of_row)
         if self.config.fed:
             return *self._run_fed(read, vectors, encoded, reading), reading
@@ -301,20 +305,35 @@ class Seq2SeqNetwork(nn.Module):
     def outcome(self, batch: Batch) -> Outcome:
         """The pass that `examine` describes: one output per target symbol, in plain torch."""
         encoded = self.encode(batch.sources, batch.read.order)
-        s, context, weights, reading = self._run(batch.read, encoded)
-        wanted = batch.targets
+        vectors = embedding(batch.read.data, self.target.weight)
+        s, context, weights, reading = self._run(batch.read, encoded, vectors)
+        wanted = self._wanted(batch)
         if self.config.attention == "hard":
             logs = self._emissions(s, encoded, reading)
-            prior = self._priors(
-                s, encoded, reading, logs.gather(1, self._wanted(batch)[reading.row]).squeeze(1), batch
-            )
+            prior = self._priors(s, encoded, reading, logs.gather(1, wanted[reading.row]).squeeze(1), batch)
             logs = reading.logsumexp(prior.unsqueeze(1) + logs)
-            wanted = self._wanted(batch).squeeze(1)
         else:
             logs = self._distribution(self._hidden(s, context), weights, encoded, reading)
-            wanted = self._wanted(batch).squeeze(1)
-        losses = -logs.gather(1, wanted.unsqueeze(1)).squeeze(1)
-        return Outcome(losses, None, logs, losses.detach())
+        losses = -logs.gather(1, wanted).squeeze(1)
+        return Outcome(losses, None, logs, losses.detach(), vectors)
+
+    def alignment(self, batch: Batch) -> Tensor | None:
+        """(rows, longest source) how much each target symbol, and the end, is read from each position; None without
+        attention. The rows are those of `batch.read`, each sums to 1, and beyond the end of a source there are zeros.
+
+        With soft attention, the weights of the step that writes the symbol, which has not seen it. With hard attention,
+        the posterior p(position | source, whole target). It is the gradient of log p(target) with respect to the
+        log-probabilities of the symbol at each position (Eisner 2016: forward-backward is backpropagation)."""
+        with torch.no_grad():
+            encoded = self.encode(batch.sources, batch.read.order)
+            s, _, weights, reading = self._run(batch.read, encoded)
+            if self.config.attention == "hard":
+                logs = self._emissions(s, encoded, reading)
+                with torch.enable_grad():
+                    emitted = logs.gather(1, self._wanted(batch)[reading.row]).squeeze(1).requires_grad_()
+                    joint = self._priors(s, encoded, reading, emitted, batch) + emitted
+                    (weights,) = torch.autograd.grad(reading.logsumexp(joint).sum(), emitted)
+            return None if weights is None else reading.dense(weights, 0.0)
 
     def _wanted(self, batch: Batch) -> Tensor:
         """(rows, 1) ids of what is to be written, among the symbols that can be."""

@@ -17,7 +17,7 @@ from elman.tasks.model import NetworkModel
 from elman.tasks.seq2seq.answers import Answer, SearchSettings, Source
 from elman.tasks.seq2seq.base import Seq2SeqModel
 from elman.tasks.seq2seq.config import Seq2SeqConfig, Seq2SeqTraining
-from elman.tasks.seq2seq.data import END, Vocabularies, require_targets
+from elman.tasks.seq2seq.data import END, Batch, Vocabularies, require_targets
 from elman.tasks.seq2seq.job import Examples, Seq2SeqJob
 from elman.tasks.seq2seq.modules import Seq2SeqNetwork
 from elman.tasks.seq2seq.search import Hypothesis, search
@@ -158,9 +158,19 @@ class Seq2Seq(Seq2SeqModel, NetworkModel[Iterable[Pair]]):
                     result[i] = row.double().numpy()
         return np.concatenate(result)
 
+    @property
+    def labels(self) -> list[str]:
+        """Every symbol it can write, in the order of its scores; those that are only copied have no place of their own."""
+        return list(self.vocabularies.target.items)
+
     def read_text(self, text: str) -> tuple[list[str], None]:
         """The symbols of a source, and the end."""
         return [*self.source(Pair(text)).read(), END], None
+
+    def read_pair(self, pair: Pair) -> tuple[list[str], list[str] | None]:
+        """The symbols of the source, its features first, and the end; those of the first target, or None."""
+        target = self.target_tokenizer.split(pair.targets[0]) if pair.targets else None
+        return [*self.source(pair).read(), END], target
 
     def examine(self, texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None) -> Examined:
         """Symbols of sources, each with one output for every symbol of its target and the end; if none are given, the
@@ -184,7 +194,18 @@ class Seq2Seq(Seq2SeqModel, NetworkModel[Iterable[Pair]]):
             labels=[*self.vocabularies.target.items, *(batch.sources.extra if network.config.copy else [])],
             lookups=(Lookup("source.embedding.weight", batch.sources.ids.data, 0, network.config.embedding_size),),
             run=lambda: network.outcome(batch),
+            extras=_aligned(network, batch, [*read[0], END], [*wanted[0], END]) if len(read) == 1 else {},
         )
+
+    def about(self) -> dict[str, Any]:
+        """Facts about the network, by name."""
+        model, sizes = self.settings.model, self.vocabularies
+        return super().about() | {
+            "decoder": model.decoder_cell or model.cell,
+            "attention": f"{model.attention}, monotonic" if model.monotonic else model.attention,
+            "source symbols": len(sizes.source),
+            "target symbols": len(sizes.target),
+        }
 
     def weight_rows(self) -> Mapping[str, Rows]:
         source = Rows("source symbols", self.vocabularies.source)
@@ -209,3 +230,14 @@ class Seq2Seq(Seq2SeqModel, NetworkModel[Iterable[Pair]]):
         attention = f"{model.attention} attention" if model.attention != "none" else "no attention"
         extra = "".join(f", {name.replace('_', ' ')}" for name in more)
         return f"{model.layers} layer(s) of {cells} on each side, {model.hidden_size} wide, {attention}{extra}"
+
+
+def _aligned(network: Seq2SeqNetwork, batch: Batch, source: list[str], target: list[str]) -> dict[str, Any]:
+    """The figure of one pair's alignment, if there is attention."""
+    weights = network.alignment(batch)
+    if weights is None:
+        return {}
+    hard = network.config.attention == "hard"
+    what = "p(position | source, target)" if hard else "attention weights"
+    values = weights.double().numpy()
+    return {"alignment": {"weights": values, "sources": source, "targets": target, "what": what}}

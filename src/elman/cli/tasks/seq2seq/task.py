@@ -49,7 +49,7 @@ class Seq2SeqTask(Task):
             "elman predict my-model words.txt --beam 5 --nbest 3 -p",
         ),
         "score": ("elman score my-model pairs.tsv | sort -n | head",),
-        "inspect": ("elman inspect my-model geese --gold goose",),
+        "inspect": ("elman inspect my-model geese --gold goose --html report.html",),
     }
     notes = {
         "predict": """With a model of sequence to sequence:
@@ -86,7 +86,10 @@ class Seq2SeqTask(Task):
                 ),
                 click.Option(["--seed"], type=click.IntRange(min=0), default=1, metavar="N", help="Of what is drawn."),
             ),
-            "inspect": [click.Option(["--gold"], metavar="ANSWERS", help="The target to explain.")],
+            "inspect": [
+                click.Option(["--gold"], metavar="ANSWERS", help="The target to explain."),
+                click.Option(["--features"], metavar="TEXT", help="Features of the source, as V;PST."),
+            ],
         }
         return [*pair_options(), *more.get(command, [])]
 
@@ -146,9 +149,15 @@ class Seq2SeqTask(Task):
 
         return Likelihoods(file, given, config)
 
-    def gold(self, text: str, config: Mapping[str, Any]) -> list[str]:
-        """One target."""
-        return [text]
+    def looked_at(
+        self, text: str, given: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> tuple[Any, list[str] | None]:
+        """A source with its features, and its target, which the model splits."""
+        from elman.text.pair import Pair, cut_features
+
+        separator = given["features_separator"] or config["reading"].get("features_separator") or ";"
+        features = cut_features(given["features"] or "", separator)
+        return Pair(text, None if given["gold"] is None else [given["gold"]], features), None
 
 
 class _Pairs(Reader):

@@ -22,7 +22,8 @@ export function start() {
   });
   follow(["output"], () => {
     const { step, target, loss, top } = view.outputs[selection.output];
-    const whose = step === null ? "The one output" : `Output ${selection.output}, at “${view.tokens[step]}”`;
+    const where = step === null ? "" : `, at “${view.tokens[step]}”`;
+    const whose = view.outputs.length === 1 && !where ? "The one output" : `Output ${selection.output}${where}`;
     const likeliest = top.map(([label, p]) => `${label} ${percent(p)}`).join(", ");
     answer.textContent = `${whose}: target ${target}, loss ${show(loss)} nats. Most likely: ${likeliest}.`;
   });
