@@ -8,7 +8,9 @@ from functools import cache
 import torch
 
 import elman
+from elman.tasks.seq2seq.network_model import Seq2Seq
 from elman.text.grammar import make
+from elman.text.pair import Pair
 
 SENTENCES = 60
 
@@ -53,6 +55,12 @@ def _language_model(**settings):
     return elman.LanguageModel(**{**given, "epochs": 2, "threads": 1, **settings}), data
 
 
+def _seq2seq(**settings):
+    data = [Pair(" ".join(s.words), [" ".join(word[-2:] for word in reversed(s.words))]) for s in sentences()]
+    given = {"source_tokenizer": "space", "target_tokenizer": "space", "hidden_size": 6, "embedding_size": 5}
+    return Seq2Seq(**{**given, **TRAINING, **settings}), data
+
+
 MAKERS = {
     "tagger": lambda: _tagger(layers=2),
     "tagger, one way, GRU, no characters": lambda: _tagger(cell="gru", one_way=True, char_size=0),
@@ -63,6 +71,9 @@ MAKERS = {
     "classifier, several": lambda: _several(),
     "language model, tied": lambda: _language_model(),
     "language model, not tied, by lines": lambda: _language_model(tied=False, lines=True),
+    "sequence to sequence": lambda: _seq2seq(layers=2, copy=True),
+    "sequence to sequence, fed, GRU": lambda: _seq2seq(attention="additive", cell="gru", one_way=True),
+    "sequence to sequence, hard, monotonic": lambda: _seq2seq(attention="hard", monotonic=True),
 }
 
 

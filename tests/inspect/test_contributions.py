@@ -133,6 +133,8 @@ def training_gradient(model, subject):
         loss, _ = network.loss(ids, torch.tensor(items.ids(examined.targets)), None)
     elif model.task == "tag":
         loss = network.loss(model.vocabularies.batch(examined.tokens, [examined.targets]))
+    elif model.task == "seq2seq":
+        loss = network.loss(model.vocabularies.batch([examined.tokens[0][:-1]], [examined.targets[:-1]]))
     else:
         if model.settings.model.several:
             names = examined.targets[0].split(", ") if examined.targets[0] else []

@@ -126,6 +126,17 @@ def examples():
             ([],),
         ],
         "attribution": [*matrices],
+        "alignment": [*matrices],
+        "arcs": [(np.clip(np.abs(values), 0, 1), *names) for values, *names in matrices],
+        **{
+            name: [(np.abs(values), values, *names[:2]) for values, *names in matrices]
+            for name in ("written", "written_gradient")
+        },
+        "accuracy_by_length": [
+            ({HOSTILE: {2: 1.0, 9: 0.5, 20: 0.0}, "attention": {2: 1.0}},),
+            ({"none": {}},),
+            ({},),
+        ],
     }
 
 
@@ -176,7 +187,8 @@ def apart(a, b):
 
 def test_every_row_has_an_example_and_every_extra_a_row():
     assert set(EXAMPLES) == set(FIGURES)
-    assert set(EXTRAS.values()) <= set(FIGURES) and set(EXTRAS) == set(views.extras())
+    drawn = {name for names in EXTRAS.values() for name in names}
+    assert drawn <= set(FIGURES) and set(EXTRAS) == set(views.extras())
 
 
 @case
@@ -862,6 +874,57 @@ def test_spectral_has_a_line_at_one():
     assert all(y == pytest.approx(one.points[0][1]) for _, y in line.points)
     (norm,) = of(drawing, Line, name=f"{place.name}, norm")
     assert norm.dash and norm.stroke == line.stroke
+
+
+def test_accuracy_by_length_is_its_numbers_and_marks_what_training_had():
+    drawing = figure("accuracy_by_length")({"none": {2: 1.0, 4: 0.5, 8: 0.25}}, known=6)
+    (line,), (known,) = of(drawing, Line, name="none"), [m for m in drawing.marks if getattr(m, "dash", ()) == (5, 3)]
+    (x2, y2), (x4, y4), (x8, y8) = line.points
+    assert (x8 - x4) / (x4 - x2) == pytest.approx(2) and (y4 - y2) / (y8 - y2) == pytest.approx(2 / 3)
+    assert known.points[0][0] == pytest.approx((x4 + x8) / 2)
+
+
+def test_an_alignment_is_a_matrix_and_arcs_as_strong_as_its_weights():
+    weights = np.array([[0.9, 0.1, 0.0], [0.04, 0.0, 0.96]])
+    (raster,) = of(figure("alignment")(weights, list("abc"), ["x", "y"], what="w"), Raster, rows=2, cols=3)
+    assert raster.rgba[..., 3].tolist() == np.rint(255 * weights).astype(int).tolist()
+    drawing = figure("arcs")(weights, list("abc"), ["x", "y"])
+    names = {key: {m.data[key]: m.x for m in of(drawing, Text, **{key: None})} for key in ("step", "output")}
+    assert list(names["step"]) == [0, 1, 2] and list(names["output"]) == [0, 1]
+    lines = {(m.data["output"], m.data["step"]): m for m in of(drawing, Line, step=None, output=None)}
+    assert set(lines) == {(0, 0), (0, 1), (1, 2)}  # 0.04 is too faint
+    for (j, i), line in lines.items():
+        assert line.opacity == weights[j, i]
+        assert [x for x, _ in line.points] == [names["step"][i], names["output"][j]]
+        assert line.points[0][1] < line.points[1][1]  # the source is above
+
+
+def test_what_is_written_is_signed_and_its_gradient_logarithmic_and_neither_has_steps():
+    gradient, drove = np.array([[1.0, 0.0], [0.1, 0.5]]), np.array([[0.2, 0.0], [-0.4, 0.1]])
+    for name, alpha in (("written", [128, 0, 255, 64]), ("written_gradient", [255, 0, 255 * (1 - 1 / DECADES), None])):
+        drawing = figure(name)(gradient, drove, ["</s>", "x"], ["x", "</s>"])
+        (raster,) = of(drawing, Raster, rows=2, cols=2)
+        for found, wanted in zip(raster.rgba[..., 3].ravel().tolist(), alpha, strict=True):
+            assert wanted is None or abs(found - wanted) <= 1, name
+        assert not of(drawing, Text, step=None) and len(of(drawing, Text, read=None)) == 2
+
+
+def test_a_sequence_that_is_written_has_columns_of_its_own():
+    view = views.view(views.WORDS[:4], layers=1, tags=("a", "b"), seed=2)
+    outputs = tuple(replace(output, step=None) for output in (*view.outputs, *view.outputs))
+    for attention, bottom in (("general", 4), ("none", 1)):
+        drawing = figure("unrolled")(replace(view, outputs=outputs, about={"attention": attention}))
+        nodes = {m.data["output"]: m for m in of(drawing, Circle, output=None)}
+        xs = [nodes[j].x for j in range(8)]
+        assert np.allclose(np.diff(xs), xs[1] - xs[0]) and xs[1] > xs[0] and drawing.width > xs[-1]
+        chain = of(drawing, Line, chain="decoder")
+        assert [(round(m.points[0][0] - 7), round(m.points[1][0] + 7)) for m in chain] == [
+            (round(a), round(b)) for a, b in itertools.pairwise(xs)
+        ]
+        cells = {(m.data["place"], m.data["step"]): m for m in of(drawing, Rect, place=None, step=None)}
+        starts = [m.points[0] for m in drawing.marks if isinstance(m, Line) and m.stroke == "muted"]
+        read = {key for key, m in cells.items() if any(s == pytest.approx((m.x + m.w / 2, m.y)) for s in starts)}
+        assert len(read) == 2 * bottom
 
 
 def test_probabilities_are_bars_of_their_length():

@@ -115,7 +115,7 @@ def test_opens_without_a_word_draws_every_panel_and_fits_a_narrow_screen(show, m
     page = show(name)
     assert page.locator("html.live").count()
     ids = page.locator("section").evaluate_all("all => all.map(section => section.id)")
-    extras = ("horizon", "probe", "history", "confusion", "reliability", "transitions")
+    extras = ("alignment", "written", "horizon", "probe", "history", "confusion", "reliability", "transitions")
     expected = ["graph", "equation", "states", "gradients", "contributions", "outputs"]
     assert ids == expected + [key for key in extras if key in view.extras]
     assert page.locator("nav a").evaluate_all("all => all.map(a => a.hash.slice(1))") == ids

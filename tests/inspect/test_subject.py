@@ -12,6 +12,7 @@ from elman.errors import DataError, UsageError
 from elman.inspect.array import Array
 from elman.inspect.subject import LONGEST, Subject
 from elman.recurrent import CELLS, Recurrent, Stack, Window
+from elman.text.pair import Pair
 
 
 def test_models_without_recurrent_layers_are_refused():
@@ -62,6 +63,11 @@ def test_losses_and_probabilities_are_those_of_the_model(name):
         (scored,) = model.score([text])
         assert [*subject.tokens[1:], "</s>"] == scored.tokens == examined.targets
         np.testing.assert_allclose(-outcome.shown.numpy(), scored.log_probabilities, atol=1e-4)
+    elif model.task == "seq2seq":
+        best = model.predict([text], beam=1)[0].answers[0]
+        assert examined.targets == [*best.symbols, "</s>"] and not subject.answers
+        scored = model.log_probabilities([Pair(text, [best.text])])
+        np.testing.assert_allclose(-outcome.shown.numpy(), scored, atol=1e-4)
     else:
         row = model.probabilities([text])[0]
         np.testing.assert_allclose(outcome.log_probabilities.detach().exp().numpy()[0], row.numpy(), atol=1e-5)

@@ -82,6 +82,12 @@ def excerpted(model, batch, steps):
         names = model.vocabulary.items
         read, written = (batch.ids.with_data(t).to_list() for t in (batch.ids.data, batch.targets))
         pairs = [([names[i] for i in a], [names[i] for i in b]) for a, b in zip(read, written, strict=True)]
+    elif model.task == "seq2seq":
+        names, known = model.labels, model.vocabularies.source.items
+        read, written = batch.sources.ids.to_list(), batch.read.with_data(batch.targets).to_list()
+        pairs = [([known[i] for i in a], [names[i] for i in b]) for a, b in zip(read, written, strict=True)]
+        pairs = sorted(pairs, key=lambda pair: -len(pair[0]))[:SEQUENCES]
+        return [[*a[:-1][: steps - 1], "</s>"] for a, _ in pairs], [b[:-1][: steps - 1] for _, b in pairs]
     else:
         words = batch.layout.with_data(batch.words).to_list()
         texts = [[model.vocabularies.words.items[i] for i in text] for text in words]
@@ -102,8 +108,15 @@ def excerpted(model, batch, steps):
 def by_hand(subject, place):
     """The mean of gradient_norms at each distance from the output at the end of what the cell reads."""
     norms, layout = gradient_norms(subject)[place.name].values, subject.layout
+    texts = [text for _, text in subject.outputs]
+    if len(set(texts)) < len(texts):  # a written sequence: one loss for all of it
+        own = subject.gradients[subject.places.index(place)]
+        sums = torch.zeros(len(layout.lengths), *own.shape[1:]).index_add(0, torch.tensor(texts), own)
+        norms, outputs = sums.norm(dim=2).numpy(), [(None, text) for text in range(len(sums))]
+    else:
+        outputs = subject.outputs
     found = {}
-    for j, (row, text) in enumerate(subject.outputs):
+    for j, (row, text) in enumerate(outputs):
         end = 0 if place.reverse else layout.lengths[text] - 1
         if row is not None and layout.position_of_row[row] != end:
             continue

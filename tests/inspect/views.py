@@ -191,6 +191,18 @@ def extras() -> dict[str, Any]:
             "word": (0.98 * 0.8**distance + 0.02, 0.05 + 0 * distance),
             "target": (0.5 + 0.45 * 0.85**distance, 0.3 + 0 * distance),
         },
+        "alignment": {
+            "weights": random.dirichlet(np.ones(12), 5),
+            "sources": WORDS,
+            "targets": [*"abcd", "</s>"],
+            "what": "attention weights",
+        },
+        "written": {
+            "gradient": np.tril(random.uniform(0, 1, (5, 5))),
+            "attribution": np.tril(random.normal(size=(5, 5))),
+            "read": ["</s>", *"abcd"],
+            "outputs": [*"abcd", "</s>"],
+        },
         "horizon": {
             "curves": {"left": side, "right": {k: v * 0.9 for k, v in side.items()}},
             "found": {"left": (6, 4, 8), "right": (3, 2, 5)},

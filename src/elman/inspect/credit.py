@@ -18,6 +18,7 @@ from elman.inspect.subject import Subject, backward
 from elman.tasks.examine import Examined, numbered
 
 OF = ("prediction", "target")
+NEVER = -60.0  # a log-probability below it stands for 0: of a symbol that can only be copied, and is not there
 
 
 def attribution(subject: Subject, of: str = "prediction") -> Array:
@@ -85,6 +86,7 @@ def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None =
             picked = [rows[i, step if step is None or step < i else step - 1, k] for _, i, step, k in pairs]
             logs = _columns(result.log_probabilities, part.labels, examined.labels)[picked]
             values = _of(logs, chosen[list(outputs)]).double().numpy()
+            values[values < NEVER] = np.nan
             drops[outputs, left_out] = whole[list(outputs)] - values
     return _array(drops, examined.targets, text)
 

@@ -60,9 +60,9 @@ def as_texts(model: Any, data: Sequence[Any], targets: Sequence[Sequence[str]] |
 def sample_of(model: Any, data: Sequence[Any], count: int = 200, seed: int = 1) -> tuple[Texts, Any]:
     """(texts, targets) of at most `count` texts, drawn by the seed, in the order of the data.
 
-    data: what the readers of the model's task return: Sentences, Examples, Pairs, or the lines of a text. For a model that
-    reads lines as one stream, texts are windows of that stream that do not overlap, twice as long as those in training,
-    but at most 128 tokens."""
+    data: what the readers of the model's task return: Sentences, Examples, Pairs, or the lines of a text. For a model
+    that reads lines as one stream, texts are windows of that stream that do not overlap, twice as long as those in
+    training, but at most 128 tokens."""
     source = random.Random(seed)
     window = training_window(model)
     if window is not None and all(isinstance(line, str) for line in data):

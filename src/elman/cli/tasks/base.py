@@ -194,9 +194,7 @@ class Task:
         """The gold answers of `elman inspect --gold`."""
         return text.split()
 
-    def looked_at(
-        self, text: str, given: Mapping[str, Any], config: Mapping[str, Any]
-    ) -> tuple[Any, list[str] | None]:
+    def looked_at(self, text: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, list[str] | None]:
         """The text of `elman inspect`, and its gold answers unless they are part of it, as `elman.inspect.look` takes
         them."""
         return text, None if given.get("gold") is None else self.gold(given["gold"], config)

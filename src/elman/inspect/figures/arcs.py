@@ -30,11 +30,10 @@ def arcs(
     if weights.shape != (len(targets), len(sources)):
         found = f"{weights.shape}"
         raise UsageError(f"arcs: expected {len(targets)} targets by {len(sources)} sources, found {found}")
-    places = [_places(tokens) for tokens in (sources, targets)]
-    ends = [places_[-1] if places_ else LEFT for places_ in places]
-    wide = max(*ends, LEFT + 300)
-    for side in (0, 1):  # the shorter line in the middle of the longer
-        places[side] = [x + (max(ends) - ends[side]) / 2 for x in places[side]]
+    lines = [_places(tokens) for tokens in (sources, targets)]
+    end = max(end for _, end in lines)
+    # the shorter line in the middle of the longer
+    places = [[x + (end - own) / 2 for x in xs] for xs, own in lines]
     title = f"{title}: {what}"
     marks: list[Mark] = [Text(8, 16, title, "ink", 13, bold=True)]
     over, under = TOP + 10, TOP + HIGH - 10
@@ -52,17 +51,20 @@ def arcs(
     ):
         marks.append(Text(8, y, label, "muted", LABEL))
         for k, (token, x) in enumerate(zip(tokens, xs, strict=True)):
-            marks.append(Text(x, y, fit(token, WIDEST, SIZE), "ink", SIZE, "middle", data={key: k}, title=f"{k}: {token}"))
+            marks.append(
+                Text(x, y, fit(token, WIDEST, SIZE), "ink", SIZE, "middle", data={key: k}, title=f"{k}: {token}")
+            )
     marks.append(Text(8, TOP + HIGH + 26, f"weights below {FAINT} are not drawn", "muted", LABEL))
     words = f"{title}: {drawn} lines between {len(sources)} source and {len(targets)} target symbols."
-    return Figure(max(wide + 40, 16 + width(title, 13, bold=True)), TOP + HIGH + 42, marks, title, words)
+    wide = max(end + 8, LEFT + 240, 16 + width(title, 13, bold=True))
+    return Figure(wide, TOP + HIGH + 42, marks, title, words)
 
 
-def _places(tokens: Sequence[str]) -> list[float]:
-    """The middle of each token in a line of text."""
+def _places(tokens: Sequence[str]) -> tuple[list[float], float]:
+    """The middle of each token in a line of text, and the line's end."""
     places, x = [], LEFT
     for token in tokens:
         room = max(min(width(visible(token), SIZE), WIDEST) + 10, 20.0)
         places.append(x + room / 2)
         x += room
-    return places
+    return places, x

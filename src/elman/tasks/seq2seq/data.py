@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -125,13 +126,32 @@ class Vocabularies:
         plan = Packed.plan([len(target) + 1 for target in targets])
         known, size = self.target, len(self.target)
         extra = {symbol: size + i for i, symbol in enumerate(read.extra)}
+        # only from its own source can a symbol be copied, whatever else is in the batch
+        own = [{symbol: extra[symbol] for symbol in source if symbol in extra} for source in sources]
         before = torch.tensor([i for target in targets for i in (END_ID, *known.ids(target))], dtype=torch.long)
         after = torch.tensor([i for target in targets for i in (*known.ids(target), END_ID)], dtype=torch.long)
         copies = torch.tensor(
-            [i for target in targets for i in (*(extra.get(s, known[s]) for s in target), END_ID)], dtype=torch.long
+            [
+                i
+                for of, target in zip(own, targets, strict=True)
+                for i in (*(of.get(s, known[s]) for s in target), END_ID)
+            ],
+            dtype=torch.long,
         )
         order = plan.data
         return Batch(read, plan.with_data(before[order]), after[order], copies[order])
+
+    def symbols(self, batch: Batch) -> tuple[list[list[str]], list[list[str]]]:
+        """The sources and targets of a batch: `batch` of these is the same batch, as far as symbols are known."""
+        sources = batch.sources
+        names, known = [*self.target.items, *sources.extra], self.source.items
+        # a symbol that is unknown as one of a source may still be known as one to copy
+        ids = zip(sources.ids.data[sources.rows].tolist(), sources.copies.tolist(), strict=True)
+        flat = [known[i] if i else names[copied] for i, copied in ids]
+        ends = list(accumulate(sources.lengths))
+        read = [flat[end - length : end - 1] for end, length in zip(ends, sources.lengths, strict=True)]
+        written = [[names[i] for i in ids[:-1].tolist()] for ids in batch.read.with_data(batch.copies).to_list()]
+        return read, written
 
 
 def _seen(counts: Counter[str], vocabulary: Vocabulary) -> list[int]:

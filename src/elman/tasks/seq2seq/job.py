@@ -13,7 +13,7 @@ from elman.tasks.seq2seq.modules import Seq2SeqNetwork
 from elman.tasks.settings import Settings
 from elman.text.batching import batches_by_tokens
 from elman.text.pair import Pair
-from elman.training import Job
+from elman.training import Excerpt, Job
 
 Examples = Sequence[tuple[Sequence[str], Sequence[str]]]  # symbols of a source, and of one right target
 
@@ -60,6 +60,21 @@ class Seq2SeqJob(Job):
 
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         return self.network.loss(batch), batch.symbols
+
+    def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
+        """The longest sources, cut short, and the beginnings of their targets: one output is the loss of a target."""
+        sources, targets = self.vocabularies.symbols(batch)
+        longest = sorted(range(len(sources)), key=lambda i: -len(sources[i]))[:sequences]
+        part = self.vocabularies.batch(
+            [sources[i][: steps - 1] for i in longest], [targets[i][: steps - 1] for i in longest]
+        )
+        owner = part.read.order[part.read.sequence_of_row]
+
+        def losses() -> Tensor:
+            each = self.network.outcome(part).losses
+            return each.new_zeros(len(longest)).index_add(0, owner, each)
+
+        return Excerpt(losses, [(i, None) for i in range(len(longest))])
 
     def score(self) -> dict[str, float]:
         return self.score_dev()

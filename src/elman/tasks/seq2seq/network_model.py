@@ -160,7 +160,7 @@ class Seq2Seq(Seq2SeqModel, NetworkModel[Iterable[Pair]]):
 
     @property
     def labels(self) -> list[str]:
-        """Every symbol it can write, in the order of its scores; those that are only copied have no place of their own."""
+        """Every symbol of its vocabulary, in the order of its scores; what it only copies is none of them."""
         return list(self.vocabularies.target.items)
 
     def read_text(self, text: str) -> tuple[list[str], None]:

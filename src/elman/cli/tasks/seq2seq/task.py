@@ -149,9 +149,7 @@ class Seq2SeqTask(Task):
 
         return Likelihoods(file, given, config)
 
-    def looked_at(
-        self, text: str, given: Mapping[str, Any], config: Mapping[str, Any]
-    ) -> tuple[Any, list[str] | None]:
+    def looked_at(self, text: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Any, list[str] | None]:
         """A source with its features, and its target, which the model splits."""
         from elman.text.pair import Pair, cut_features
 
