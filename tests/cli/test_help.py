@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from elman.cli.main import COMMANDS
+from elman.cli.tasks import DEMOS, get_task
 from elman.cli.tasks import TASKS as SHOWN
-from elman.cli.tasks import get_task
 from elman.cli.tasks.classify import settings as classify
 from elman.cli.tasks.tag import settings as tag
 from elman.config import CELL_HELP
@@ -17,7 +17,9 @@ from elman.tasks import TASKS
 
 HEAVY = ("torch", "msgspec", "rich", "numpy", "safetensors", "elman.text.formats", "elman.training")
 TRAIN = [["train", task] for task in TASKS]
-ALL = [[], *([name] for name in COMMANDS), *TRAIN, ["data", "make"], ["data", "make", "grammar"]]
+ALL = [[], *([name] for name in COMMANDS), *TRAIN, ["data", "make"], ["data", "make", "grammar"]] + [
+    ["demo", name] for name in DEMOS
+]
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -33,7 +33,9 @@ def answers(
         rows = [f'{"good" if "fine" in text else "bad"},"{text}"' for text in texts]
         (folder / f"{part}.csv").write_text("\n".join(["label,text", *rows]) + "\n")
         (folder / f"{part}.txt").write_text("\n".join(texts) + "\n")
+        (folder / f"{part}.tsv").write_text("".join(f"{text}\tV;PST\t{text[:3]}\n" for text in texts))
     csv, txt, dev = folder / "train.csv", folder / "train.txt", ["--dev", folder / "dev.csv"]
+    tsv, pairs = folder / "train.tsv", ["--features-column", "2"]
     small = ["--epochs", "1", "--hidden", "4", "--threads", "1", "--quiet"]
     test = corpus / "test.conllu"
     commands = {
@@ -54,6 +56,13 @@ def answers(
         "train folds": ("train", "classify", "--train", csv, "--folds", "2", "--out", folder / "f", *small),
         "train lm": ("train", "lm", "--train", txt, "--dev", folder / "dev.txt", "--out", folder / "l", *small),
         "train rival": ("train", "lm", "--model", "ngram", "--train", txt, "--out", folder / "n", "-q"),
+        "train seq2seq": ("train", "seq2seq", "--train", tsv, *pairs, "--dev", "20%", "--out", folder / "s", *small),
+        "eval seq2seq": ("eval", folder / "s", tsv, "--nbest", "2"),
+        "predict seq2seq": ("predict", folder / "s", tsv, "-p", "--nbest", "2"),
+        "check seq2seq": ("check", "--task", "seq2seq", tsv, folder / "dev.tsv", *pairs),
+        "score seq2seq": ("score", folder / "s", tsv),
+        "inspect seq2seq": ("inspect", folder / "s", "so fine", "--gold", "so ", "--features", "V;PST"),
+        "info seq2seq": ("info", folder / "s"),
         "eval tag": ("eval", model, test),
         "eval files": ("eval", test, test, "--column", "xpos"),
         "eval classify": ("eval", folder / "k", csv),
@@ -106,7 +115,7 @@ def test_every_key_is_in_the_table_and_of_its_type(answers) -> None:
         assert lines, name
         for answer in lines:
             missing = [key for key in answer if key not in TABLE]
-            assert not missing or name in OF_THEIR_OWN, f"{name}: {missing}"
+            assert not missing or name.split()[0] in OF_THEIR_OWN, f"{name}: {missing}"
             for record in [answer, *records(answer)]:
                 odd = {key: value for key, value in record.items() if key in TABLE and wrong(key, value)}
                 assert not odd, f"{name}: {str(odd)[:300]}"
@@ -123,6 +132,21 @@ def test_predictions_are_one_object_a_sentence_or_text(answers) -> None:
     text = answers["predict classify"][0]
     assert text["line"] == 2 and text["text"] == "a fine film" and text["labels"][0] in ("good", "bad")
     assert text["unknown_share"] == 0 and set(text["label_probabilities"]) == {"good", "bad"}
+
+
+def test_pairs_have_answers_scores_and_alignments(answers) -> None:
+    first = answers["predict seq2seq"][0]
+    assert (
+        first["features"] == ["V", "PST"]
+        and 1 <= len(first["answers"]) <= 2
+        and first["answers"][0]["alignment"] is not None
+    )
+    scored = answers["score seq2seq"][0]
+    assert scored["sequence"] == ["a", " ", "f", "</s>"] and scored["target"] == "a f"
+    (seen,) = answers["inspect seq2seq"]
+    assert seen["sequence"] == ["<V>", "<PST>", *"so fine", "</s>"] and seen["given"]
+    weights = seen["extras"]["alignment"]["weights"]
+    assert len(weights) == 4 == len(seen["extras"]["written"]["read"]) and sum(weights[0]) == pytest.approx(1, abs=1e-4)
 
 
 # What is said beside the answers ----------------------------------------------------------------------------------

@@ -110,6 +110,26 @@ def test_demo_and_again(elman, inside: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert other.code == 0 and "made again" in other.err and "already trained" not in other.err
 
 
+def test_demo_of_attention(elman, inside: Path) -> None:
+    command = ["demo", "seq2seq", "--out", "δ", "--pairs", 40, "--epochs", 1]
+    ran = elman(*command)
+    assert ran.code == 0, ran.err
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert lines[1] == ["letters", "none", "attention", "hard"] and [line[0] for line in lines[2:6]] == [
+        "2-5", "6-10", "11-16", "17-20",
+    ]  # fmt: skip
+    for file, words in (("accuracy.svg", "accuracy by length"), ("report.html", "What is written from where")):
+        assert words in (inside / "δ" / file).read_text(encoding="utf-8")
+    answer = json.loads(elman(*command, "--json").out)
+    for result in answer["models"].values():
+        hits, totals = zip(*result["by_length"].values(), strict=True)
+        assert list(result["by_length"]) == [str(n) for n in range(2, 21)] and set(totals) == {1}
+        assert result["accuracy"] == sum(hits) / 19
+    assert elman(*command).err.count("already trained") == 3
+    ran = elman("demo", "--out", "δ", "--sentences", 60)
+    assert ran.code == 2 and "found that of another" in ran.err
+
+
 def test_demo_leaves_other_folders_alone(elman, inside: Path) -> None:
     (inside / "mine").mkdir()
     (inside / "mine" / "notes").write_text("x")

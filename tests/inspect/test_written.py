@@ -1,4 +1,4 @@
-"""Networks that write a sequence: several outputs of one whole text, each by itself and against what it was read from."""
+"""Networks that write a sequence: several outputs of one whole text, each against what it was made from."""
 
 from __future__ import annotations
 

@@ -440,7 +440,7 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = report.to_json()
     json.dumps(plain, allow_nan=False)
     first, second = plain["files"]
-    counts = ("pairs", "sources", "several_targets", "unanswered", "source_symbols", "target_symbols", "features")
+    counts = ("pairs", "sources", "several_targets", "unanswered", "source_symbols", "target_symbols", "feature_count")
     assert [first[key] for key in counts] == [7, 5, 1, 0, 2, 2, 2]
     assert [second[key] for key in counts] == [5, 5, 0, 0, 4, 5, 3]
     assert first["source_lengths"] == {"median": 2, "p95": 2, "maximum": 2, "longest_line": 1}

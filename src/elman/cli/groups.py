@@ -39,6 +39,20 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class DefaultGroup(LazyGroup):
+    """A group one of whose commands runs where none is named."""
+
+    def __init__(self, *args: Any, default: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """With the default's name in front, unless there is one, or help is asked for."""
+        if not args or args[0] not in (*self.table, *ctx.help_option_names):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
 class SectionOption(click.Option):
     """An option with the heading under which the help lists it."""
 

@@ -109,7 +109,7 @@ def _progress(folder: Path) -> dict[str, Any]:
 def _vocabulary(name: str, items: list[str], task: Task) -> list[str]:
     if name == task.labels:
         return [name, f"{len(items)}: {' '.join(items)}"]
-    return [name, f"{len(items):,}"]
+    return [name, f"{len(items):,} {task.entries}".rstrip()]
 
 
 def _print(answer: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": "elman.cli.predict:predict",
     "score": "elman.cli.score:score",
     **tasks.COMMANDS,
+    "demo": "elman.cli.demo:demo",
     "info": "elman.cli.info:info",
     "data": "elman.cli.data:data",
     "bench": "elman.cli.bench:bench",

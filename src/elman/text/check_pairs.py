@@ -217,7 +217,7 @@ class _File:
             "target_lengths": self.target.quantiles(),
             "source_symbols": len(self.source.symbols),
             "target_symbols": len(self.target.symbols),
-            "features": len(self.features),
+            "feature_count": len(self.features),
             "empty_sources": {"count": len(self.source.empty), "lines": self.source.empty[:PLACES]},
             "empty_targets": {"count": len(self.target.empty), "lines": self.target.empty[:PLACES]},
             "odd_lengths": {"usual_ratio": None, "count": 0, "lines": []},

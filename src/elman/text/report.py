@@ -201,7 +201,7 @@ class PairsReport(Report):
     files:      for each: file, parts (the files that it consists of), reading (see Items.how), pairs, sources (distinct
                 ones, with their features), several_targets (how many of them have more than one), unanswered;
                 source_lengths and target_lengths {median, p95, maximum, longest_line}; source_symbols, target_symbols,
-                features (how many different ones); empty_sources and empty_targets {count, lines}; odd_lengths
+                feature_count (different ones); empty_sources and empty_targets {count, lines}; odd_lengths
                 {usual_ratio (in the first file), count, lines}; new_source_symbols, new_target_symbols and
                 new_features {symbol: count} (relative to the first)
     duplicates: file, earlier (a file before it, or the same), sources (how many pairs of `file` have a source that

@@ -13,12 +13,12 @@ TASKS = {
     "lm": "elman.cli.tasks.lm.task:TASK",
     "seq2seq": "elman.cli.tasks.seq2seq.task:TASK",
 }
-# Commands for models of one task only, and corpora that are made for one; rows as in `elman.cli.main`.
+# Commands for models of one task only, demos, and corpora that are made for one task; rows as in `elman.cli.main`.
 COMMANDS = {
     "sample": "elman.cli.tasks.lm.sample:sample",
     "encode": "elman.cli.tasks.classify.encode:encode",
-    "demo": "elman.cli.tasks.tag.demo:demo",
 }
+DEMOS = {"tag": "elman.cli.tasks.tag.demo:demo", "seq2seq": "elman.cli.tasks.seq2seq.demo:demo"}
 CORPORA = {"grammar": "elman.cli.tasks.tag.grammar:grammar"}
 
 

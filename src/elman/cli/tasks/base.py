@@ -74,6 +74,7 @@ class Task:
     unit:     what an example is called: a sentence, a text
     target:   what is predicted, if there is no gold answer to compare with: a column of `elman inspect`
     labels:   the vocabulary file that lists the answers of a model, without .json; None if there is no such list
+    entries:  what is in the other vocabularies, if their names do not say
     table:    its settings
     help:     of `elman train`, with examples
     formats:  the choices of --format; none: files have one format
@@ -88,6 +89,7 @@ class Task:
     unit: ClassVar[str] = "text"
     target: ClassVar[str] = "answer"
     labels: ClassVar[str | None] = None
+    entries: ClassVar[str] = ""
     table: ClassVar[Table]
     help: ClassVar[str]
     formats: ClassVar[Sequence[str]] = ()

@@ -27,7 +27,8 @@ class Answer:
     score:    by which answers are ranked: the log-probability, divided as `SearchSettings` says
     log_probability: natural, of all symbols with the end
     complete: False if it was cut off at the maximum length
-    alignment: for each symbol, the place in the source that it was written from; None if the model has none
+    alignment: for each symbol, the place that most attention was on as it was written, in what was read: features,
+              symbols, the end; None if the model has none
     """
 
     text: str

@@ -44,6 +44,6 @@ def print_report(report: PairsReport) -> None:
 
 
 def _counts(file: dict[str, Any], name: str) -> list[str]:
-    counts = [file[key] for key in ("pairs", "sources", "several_targets", "unanswered", "features")]
+    counts = [file[key] for key in ("pairs", "sources", "several_targets", "unanswered", "feature_count")]
     counts += [file[key]["count"] for key in ("empty_sources", "empty_targets", "odd_lengths")]
     return [name, str(file["reading"].get("format", "-")), *map(str, counts)]

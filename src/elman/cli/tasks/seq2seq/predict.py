@@ -61,7 +61,7 @@ class Written(Answers):
         if self.cut:
             shown = ", ".join(map(str, self.cut[: self.SHOWN])) + (", ..." if len(self.cut) > self.SHOWN else "")
             answers = f"{len(self.cut):,} answers" if len(self.cut) > 1 else "1 answer"
-            note(f"elman: {self.file}: {answers} reached the maximum length and are not complete (lines {shown})")
+            note(f"elman: {self.file}: {answers} cut off at the maximum length (lines {shown})")
 
 
 def answer_json(pair: Pair, best: list[Answer]) -> dict[str, Any]:

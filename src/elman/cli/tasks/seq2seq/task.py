@@ -24,6 +24,7 @@ class Seq2SeqTask(Task):
     name = "seq2seq"
     models = "Sequence to sequence"
     unit = "pair"
+    entries = "symbols"
     likely = True
     table = TABLE
     formats = FORMATS

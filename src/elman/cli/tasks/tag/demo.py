@@ -1,15 +1,16 @@
-"""`elman demo`: three taggers on the embedded corpus, what each of them remembers, and a look inside."""
+"""`elman demo tag`: three taggers on the embedded corpus, what each of them remembers, and a look inside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from elman.cli.options import json_option
 from elman.cli.output import emit_json, heading, note, percent, shell, table
-from elman.errors import Interrupted, UsageError
+from elman.cli.tasks.demo import prepare, trained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +38,13 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 TITLES = {"elman": "an Elman network", "lstm": "an LSTM", "bilstm": "an LSTM in both directions"}
 BANDS = ((1, 2), (3, 5), (6, 10), (11, 15), (16, 20))
-MARK = "demo.json"
 SENTENCE = "the boys that the dog saw near the old barn must be your sheep ."
 GOLD = "DT NNS WDT DT NN VBD IN DT JJ NN MD VB PRP$ NNS ."
 SHOWN = "lstm"  # the model of the report
 SAMPLE, PROBED = 100, 2000  # sentences for its memory horizon, tokens for its probe
 
 
-@click.command("demo", short_help="Train three taggers on an embedded corpus, in a minute or two.")
+@click.command("tag", short_help="Train three taggers on an embedded corpus, in a minute or two.")
 @click.option("--out", default="elman-demo", show_default=True, metavar="DIR", help="The folder to write into.")
 @click.option("--sentences", type=click.IntRange(min=10), default=4000, show_default=True, metavar="N")
 @click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, metavar="N")
@@ -59,9 +59,18 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     """
     from pathlib import Path
 
+    from elman.text.grammar import write_corpus
+
     folder = Path(out)
-    _prepare(folder, {"sentences": sentences, "epochs": epochs})
-    taggers = {name: _tagger(folder, name, epochs) for name in MODELS}
+
+    def corpus(where: Path) -> str:
+        words = sum(file["word_count"] for file in write_corpus(where, sentences)["files"])
+        return f"{sentences:,} sentences, {words:,} words"
+
+    prepare(folder, {"sentences": sentences, "epochs": epochs}, MODELS, corpus)
+    taggers: dict[str, Tagger] = {
+        name: trained(folder, name, title, partial(_train, folder, name, epochs)) for name, title in TITLES.items()
+    }
     results = _score(taggers, folder / "corpus" / "test.conllu")
     best = max(results, key=lambda name: results[name]["accuracy"])
     tagged = list(zip(SENTENCE.split(), taggers[best](SENTENCE.split()), strict=True))
@@ -80,67 +89,21 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     note("  elman train tag --train YOUR.conllu --dev 10% --out my-tagger")
 
 
-def _prepare(folder: Path, arguments: dict[str, Any]) -> None:
-    """Write the corpus, unless an earlier run with the same arguments did. One with others is replaced, and a note
-    says so.
-
-    Raises UsageError for a folder that contains anything but a demo."""
-    import json
-
-    from elman.text.grammar import write_corpus
-    from elman.training import atomic
-
-    mark = folder / MARK
-    if not mark.exists() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--out {folder}: expected a new folder or that of an earlier demo, found something else")
-    if mark.exists():
-        try:
-            before = json.loads(mark.read_bytes())
-        except ValueError:
-            before = None
-        if before == arguments:
-            note(f"{folder}: a demo with these arguments exists; what it has trained is used")
-            return
-        note(f"{folder}: a demo with other arguments exists; its corpus and its models are made again")
-        for name in MODELS:
-            atomic.remove(folder / name)
-    else:
-        atomic.make_folder(folder)
-    # Marked first as unfinished, so that the next run notices a stop before the corpus is complete.
-    atomic.replace_file(mark, b"{}\n")
-    written = write_corpus(folder / "corpus", arguments["sentences"])
-    words = sum(file["word_count"] for file in written["files"])
-    note(f"{folder / 'corpus'}: {arguments['sentences']:,} sentences, {words:,} words written")
-    atomic.replace_file(mark, json.dumps(arguments).encode() + b"\n")
-
-
-def _tagger(folder: Path, name: str, epochs: int) -> Tagger:
-    """The model with this name: trained, resumed, or, if an earlier run finished it, loaded."""
-    from elman.tasks.load import load
+def _train(folder: Path, name: str, epochs: int, out: Path, resume: bool) -> Tagger:
     from elman.tasks.tagging.network_model import Tagger
     from elman.text import read
     from elman.training import make_progress
 
-    out = folder / name
-    unfinished = (out / "training").is_dir()
-    if (out / "model.safetensors").exists() and not unfinished:
-        note(f"\n{TITLES[name]}: already trained, in {out}")
-        tagger: Tagger = load(out)
-        return tagger
-    note(f"\n{TITLES[name]}{': resuming' if unfinished else ''}")
     files = {part: folder / "corpus" / f"{part}.conllu" for part in ("train", "dev")}
     data = {part: read(path, column="xpos") for part, path in files.items()}
-    try:
-        return Tagger(**_SHARED, **MODELS[name], epochs=epochs).fit(
-            data["train"],
-            data["dev"],
-            out=out,
-            resume=unfinished,
-            progress=make_progress(),
-            reading={"format": "conllu", "column": "xpos", "encoding": "utf-8"},
-        )
-    except Interrupted:
-        raise Interrupted(f"stopped; the same command resumes from here, with what is in {folder}") from None
+    return Tagger(**_SHARED, **MODELS[name], epochs=epochs).fit(
+        data["train"],
+        data["dev"],
+        out=out,
+        resume=resume,
+        progress=make_progress(),
+        reading={"format": "conllu", "column": "xpos", "encoding": "utf-8"},
+    )
 
 
 def _score(taggers: Mapping[str, Tagger], test: Path) -> dict[str, dict[str, Any]]:
