@@ -117,8 +117,9 @@ def accuracy_by_length(
     if known is not None and x.low <= known <= x.high:
         words = f"up to {known}: lengths that training had"
         marks.append(Line(((x(known), y.start), (x(known), y.end)), "accent", 1.5, dash=(5, 3), title=words))
+        marks.append(Text(LEFT, TOP + HIGH + 54, f"dashed: {known}, the longest in training", "muted", 11))
     words = "; ".join(f"{line.name} from {_first(line.ys)} to {_last(line.ys)}" for line in lines)
-    return _figure(marks, title, f"Accuracy by the length of the source: {words or 'nothing'}.")
+    return _figure(marks, title, f"Accuracy by the length of the source: {words or 'nothing'}.", more=14)
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], title: str = "training", metric: str | None = None) -> Figure:
