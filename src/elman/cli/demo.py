@@ -12,13 +12,11 @@ from elman.cli.tasks import DEMOS
     "demo",
     cls=DefaultGroup,
     table=DEMOS,
-    default="tag",
+    default=next(iter(DEMOS)),
     short_help="Train three networks on an embedded corpus, in a minute or two.",
 )
 def demo() -> None:
     """Train three small networks on an embedded corpus and see where they differ (a minute or two).
 
-    \b
-    elman demo              the same as elman demo tag
-    elman demo seq2seq
+    Without a name it is the first of these demos.
     """
