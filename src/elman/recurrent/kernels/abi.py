@@ -38,6 +38,17 @@ class Step(ctypes.Structure):
     ]
 
 
+class Softmax(ctypes.Structure):
+    """`struct Softmax` of softmax.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("rows", "words", "size")),
+        *((name, POINTERS) for name in ("h", "weight", "bias", "targets", "logs", "dh", "dweight", "dbias")),
+        ("block", COUNT),
+        ("room", POINTERS),
+    ]
+
+
 class Size(IntEnum):
     """`enum Size` of engine.h: what `elman_sizes` can return."""
 

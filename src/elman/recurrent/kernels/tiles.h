@@ -1,0 +1,163 @@
+// Products of large matrices, tile by tile: how their two sides are stored, and the sums in registers.
+#pragma once
+#include "operands.h"
+
+namespace {
+
+// A number of a product: of bfloat16 numbers, where pairs of them are multiplied, two neighbours along the sum.
+#if HALF && DOT != ROUNDED
+#define PAIRED 1
+typedef uint32_t Number;
+typedef Pairs Numbers;
+constexpr int STEP = 2;
+#else
+#define PAIRED 0
+typedef real Number;
+typedef V Numbers;
+constexpr int STEP = 1;
+#endif
+typedef Number LooseNumbers __attribute__((vector_size(BYTES), aligned(4), may_alias));
+
+// A tile has ROWS rows of up to WIDE vectors of sums; these and one row of B's vectors are what the registers hold.
+constexpr int ROWS = BYTES == 64 ? 8 : 4, WIDE = BYTES == 16 ? 2 : 3;
+constexpr int SPAN = WIDE * LANES;  // columns of a full tile
+static_assert(SPAN % ROWS == 0 && ROWS % 2 == 0, "");
+
+constexpr int64_t ceil_of(int64_t n, int64_t step) { return (n + step - 1) / step; }
+
+// acc[m][n] += sum over k of A[m, k] B[k, n], k in `blocks` blocks of `inner` numbers. In a block of A, (m, k) is at
+// m * M + k * K, and the blocks are `apart`; B is read from first to last.
+template <int M, int K, int N>
+INLINE void product(const Number* A, int64_t apart, int64_t blocks, int64_t inner, const Number* B, V (&acc)[ROWS][N]) {
+  for (; blocks > 0; blocks--, A += apart)
+    for (int64_t k = 0; k < inner; k++, B += N * LANES) {
+      Numbers b[N];
+      UNROLL for (int n = 0; n < N; n++) b[n] = *reinterpret_cast<const LooseNumbers*>(B + n * LANES);
+      UNROLL for (int m = 0; m < ROWS; m++) {
+        const Numbers a = Numbers{} + A[m * M + k * K];
+        UNROLL for (int n = 0; n < N; n++)
+#if PAIRED
+          acc[m][n] = dot(acc[m][n], a, b[n]);
+#else
+          acc[m][n] += a * b[n];
+#endif
+      }
+    }
+}
+
+// Columns in panels of nearly equal width, of up to WIDE vectors.
+struct Cut {
+  int64_t columns, vectors, count;
+  explicit Cut(int64_t columns) : columns(columns), vectors(ceil_of(columns, LANES)), count(ceil_of(vectors, WIDE)) {}
+  int64_t first(int64_t panel) const { return panel * vectors / count; }  // vector
+  int width(int64_t panel) const { return int(first(panel + 1) - first(panel)); }
+  int lanes(int64_t vector) const { return int(std::min<int64_t>(LANES, columns - vector * LANES)); }
+};
+
+// Calls f with the width of a panel as a constant.
+template <class F>
+INLINE void of_width(int width, F f) {
+  if (width == WIDE) return f(std::integral_constant<int, WIDE>());
+  if (width == 1) return f(std::integral_constant<int, 1>());
+  f(std::integral_constant<int, 2>());
+}
+
+// What a product reads of one row of numbers, or of two that are neighbours along the sum, the even one first.
+#if HALF
+INLINE Pairs upper(V x) {  // rounded to bfloat16, in the upper half; the lower half is to be ignored
+  Pairs u = (Pairs)x, r = u + 0x7fff + ((u >> 16) & 1);
+  return x != x ? Pairs{} + 0x7fc00000 : r;
+}
+#endif
+#if PAIRED
+INLINE Numbers both(V even, V odd) { return (upper(even) >> 16) | (upper(odd) & 0xffff0000); }
+#elif HALF
+INLINE Numbers operand(V x) { return (V)(upper(x) & 0xffff0000); }
+#else
+INLINE Numbers operand(V x) { return x; }
+#endif
+
+// Rows k, k + 1, ... of a matrix as rows of B: `rows` of them, those from `there` on are 0, columns of vectors
+// [first, first + width), each row times its factor, if there are factors.
+static void pack_columns(Number* to, const real* from, int64_t stride, int64_t rows, int64_t there, const Cut& cut,
+                         int64_t first, int width, const real* factor) {
+  auto row = [&](int64_t k, int64_t v) {
+    if (k >= there) return V{};
+    V x = load(from + k * stride + v * LANES, cut.lanes(v));
+    return factor ? x * factor[k] : x;
+  };
+  for (int64_t k = 0; k < rows; k += STEP)
+    for (int64_t v = first; v < first + width; v++, to += LANES)
+#if PAIRED
+      *reinterpret_cast<LooseNumbers*>(to) = both(row(k, v), row(k + 1, v));
+#else
+      *reinterpret_cast<LooseNumbers*>(to) = operand(row(k, v));
+#endif
+}
+
+// Numbers k, k + 1, ... of a row of `size` reals; those from its end on are 0.
+INLINE Numbers numbers(const real* row, int64_t k, int64_t size) {
+  auto part = [&](int64_t i) { return load(row + i, int(std::min<int64_t>(LANES, std::max<int64_t>(0, size - i)))); };
+#if !PAIRED
+  return operand(part(k));
+#elif DOT == INSTRUCTION
+  return (Numbers)_mm512_cvtne2ps_pbh((__m512)part(2 * k + LANES), (__m512)part(2 * k));
+#else
+  const V low = part(2 * k), high = part(2 * k + LANES);
+  Numbers result;
+  for (int i = 0; i < LANES; i += 2) {
+    result[i / 2] = bits(low[i]) | bits(low[i + 1]) << 16;
+    result[(LANES + i) / 2] = bits(high[i]) | bits(high[i + 1]) << 16;
+  }
+  return result;
+#endif
+}
+
+#if defined(__AVX512F__)
+template <int STRIDE>
+INLINE void exchange(Numbers (&rows)[LANES]) {  // swaps the blocks beside the diagonal
+  __m512i low, high;
+  for (int i = 0; i < LANES; i++) {
+    ((int32_t*)&low)[i] = i & STRIDE ? i - STRIDE + LANES : i;
+    ((int32_t*)&high)[i] = i & STRIDE ? i + LANES : i + STRIDE;
+  }
+  UNROLL for (int i = 0; i < LANES; i++)
+    if (!(i & STRIDE)) {
+      const __m512 a = (__m512)rows[i], b = (__m512)rows[i + STRIDE];
+      rows[i] = (Numbers)_mm512_permutex2var_ps(a, low, b);
+      rows[i + STRIDE] = (Numbers)_mm512_permutex2var_ps(a, high, b);
+    }
+}
+#endif
+
+INLINE void transpose(Numbers (&rows)[LANES]) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Number) == 4) {
+    exchange<1>(rows), exchange<2>(rows), exchange<4>(rows), exchange<8>(rows);
+    return;
+  }
+#endif
+  for (int i = 0; i < LANES; i++)
+    for (int k = 0; k < i; k++) {
+      const Number moved = rows[i][k];
+      rows[i][k] = rows[k][i];
+      rows[k][i] = moved;
+    }
+}
+
+// `count` rows of `size` reals side by side: number k of row i is at k * count + i. Rows from `there` on are 0.
+static void pack_rows(Number* to, int64_t count, const real* from, int64_t stride, int64_t size, int64_t there) {
+  const int64_t depth = ceil_of(size, STEP);
+  for (int64_t first = 0; first < count; first += LANES)
+    for (int64_t k = 0; k < depth; k += LANES) {
+      Numbers rows[LANES];
+      UNROLL for (int i = 0; i < LANES; i++)
+        rows[i] = first + i < there ? numbers(from + (first + i) * stride, k, size) : Numbers{};
+      transpose(rows);
+      const int lanes = int(std::min<int64_t>(LANES, count - first));
+      for (int i = 0; i < std::min<int64_t>(LANES, depth - k); i++)
+        store((real*)to + (k + i) * count + first, (V)rows[i], lanes);
+    }
+}
+
+}  // namespace
