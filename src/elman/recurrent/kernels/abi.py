@@ -49,6 +49,26 @@ class Softmax(ctypes.Structure):
     ]
 
 
+class Side(ctypes.Structure):
+    """`struct Side` of products.h."""
+
+    _fields_ = [("data", POINTERS), *((name, COUNT) for name in ("stride", "turned", "narrow"))]
+
+
+class Product(ctypes.Structure):
+    """`struct Product` of products.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("rows", "columns", "depth")),
+        ("left", Side),
+        ("right", Side),
+        ("bias", POINTERS),
+        ("out", POINTERS),
+        ("out_stride", COUNT),
+        ("room", POINTERS),
+    ]
+
+
 class Size(IntEnum):
     """`enum Size` of engine.h: what `elman_sizes` can return."""
 

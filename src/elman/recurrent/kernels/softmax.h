@@ -17,7 +17,7 @@ struct Softmax {
   char* room;              // as many bytes as elman_softmax_room says
 };
 
-constexpr int DEPTH = 10;                    // panels of words whose part of dh is summed in registers
+constexpr int DEPTH = PAIRED ? 10 : 5;       // panels of words whose part of dh is summed in registers
 constexpr int TILE = ROWS * SPAN / STEP;     // numbers in a tile of exponentials
 constexpr real HIGHER = 30;                  // a row's exponents are relative to its maximum, or to at most so much less
 
@@ -259,18 +259,6 @@ static void words_part(const Softmax& s, const Room& room, int64_t begin, int64_
     s.dbias[gold] -= 1;
     for (int64_t i = 0; i < s.size; i++) s.dweight[gold * s.size + i] -= s.h[row * s.size + i];
   }
-}
-
-template <class F>
-static void in_threads(int threads, F f) {
-#ifdef _OPENMP
-  if (threads > 1) {
-#pragma omp parallel num_threads(threads)
-    for (int i = omp_get_thread_num(); i < threads; i += omp_get_num_threads()) f(i);
-    return;
-  }
-#endif
-  for (int i = 0; i < threads; i++) f(i);
 }
 
 }  // namespace

@@ -45,13 +45,15 @@ INLINE void product(const Number* A, int64_t apart, int64_t blocks, int64_t inne
     }
 }
 
+INLINE int lanes_of(int64_t rest) { return int(std::min<int64_t>(LANES, std::max<int64_t>(0, rest))); }
+
 // Columns in panels of nearly equal width, of up to WIDE vectors.
 struct Cut {
   int64_t columns, vectors, count;
   explicit Cut(int64_t columns) : columns(columns), vectors(ceil_of(columns, LANES)), count(ceil_of(vectors, WIDE)) {}
   int64_t first(int64_t panel) const { return panel * vectors / count; }  // vector
   int width(int64_t panel) const { return int(first(panel + 1) - first(panel)); }
-  int lanes(int64_t vector) const { return int(std::min<int64_t>(LANES, columns - vector * LANES)); }
+  int lanes(int64_t vector) const { return lanes_of(columns - vector * LANES); }
 };
 
 // Calls f with the width of a panel as a constant.
@@ -77,9 +79,15 @@ INLINE Numbers operand(V x) { return (V)(upper(x) & 0xffff0000); }
 INLINE Numbers operand(V x) { return x; }
 #endif
 
-// Rows k, k + 1, ... of a matrix as rows of B: `rows` of them, those from `there` on are 0, columns of vectors
-// [first, first + width), each row times its factor, if there are factors.
-static void pack_columns(Number* to, const real* from, int64_t stride, int64_t rows, int64_t there, const Cut& cut,
+#if PAIRED
+using ::load;
+INLINE V load(const uint16_t* p, int lanes) { return load_left(p, lanes); }
+#endif
+
+// Rows k, k + 1, ... of a matrix, of reals or bfloat16, as rows of B: `rows` of them, those from `there` on are 0, columns of
+// vectors [first, first + width), each row times its factor, if there are factors.
+template <class T>
+static void pack_columns(Number* to, const T* from, int64_t stride, int64_t rows, int64_t there, const Cut& cut,
                          int64_t first, int width, const real* factor) {
   auto row = [&](int64_t k, int64_t v) {
     if (k >= there) return V{};
@@ -97,7 +105,7 @@ static void pack_columns(Number* to, const real* from, int64_t stride, int64_t r
 
 // Numbers k, k + 1, ... of a row of `size` reals; those from its end on are 0.
 INLINE Numbers numbers(const real* row, int64_t k, int64_t size) {
-  auto part = [&](int64_t i) { return load(row + i, int(std::min<int64_t>(LANES, std::max<int64_t>(0, size - i)))); };
+  auto part = [&](int64_t i) { return load(row + i, lanes_of(size - i)); };
 #if !PAIRED
   return operand(part(k));
 #elif DOT == INSTRUCTION
@@ -112,6 +120,15 @@ INLINE Numbers numbers(const real* row, int64_t k, int64_t size) {
   return result;
 #endif
 }
+
+#if PAIRED
+INLINE Numbers numbers(const uint16_t* row, int64_t k, int64_t size) {  // they are bfloat16 already
+  Numbers result{};
+  if (size - 2 * k >= 2 * LANES) return *reinterpret_cast<const LooseNumbers*>(row + 2 * k);
+  std::memcpy(&result, row + 2 * k, std::max<int64_t>(0, size - 2 * k) * 2);
+  return result;
+}
+#endif
 
 #if defined(__AVX512F__)
 template <int STRIDE>
@@ -145,8 +162,9 @@ INLINE void transpose(Numbers (&rows)[LANES]) {
     }
 }
 
-// `count` rows of `size` reals side by side: number k of row i is at k * count + i. Rows from `there` on are 0.
-static void pack_rows(Number* to, int64_t count, const real* from, int64_t stride, int64_t size, int64_t there) {
+// `count` rows of `size` numbers side by side: number k of row i is at k * count + i. Rows from `there` on are 0.
+template <class T>
+static void pack_rows(Number* to, int64_t count, const T* from, int64_t stride, int64_t size, int64_t there) {
   const int64_t depth = ceil_of(size, STEP);
   for (int64_t first = 0; first < count; first += LANES)
     for (int64_t k = 0; k < depth; k += LANES) {
@@ -158,6 +176,19 @@ static void pack_rows(Number* to, int64_t count, const real* from, int64_t strid
       for (int i = 0; i < std::min<int64_t>(LANES, depth - k); i++)
         store((real*)to + (k + i) * count + first, (V)rows[i], lanes);
     }
+}
+
+// f(0), ..., f(threads - 1), each on a thread.
+template <class F>
+static void in_threads(int threads, F f) {
+#ifdef _OPENMP
+  if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+    for (int i = omp_get_thread_num(); i < threads; i += omp_get_num_threads()) f(i);
+    return;
+  }
+#endif
+  for (int i = 0; i < threads; i++) f(i);
 }
 
 }  // namespace
