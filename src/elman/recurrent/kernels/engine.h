@@ -102,7 +102,7 @@ struct Panels {  // how `hidden` units are cut into panels of nearly equal width
 };
 
 // Weights (K rows of GROUPS blocks per segment) -> panels. at(s, k, g, unit) gives the number; ROWS: those of neighbouring
-// units are adjacent, so whole rows are copied.
+// units are adjacent in memory, otherwise those of neighbouring k are.
 template <int GROUPS, bool ROWS, class At>
 void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int threads, At at) {
   Panels panels(hidden, width);
@@ -110,26 +110,37 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
 #pragma omp parallel for collapse(2) num_threads(threads)
   for (int64_t i = 0; i < panels.count; i++)
     for (int s = 0; s < segments; s++) {
-      int64_t v0 = panels.first(i), w = panels.first(i + 1) - v0;
+      const int64_t v0 = panels.first(i), w = panels.first(i + 1) - v0, line = GROUPS * w * LANES;
       Weight* p = to + (v0 * segments + s * w) * rows * GROUPS * LANES;
-      for (int64_t k = 0; k < rows; k++)
-        for (int g = 0; g < GROUPS; g++) {
-          if constexpr (ROWS && !HALF) {
-            const int64_t there = std::min(w * LANES, hidden - v0 * LANES);
-            std::memcpy(p, &at(s, k, g, v0 * LANES), there * sizeof(real));
-            std::fill(p + there, p + w * LANES, Weight(0));
-            p += w * LANES;
-            continue;
-          }
-          for (int64_t unit = v0 * LANES; unit < (v0 + w) * LANES; unit++, p++) {
+      auto each = [&](auto f) {
+        for (int g = 0; g < GROUPS; g++)
+          for (int64_t v = 0; v < w; v++) f(g, (v0 + v) * LANES, lanes_of(hidden - (v0 + v) * LANES), (g * w + v) * LANES);
+      };
+      auto put = [&](int64_t place, auto numbers) { std::memcpy(p + place, &numbers, sizeof numbers); };
+      if constexpr (ROWS) {
+        for (int64_t k = 0; k < rows; k++)
+          each([&](int g, int64_t unit, int lanes, int64_t place) {
 #if HALF
-            *p = unit >= hidden ? 0 : bits(at(s, 2 * k, g, unit)) |
-                 (2 * k + 1 < K ? bits(at(s, 2 * k + 1, g, unit)) << 16 : 0);
+            const V odd = 2 * k + 1 < K ? load(&at(s, 2 * k + 1, g, unit), lanes) : V{};
+            put(k * line + place, pairs(load(&at(s, 2 * k, g, unit), lanes), odd));
 #else
-            *p = unit < hidden ? at(s, k, g, unit) : 0;
+            put(k * line + place, load(&at(s, k, g, unit), lanes));
 #endif
-          }
-        }
+          });
+        continue;
+      }
+      for (int64_t k = 0; k < rows; k += LANES)
+        each([&](int g, int64_t unit, int lanes, int64_t place) {
+          V block[LANES] = {};
+          for (int u = 0; u < lanes; u++)
+#if HALF
+            block[u] = (V)pairs(&at(s, 0, g, unit + u), k, K);
+#else
+            block[u] = load(&at(s, k, g, unit + u), lanes_of(K - k));
+#endif
+          transpose(block);
+          for (int64_t i = 0; i < std::min<int64_t>(LANES, rows - k); i++) put((k + i) * line + place, block[i]);
+        });
     }
 }
 

@@ -6,6 +6,8 @@
 
 namespace {  // every library has its own, and none may see another's
 
+INLINE int lanes_of(int64_t rest) { return int(std::min<int64_t>(LANES, std::max<int64_t>(0, rest))); }
+
 // DOT says how bfloat16 numbers are multiplied: by the processor's instruction for pairs of them, by the same in software,
 // with the same order of sums, or as rounded numbers stored as float.
 #define INSTRUCTION 1
@@ -60,6 +62,21 @@ INLINE V load_left(const Stored* p, int lanes) {
   return load(p, lanes);
 #endif
 }
+INLINE Pairs pairs(V even, V odd) { return bits(even) | bits(odd) << 16; }
+// Numbers 2k, 2k + 1, ... of a row of `size`, two by two; those from its end on are 0.
+INLINE Pairs pairs(const real* row, int64_t k, int64_t size) {
+  const V low = load(row + 2 * k, lanes_of(size - 2 * k)), high = load(row + 2 * k + LANES, lanes_of(size - 2 * k - LANES));
+#if DOT == INSTRUCTION
+  return (Pairs)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+#else
+  Pairs result;
+  for (int i = 0; i < LANES; i += 2) {
+    result[i / 2] = bits(low[i]) | bits(low[i + 1]) << 16;
+    result[(LANES + i) / 2] = bits(high[i]) | bits(high[i + 1]) << 16;
+  }
+  return result;
+#endif
+}
 #if DOT == INSTRUCTION
 INLINE V dot(V sum, Pairs a, Pairs b) { return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
 #elif DOT == SOFTWARE
@@ -86,6 +103,38 @@ typedef real Stored;
 INLINE void store_left(Stored* p, V v, int lanes) { store(p, v, lanes); }
 INLINE V load_left(const Stored* p, int lanes) { return load(p, lanes); }
 #endif
+
+// LANES rows of LANES numbers -> its columns
+#if defined(__AVX512F__)
+template <int STRIDE>
+INLINE void exchange(V (&rows)[LANES]) {  // the blocks beside the diagonal
+  I low, high;
+  for (int i = 0; i < LANES; i++) {
+    low[i] = i & STRIDE ? i - STRIDE + LANES : i;
+    high[i] = i & STRIDE ? i + LANES : i + STRIDE;
+  }
+  UNROLL for (int i = 0; i < LANES; i++)
+    if (!(i & STRIDE)) {
+      const __m512 a = (__m512)rows[i], b = (__m512)rows[i + STRIDE];
+      rows[i] = (V)_mm512_permutex2var_ps(a, (__m512i)low, b);
+      rows[i + STRIDE] = (V)_mm512_permutex2var_ps(a, (__m512i)high, b);
+    }
+}
+#endif
+INLINE void transpose(V (&rows)[LANES]) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(real) == 4) {
+    exchange<1>(rows), exchange<2>(rows), exchange<4>(rows), exchange<8>(rows);
+    return;
+  }
+#endif
+  for (int i = 0; i < LANES; i++)
+    for (int k = 0; k < i; k++) {
+      const real moved = rows[i][k];
+      rows[i][k] = rows[k][i];
+      rows[k][i] = moved;
+    }
+}
 
 struct FlushDenormals {
 #if defined(__x86_64__)

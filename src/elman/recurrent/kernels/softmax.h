@@ -132,7 +132,7 @@ struct Rows {  // of a block, one thread's part
 #if PAIRED
     typedef uint16_t Narrow __attribute__((vector_size(BYTES / 2), aligned(2), may_alias));
     UNROLL for (int m = 0; m < ROWS; m += 2) UNROLL for (int n = 0; n < WIDE; n++) {
-      const Pairs even = upper(acc[m][n]) >> 16, odd = upper(acc[m + 1][n]) >> 16;
+      const Pairs even = bits(acc[m][n]), odd = bits(acc[m + 1][n]);
       if (s.dweight)
         *reinterpret_cast<LooseNumbers*>(across(panel, tile) + m / 2 * SPAN + n * LANES) = even | odd << 16;
       if (s.dh) {

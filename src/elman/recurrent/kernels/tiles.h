@@ -45,8 +45,6 @@ INLINE void product(const Number* A, int64_t apart, int64_t blocks, int64_t inne
     }
 }
 
-INLINE int lanes_of(int64_t rest) { return int(std::min<int64_t>(LANES, std::max<int64_t>(0, rest))); }
-
 // Columns in panels of nearly equal width, of up to WIDE vectors.
 struct Cut {
   int64_t columns, vectors, count;
@@ -64,19 +62,11 @@ INLINE void of_width(int width, F f) {
   f(std::integral_constant<int, 2>());
 }
 
-// What a product reads of one row of numbers, or of two that are neighbours along the sum, the even one first.
+// What a product reads of one row of numbers, where they are not paired.
 #if HALF
-INLINE Pairs upper(V x) {  // rounded to bfloat16, in the upper half; the lower half is to be ignored
-  Pairs u = (Pairs)x, r = u + 0x7fff + ((u >> 16) & 1);
-  return x != x ? Pairs{} + 0x7fc00000 : r;
-}
-#endif
-#if PAIRED
-INLINE Numbers both(V even, V odd) { return (upper(even) >> 16) | (upper(odd) & 0xffff0000); }
-#elif HALF
-INLINE Numbers operand(V x) { return (V)(upper(x) & 0xffff0000); }
+INLINE V operand(V x) { return (V)(bits(x) << 16); }
 #else
-INLINE Numbers operand(V x) { return x; }
+INLINE V operand(V x) { return x; }
 #endif
 
 #if PAIRED
@@ -97,30 +87,20 @@ static void pack_columns(Number* to, const T* from, int64_t stride, int64_t rows
   for (int64_t k = 0; k < rows; k += STEP)
     for (int64_t v = first; v < first + width; v++, to += LANES)
 #if PAIRED
-      *reinterpret_cast<LooseNumbers*>(to) = both(row(k, v), row(k + 1, v));
+      *reinterpret_cast<LooseNumbers*>(to) = pairs(row(k, v), row(k + 1, v));
 #else
       *reinterpret_cast<LooseNumbers*>(to) = operand(row(k, v));
 #endif
 }
 
-// Numbers k, k + 1, ... of a row of `size` reals; those from its end on are 0.
+// Numbers k, k + 1, ... of a row of `size` reals or bfloat16; those from its end on are 0.
 INLINE Numbers numbers(const real* row, int64_t k, int64_t size) {
-  auto part = [&](int64_t i) { return load(row + i, lanes_of(size - i)); };
-#if !PAIRED
-  return operand(part(k));
-#elif DOT == INSTRUCTION
-  return (Numbers)_mm512_cvtne2ps_pbh((__m512)part(2 * k + LANES), (__m512)part(2 * k));
+#if PAIRED
+  return pairs(row, k, size);
 #else
-  const V low = part(2 * k), high = part(2 * k + LANES);
-  Numbers result;
-  for (int i = 0; i < LANES; i += 2) {
-    result[i / 2] = bits(low[i]) | bits(low[i + 1]) << 16;
-    result[(LANES + i) / 2] = bits(high[i]) | bits(high[i + 1]) << 16;
-  }
-  return result;
+  return operand(load(row + k, lanes_of(size - k)));
 #endif
 }
-
 #if PAIRED
 INLINE Numbers numbers(const uint16_t* row, int64_t k, int64_t size) {  // they are bfloat16 already
   Numbers result{};
@@ -130,51 +110,19 @@ INLINE Numbers numbers(const uint16_t* row, int64_t k, int64_t size) {  // they 
 }
 #endif
 
-#if defined(__AVX512F__)
-template <int STRIDE>
-INLINE void exchange(Numbers (&rows)[LANES]) {  // swaps the blocks beside the diagonal
-  __m512i low, high;
-  for (int i = 0; i < LANES; i++) {
-    ((int32_t*)&low)[i] = i & STRIDE ? i - STRIDE + LANES : i;
-    ((int32_t*)&high)[i] = i & STRIDE ? i + LANES : i + STRIDE;
-  }
-  UNROLL for (int i = 0; i < LANES; i++)
-    if (!(i & STRIDE)) {
-      const __m512 a = (__m512)rows[i], b = (__m512)rows[i + STRIDE];
-      rows[i] = (Numbers)_mm512_permutex2var_ps(a, low, b);
-      rows[i + STRIDE] = (Numbers)_mm512_permutex2var_ps(a, high, b);
-    }
-}
-#endif
-
-INLINE void transpose(Numbers (&rows)[LANES]) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(Number) == 4) {
-    exchange<1>(rows), exchange<2>(rows), exchange<4>(rows), exchange<8>(rows);
-    return;
-  }
-#endif
-  for (int i = 0; i < LANES; i++)
-    for (int k = 0; k < i; k++) {
-      const Number moved = rows[i][k];
-      rows[i][k] = rows[k][i];
-      rows[k][i] = moved;
-    }
-}
-
 // `count` rows of `size` numbers side by side: number k of row i is at k * count + i. Rows from `there` on are 0.
 template <class T>
 static void pack_rows(Number* to, int64_t count, const T* from, int64_t stride, int64_t size, int64_t there) {
   const int64_t depth = ceil_of(size, STEP);
   for (int64_t first = 0; first < count; first += LANES)
     for (int64_t k = 0; k < depth; k += LANES) {
-      Numbers rows[LANES];
+      V rows[LANES];
       UNROLL for (int i = 0; i < LANES; i++)
-        rows[i] = first + i < there ? numbers(from + (first + i) * stride, k, size) : Numbers{};
+        rows[i] = first + i < there ? (V)numbers(from + (first + i) * stride, k, size) : V{};
       transpose(rows);
       const int lanes = int(std::min<int64_t>(LANES, count - first));
       for (int i = 0; i < std::min<int64_t>(LANES, depth - k); i++)
-        store((real*)to + (k + i) * count + first, (V)rows[i], lanes);
+        store((real*)to + (k + i) * count + first, rows[i], lanes);
     }
 }
 
