@@ -69,6 +69,17 @@ class Product(ctypes.Structure):
     ]
 
 
+class Attention(ctypes.Structure):
+    """`struct Attention` of attention.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("sources", "dim", "width")),
+        *((name, POINTERS) for name in ("rows", "positions", "pairs", "order", "queries", "keys", "values", "weights")),
+        ("softmax", COUNT),
+        *((name, POINTERS) for name in ("context", "dcontext", "dweights", "dqueries", "dkeys", "dvalues", "dpairs")),
+    ]
+
+
 class Size(IntEnum):
     """`enum Size` of engine.h: what `elman_sizes` can return."""
 

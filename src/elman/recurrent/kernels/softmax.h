@@ -47,21 +47,6 @@ struct Room {
   }
 };
 
-INLINE real largest(V v) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(real) == 4) return _mm512_reduce_max_ps((__m512)v);
-#endif
-  real top = v[0];
-  for (int i = 1; i < LANES; i++) top = std::max(top, v[i]);
-  return top;
-}
-
-INLINE real sum_of(V v) {
-  real sum = 0;
-  for (int i = 0; i < LANES; i++) sum += v[i];
-  return sum;
-}
-
 struct Rows {  // of a block, one thread's part
   const Softmax& s;
   const Room& room;

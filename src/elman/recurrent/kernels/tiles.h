@@ -126,6 +126,21 @@ static void pack_rows(Number* to, int64_t count, const T* from, int64_t stride, 
     }
 }
 
+INLINE real largest(V v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(real) == 4) return _mm512_reduce_max_ps((__m512)v);
+#endif
+  real top = v[0];
+  for (int i = 1; i < LANES; i++) top = std::max(top, v[i]);
+  return top;
+}
+
+INLINE real sum_of(V v) {
+  real sum = 0;
+  for (int i = 0; i < LANES; i++) sum += v[i];
+  return sum;
+}
+
 // f(0), ..., f(threads - 1), each on a thread.
 template <class F>
 static void in_threads(int threads, F f) {
