@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from elman.errors import UsageError
 from elman.layers import softmax
+from elman.layers.softmax import top_log_probabilities
 from elman.recurrent import use_backend
 from elman.recurrent.kernels import build, compiled
 from elman.recurrent.kernels import softmax as kernel
@@ -251,3 +252,21 @@ def test_without_a_compiler_it_is_plain_torch_and_says_so(monkeypatch) -> None:
         softmax.vocabulary_loss(*parts(20, 20, 3, torch.float32))
     with use_backend("native"), pytest.raises(UsageError, match="no compiler here"):
         softmax.vocabulary_loss(*parts(20, 20, 3, torch.float32))
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize(
+    ("rows", "words", "count", "first"), [(0, 5, 2, 0), (1, 1, 3, 0), (7, 40, 5, 1), (3, 7800, 8, 2)]
+)
+def test_the_likeliest_words(backend: str, rows: int, words: int, count: int, first: int) -> None:
+    torch.manual_seed(rows + words)
+    h, weight, bias = torch.randn(rows, 9), torch.randn(words, 9), 3 * torch.randn(words)
+    with use_backend(backend):
+        values, ids = top_log_probabilities(h, weight, bias, count, first)
+    logs = (h.double() @ weight.double().T + bias.double()).log_softmax(-1)
+    logs[:, :first] = -torch.inf
+    wanted = logs.sort(dim=-1, descending=True, stable=True)
+    kept = min(count, words - first)
+    torch.testing.assert_close(values[:, :kept].double(), wanted.values[:, :kept], rtol=1e-5, atol=1e-5)
+    assert torch.equal(ids[:, :kept], wanted.indices[:, :kept]) and (values[:, kept:] == -torch.inf).all()
+    assert ((ids >= 0) & (ids < max(words, first + 1))).all()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from elman.recurrent.backend import half_wanted, library_for
-from elman.recurrent.kernels import softmax
+from elman.recurrent.kernels import softmax, top
 from elman.recurrent.kernels.products import rounded
 
 # Numbers in a block of logits: 16 MB, which stay close to the processor until their gradients are computed.
@@ -103,6 +103,31 @@ def log_probabilities(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) 
             logits = torch.addmm(bias, h[rows], weight.t())
             logs[rows] = logits.gather(1, targets[rows].unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
         return logs
+
+
+def top_log_probabilities(h: Tensor, weight: Tensor, bias: Tensor, count: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """Of the words from id `first` on, the `count` likeliest of each row, best first: their log-probabilities among all
+    words (rows, count), and their ids. Without gradients. Shapes as in `vocabulary_loss`."""
+    with torch.no_grad():
+        logits = torch.addmm(bias, h, weight.t())
+        return top_of(logits, count, first)
+
+
+def top_of(logits: Tensor, count: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """`top_log_probabilities` from logits (rows, vocabulary), or from log-probabilities, which are normalised already.
+
+    Where fewer than `count` words are left, the last ones have the log-probability minus infinity."""
+    library = library_for("the search", top.library, (logits,))
+    if library is not None:
+        return top.top(library, logits, first, count)
+    logs = logits.log_softmax(-1)
+    logs[:, :first] = -torch.inf
+    found, words = min(count, logs.shape[1]), logs.shape[1]
+    values, ids = logs.topk(found, -1)
+    if found < count:
+        values = torch.cat([values, values.new_full((len(values), count - words), -torch.inf)], -1)
+        ids = torch.cat([ids, ids.new_full((len(ids), count - words), min(first, words - 1))], -1)
+    return values, ids
 
 
 def _operand(values: Tensor, half: bool) -> Tensor:
