@@ -6,6 +6,7 @@ from elman.config import (
     CELL_HELP,
     COUNT,
     SHARE,
+    SIZE,
     Config,
     Rule,
     TrainingConfig,
@@ -113,6 +114,9 @@ class Seq2SeqTraining(TrainingConfig):
     decay: str = "cosine"
     clip: float = 2.0
     batch_tokens: int = 800
+    invented: int = setting(
+        0, "--invented", "made-up pairs to train on too: shared stems replaced at random; for little data", SIZE
+    )
 
 
 @config
