@@ -22,7 +22,7 @@ TINY = {
     "hashes": "--sentences 60 --only tag/majority",
     "help": "--runs 1",
     "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",
-    "lm_speed": "--data {data} --sizes 4 --precision float32 bfloat16 --threads 1 --blocks 1 --steps 1",
+    "lm_speed": "--data {data} --sizes 4 --precision float32 bfloat16 --threads 1 --blocks 1 --steps 1 --memory",
     "long_sequence": "--steps 200 --hidden 8 --memory 1MB --threads 1",
     "predict": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1 --threads 1",
     "tagger_speed": "{data}/ud-english-ewt/en_ewt-ud-train.conllu.gz --batches 2 --threads 1 --reference",

@@ -40,22 +40,30 @@ class _Loss(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:3])
         library = _library(h, weight, bias, targets, half)
         if library is None:
+            ctx.factor = h.new_ones(())
             loss, ctx.gradients = _in_blocks(h, weight, bias, targets, half, any(wanted))
         else:
-            logs, *ctx.gradients = softmax.log_probabilities(library, h, weight, bias, targets, *wanted)
-            loss = -logs.sum()
+            # training asks for the gradients of the mean, which then need not be multiplied again
+            ctx.factor = h.new_ones(()) / max(len(h), 1)
+            logs, *gradients = softmax.log_probabilities(
+                library, h, weight, bias, targets, *wanted, factor=ctx.factor.item()
+            )
+            loss, ctx.gradients = -logs.sum(), gradients
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Any:
         gradients = ctx.gradients
-        if torch._C._autograd._get_current_graph_task_keep_graph():
-            return *(None if g is None else g * upstream for g in gradients), None, None
         if gradients is None:
             raise RuntimeError("the loss of a vocabulary has no second backward pass without retain_graph=True")
-        ctx.gradients = None  # the caller may add to them in place
-        return *(None if g is None else g.mul_(upstream) for g in gradients), None, None
+        if torch._C._autograd._get_current_graph_task_keep_graph():
+            gradients = [None if g is None else g.clone() for g in gradients]
+        else:
+            ctx.gradients = None  # whoever gets them may add to them in place
+        if upstream != ctx.factor:
+            gradients = [None if g is None else g.mul_(upstream / ctx.factor) for g in gradients]
+        return *gradients, None, None
 
 
 def _library(h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, half: bool) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import linear
 
 from elman.errors import UsageError
-from elman.recurrent import Packed
+from elman.recurrent import CELLS, Packed
 from elman.tasks.language_model.base import mixed
 from elman.tasks.language_model.config import LanguageModelConfig
 from elman.tasks.language_model.data import END, END_ID
@@ -255,3 +255,26 @@ def test_before_training_every_token_is_as_likely_as_it_is_frequent() -> None:
     seen = np.bincount(ids, minlength=len(model.vocabulary)) + 0.5
     model.network.embedding.data.zero_()
     np.testing.assert_allclose(model.next_distribution(""), seen / seen.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dropped", [0.0, 0.5])
+def test_the_rows_that_are_read_are_added_to_the_gradient_of_the_matrix(tied: bool, dropped: float) -> None:
+    """In training the gradient of the lookup is not a matrix of its own; in evaluation it is."""
+    torch.manual_seed(0)
+    nothing = {"input_dropout": 0.0, "hidden_dropout": 0.0, "dropout": 0.0, "embedding_dropout": dropped}
+    config = LanguageModelConfig(hidden_size=5, embedding_size=5, tied=tied, **nothing)
+    network = LanguageModelNetwork(config, CELLS["lstm"], 30)
+    ids = Packed(torch.randint(0, 30, (40,)) // 2, [8] * 5, [5] * 8, torch.arange(8))
+    targets, found = torch.randint(0, 30, (40,)), []
+    for training in (True, True, False):
+        torch.manual_seed(1)
+        network.train(training).zero_grad()
+        loss, _ = network.loss(ids, targets, None)
+        (loss / 40).backward()
+        gradient = network.embedding.grad
+        assert gradient is not None and not gradient.is_sparse
+        found.append(gradient)
+    assert torch.equal(found[0], found[1])
+    if not dropped:
+        torch.testing.assert_close(found[0], found[2])

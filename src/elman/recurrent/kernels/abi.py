@@ -44,6 +44,7 @@ class Softmax(ctypes.Structure):
     _fields_ = [
         *((name, COUNT) for name in ("rows", "words", "size")),
         *((name, POINTERS) for name in ("h", "weight", "bias", "targets", "logs", "dh", "dweight", "dbias")),
+        ("factor", ctypes.c_double),
         ("block", COUNT),
         ("room", POINTERS),
     ]

@@ -10,9 +10,10 @@ struct Softmax {
   const real* bias;        // (words,)
   const int64_t* targets;  // (rows,)
   real* logs;              // (rows,)         out: log p(target)
-  real* dh;                // (rows, size)    out: the gradients of -sum(logs), or null
+  real* dh;                // (rows, size)    out: the gradients of -factor * sum(logs), or null
   real* dweight;           // (words, size)
   real* dbias;             // (words,)
+  double factor;
   int64_t block;           // rows whose exponentials are kept at a time, a multiple of ROWS
   char* room;              // as many bytes as elman_softmax_room says
 };
@@ -26,7 +27,7 @@ constexpr real HIGHER = 30;                  // a row's exponents are relative t
 // these are one.
 struct Room {
   Number *across, *turned;                 // of the block; turned: h by rows, times each row's share
-  real *share, *top;                       // (block,) 1 / sum; what a row's exponents are relative to
+  real *share, *top;                       // (block,) factor / sum; what a row's exponents are relative to
   V* total;                                // (block,) sums of exponentials, by lane
   Number *along, *h, *words;               // of a thread
   int64_t bytes = 0;
@@ -191,13 +192,13 @@ struct Rows {  // of a block, one thread's part
 
   void finish(int64_t row) const {
     const int64_t at = begin + row, gold = s.targets[at];
-    const real total = sum_of(room.total[row]), share = 1 / total;
+    const real total = sum_of(room.total[row]), factor = real(s.factor), share = factor / total;
     room.share[row] = share;
     s.logs[at] -= std::log(total) + room.top[row];
     if (!s.dh) return;
     real* dh = s.dh + at * s.size;
     const real* written = s.weight + gold * s.size;
-    for (int64_t i = 0; i < s.size; i++) dh[i] = dh[i] * share - written[i];
+    for (int64_t i = 0; i < s.size; i++) dh[i] = dh[i] * share - written[i] * factor;
   }
 };
 
@@ -238,11 +239,12 @@ static void words_part(const Softmax& s, const Room& room, int64_t begin, int64_
       });
     }
   }
+  const real factor = real(s.factor);
   for (int64_t row = begin; row < begin + count; row++) {
     const int64_t gold = s.targets[row];
     if (gold < low * SPAN || gold >= high * SPAN) continue;
-    s.dbias[gold] -= 1;
-    for (int64_t i = 0; i < s.size; i++) s.dweight[gold * s.size + i] -= s.h[row * s.size + i];
+    s.dbias[gold] -= factor;
+    for (int64_t i = 0; i < s.size; i++) s.dweight[gold * s.size + i] -= s.h[row * s.size + i] * factor;
   }
 }
 

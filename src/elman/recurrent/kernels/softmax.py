@@ -33,10 +33,17 @@ def _library(half: bool, dot: str | None) -> Any:
 
 
 def log_probabilities(
-    library: Any, h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, dh: bool = False, dweight: bool = False
+    library: Any,
+    h: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    dh: bool = False,
+    dweight: bool = False,
+    factor: float = 1.0,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """(rows,) log softmax(h weight' + bias)[target], and the gradients of minus their sum with respect to h, weight and
-    bias: of h with `dh`, of weight and bias with `dweight`, otherwise None.
+    """(rows,) log softmax(h weight' + bias)[target], and the gradients of their sum times -factor with respect to h,
+    weight and bias: of h with `dh`, of weight and bias with `dweight`, otherwise None.
 
     h (rows, size), weight (words, size), bias (words,) float32, targets (rows,) int64, none of them out
     of range."""
@@ -49,6 +56,7 @@ def log_probabilities(
     block = max(BLOCK // (4 * words), size) if dh or dweight else rows
     call = Softmax(rows, words, size, *map(address, (h, weight, bias, targets, logs, *gradients)))
     blocks = max(1, -(-rows // block))
+    call.factor = factor
     call.block = -(-rows // (blocks * unit)) * unit
     room = torch.empty(library.elman_softmax_room(ctypes.byref(call), threads) + 64, dtype=torch.uint8)
     call.room = -(-room.data_ptr() // 64) * 64
