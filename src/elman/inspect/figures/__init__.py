@@ -35,6 +35,7 @@ FIGURES: dict[str, str] = {
     "probabilities": "elman.inspect.figures.answers:probabilities",
     "spectral": "elman.inspect.figures.curves:spectral",
     "attribution": "elman.inspect.figures.matrices:attribution",
+    "learning_curve": "elman.inspect.figures.learning:learning_curve",
 }
 EXTRAS = {  # of a View -> the figure that draws it
     "cells": "gradient_by_distance",
