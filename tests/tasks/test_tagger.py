@@ -394,3 +394,19 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     torch.manual_seed(5)
     Tagger(**TINY, epochs=1).fit(corpus())
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(("dev", "expected"), [(1, 1), (4, 1), (5, 2), (41, 11)])
+def test_no_more_of_dev_is_scored_than_is_trained_on(dev: int, expected: int, tmp_path: Path) -> None:
+    train = [Sentence(["a", "b"], ["X", "Y"])] * 4
+    settings = {**TINY, "batch_tokens": 8, "warmup_steps": 1}
+    settings.pop("epochs", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elman.training.schedule.UPDATES", 12)
+        patch.setattr("elman.training.schedule.EPOCHS", 12)
+        Tagger(**settings).fit(train, train[:1] * dev, out=tmp_path / "m")
+    lines = [json.loads(line) for line in (tmp_path / "m" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["dev"]] == [*range(expected, 12, expected), 12]
+    Tagger(**settings, epochs=3).fit(train, train[:1] * dev, out=tmp_path / "n")
+    lines = [json.loads(line) for line in (tmp_path / "n" / "log.jsonl").read_text().splitlines()]
+    assert all(line["dev"] for line in lines) and len(lines) == 3

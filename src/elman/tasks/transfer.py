@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from elman.errors import Notice, UsageError, quoted
+from elman.layers.features import FormEncoder
 from elman.text.vocabulary import Vocabulary
 
 
@@ -20,6 +21,12 @@ class Rows(NamedTuple):
     name: str
     items: Vocabulary
     axes: int = 1
+
+
+def form_rows(forms: FormEncoder | None) -> dict[str, Rows]:
+    """The tables of `network.forms`, for `weight_rows`."""
+    vocabularies = {} if forms is None else forms.vocabularies
+    return {f"forms.tables.{kind}.": Rows("", vocabulary) for kind, vocabulary in vocabularies.items()}
 
 
 def take_over(old: Any, new: Any) -> None:

@@ -222,7 +222,7 @@ def test_class_weights_find_the_rare_label() -> None:
 def test_given_vectors(tmp_path: Path) -> None:
     path = tmp_path / "v.txt"
     path.write_text("good 1 0 0\nbad 0 1 0\nsplendid 1 0 0\nfilm 0 0 1\n")
-    settings = {"word_size": 0, "vectors": str(path), "dropout": 0.0, "epochs": 6}
+    settings = {"word_size": 0, "form_size": 0, "vectors": str(path), "dropout": 0.0, "epochs": 6}
     data = [Example(f"{w} {x}", [label]) for w, label in (("good", "pos"), ("bad", "neg")) for x in "abcd" * 10]
     one = made("network", **settings).fit(data, 0.2, out=tmp_path / "m")
     path.unlink()
@@ -240,3 +240,32 @@ def test_the_seed_decides_and_the_callers_generator_is_left_alone() -> None:
     torch.manual_seed(5)
     assert torch.equal(weights(1), weights(1)) and not torch.equal(weights(1), weights(2))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_labels_that_only_the_ends_of_unseen_words_tell() -> None:
+    def texts(seed: int, letters: str) -> list[Example]:
+        source, data = random.Random(seed), []
+        for i in range(80):
+            stem = "".join(source.choices(letters, k=5))
+            data.append(Example(f"the {stem}{'ly' if i % 2 else 'ous'} one", ["ly" if i % 2 else "ous"]))
+        return data
+
+    train, test = texts(1, "abcde"), texts(2, "fghij")
+    assert made("network", dropout=0.0, epochs=5).fit(train).evaluate(test).accuracy == 1.0
+    assert made("network", dropout=0.0, epochs=5, form_size=0).fit(train).evaluate(test).accuracy == 0.5
+
+
+def test_forms_are_those_of_words_unless_asked_for() -> None:
+    for tokenizer, expected in (("words", 16), ("space", 16), ("characters", 0), ("subwords", 0)):
+        model = made("network", tokenizer=tokenizer, subword_size=260, epochs=1).fit(TRAIN)
+        assert (0 if model.network.forms is None else model.network.forms.size) == expected
+    assert made("network", tokenizer="characters", form_size=3, epochs=1).fit(TRAIN).network.forms.size == 3
+
+
+def test_a_folder_from_before_word_forms_loads_as_it_was(tmp_path: Path) -> None:
+    one = made("network", form_size=0).fit(TRAIN, out=tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    del config["settings"]["form_size"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    two = elman.load(tmp_path / "old")
+    assert two.network.forms is None and torch.equal(two.probabilities(TEXTS), one.probabilities(TEXTS))

@@ -27,12 +27,15 @@ class Batch:
     words:   (rows,) ids of the learned vectors
     vectors: (rows,) ids of the given vectors, or None
     labels:  in packed order (texts,) ids, or (texts, labels) of 0 and 1 if a text has several; or None
+    distinct: the distinct tokens; index: (rows,) which of them each row is
     """
 
     layout: Packed
     words: Tensor
     vectors: Tensor | None
     labels: Tensor | None
+    distinct: list[str]
+    index: Tensor
 
     @property
     def tokens(self) -> int:
@@ -79,11 +82,15 @@ class Vocabularies:
         """Tokens of texts (possibly none) as a batch. labels: in the caller's order, see `label_ids`."""
         layout = Packed.plan([len(text) for text in texts])
         flat = [token for text in texts for token in text]
-        words = torch.tensor(self.words.ids(flat), dtype=torch.long)[layout.data]
+        place: dict[str, int] = {}
+        index = torch.tensor([place.setdefault(token, len(place)) for token in flat], dtype=torch.long)[layout.data]
+        distinct = list(place)
+        words = torch.tensor(self.words.ids(distinct), dtype=torch.long)[index]
         vectors = None
         if self.vectors is not None:
-            vectors = torch.tensor(vector_ids(self.vectors, flat), dtype=torch.long)[layout.data]
-        return Batch(layout, words, vectors, None if labels is None else layout.sorted_rows(labels))
+            vectors = torch.tensor(vector_ids(self.vectors, distinct), dtype=torch.long)[index]
+        gold = None if labels is None else layout.sorted_rows(labels)
+        return Batch(layout, words, vectors, gold, distinct, index)
 
 
 def label_ids(labels: Vocabulary, examples: Sequence[Example], several: bool) -> Tensor:

@@ -78,6 +78,7 @@ class ClassifierJob(Job):
             words=batch.words[layout.data],
             vectors=None if batch.vectors is None else batch.vectors[layout.data],
             labels=None if batch.labels is None else batch.labels[: layout.sequences],
+            index=batch.index[layout.data],
         )
         return Excerpt(lambda: self.network.outcome(part).losses, [(i, None) for i in range(layout.sequences)])
 

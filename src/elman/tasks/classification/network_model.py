@@ -19,9 +19,9 @@ from elman.tasks.classification.config import ClassifierConfig, ClassifierTraini
 from elman.tasks.classification.data import Vocabularies, label_ids, require_labels
 from elman.tasks.classification.job import ClassifierJob, in_batches, probabilities
 from elman.tasks.classification.modules import ClassifierNetwork, TextClassifierNetwork, balanced
-from elman.tasks.examine import Examined, Lookup
+from elman.tasks.examine import Examined, Lookup, form_lookups
 from elman.tasks.model import NetworkModel
-from elman.tasks.transfer import Rows
+from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text.example import Example
 from elman.text.vocabulary import Vocabulary
@@ -112,6 +112,9 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
         lookups = []
         if network.words.size:
             lookups.append(Lookup("words.embedding.weight", batch.words, 0, network.words.size))
+        if network.forms is not None:
+            ids = network.forms.ids(batch.distinct)[batch.index]
+            lookups += form_lookups(network.forms, ids, network.words.output_size)
         order = batch.layout.order.tolist()
         return Examined(
             layout=batch.layout,
@@ -127,7 +130,8 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
 
     def weight_rows(self) -> Mapping[str, Rows]:
         labels = Rows("labels", self.vocabularies.labels)
-        return {"words.": Rows("words", self.vocabularies.words), "out.": labels}
+        words = Rows("words", self.vocabularies.words)
+        return {"words.": words, "out.": labels, **form_rows(self.network.forms)}
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         return {"words": self.vocabularies.words, "vectors": self.vocabularies.vectors}
@@ -162,6 +166,7 @@ class Classifier(NetworkClassifier):
     """
 
     config = ClassifierConfig
+    added_settings = {"form_size": 0}
 
     def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
         (cell,) = self._cells(self.settings.model.cell, stored=stored)

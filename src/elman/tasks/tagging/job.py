@@ -47,6 +47,10 @@ class TaggerJob(Job):
         self.train = train
         self.dev = dev
         self.inputs = inputs
+        if dev is not None and settings.training.epochs is None:
+            # Many passes over little data: no more of dev is scored than is trained on.
+            words = [sum(len(sentence) for sentence in part) for part in (dev, train)]
+            self.score_every = max(1, -(-words[0] // max(words[1], 1)))
         self.metric = None if dev is None else ("f1" if scheme else "accuracy")
         self._known = {word for word, n in zip(vocabularies.words.items, vocabularies.counts, strict=True) if n}
         self._dev_batches: list[tuple[list[Sentence], Batch]] | None = None

@@ -14,14 +14,22 @@ from elman.layers.characters import LONGEST
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
 from elman.tasks import storage
-from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_per_token
+from elman.tasks.examine import (
+    Examined,
+    Lookup,
+    Spelled,
+    by_rows,
+    form_lookups,
+    outputs_of_steps,
+    require_one_per_token,
+)
 from elman.tasks.model import NetworkModel
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.modules import RecurrentTaggerNetwork, TaggerNetwork
-from elman.tasks.transfer import Rows
+from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
@@ -140,10 +148,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             width = end
         if network.forms is not None:
             ids = network.forms.ids(batch.distinct)[batch.index]
-            for k, kind in enumerate(network.forms.vocabularies):
-                start = width + k * network.forms.size
-                table = f"forms.tables.{kind}.embedding.weight"
-                lookups.append(Lookup(table, ids[:, k], start, start + network.forms.size))
+            lookups += form_lookups(network.forms, ids, width)
         return Examined(
             layout=batch.layout,
             tokens=[list(text) for text in texts],
@@ -181,9 +186,8 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
         characters = Rows("characters", self.vocabularies.characters)
         crf = {"crf.transitions": tags._replace(axes=2), "crf.": tags} if self.settings.model.crf else {}
-        forms = {} if self.network.forms is None else self.network.forms.vocabularies
-        features = {f"forms.tables.{kind}.": Rows("", vocabulary) for kind, vocabulary in forms.items()}
-        return {"words.": words, "characters.embedding.": characters, "out.": tags, **features, **crf}
+        forms = form_rows(self.network.forms)
+        return {"words.": words, "characters.embedding.": characters, "out.": tags, **forms, **crf}
 
 
 class Tagger(NetworkTagger):
