@@ -90,6 +90,12 @@ class ClassifierConfig(WordsConfig):
         "characters and subwords)",
         SIZE,
     )
+    wide: int = setting(
+        2,
+        "--wide",
+        "n-grams of one to this many tokens that have a weight for each label, beside the recurrent layers; 0: none",
+        Rule(lambda v: 0 <= v <= 9, "a whole number from 0 to 9"),
+    )
     # those of elman.layers.pooling.POOLINGS; a test keeps them in sync
     pooling: str = setting(
         "attention",

@@ -32,6 +32,7 @@ class TextClassifierNetwork(nn.Module):
             vocabularies.counts, config.word_size, config.unknown, vectors, config.word_dropout, keep_given=False
         )
         self.forms: FormEncoder | None = None
+        self.ngrams: nn.EmbeddingBag | None = None
         self.weights: Tensor | None
         self.register_buffer("weights", weights, persistent=False)
 
@@ -61,6 +62,8 @@ class TextClassifierNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         scores: Tensor = self.out(self.head(self.encode(batch)))
+        if self.ngrams is not None:
+            scores = scores + self.ngrams(batch.ngrams, batch.ngram_starts)
         return scores
 
     def loss(self, batch: Batch) -> Tensor:
@@ -89,7 +92,10 @@ class TextClassifierNetwork(nn.Module):
 
 
 class ClassifierNetwork(TextClassifierNetwork):
-    """words | vectors | forms -> dropout -> recurrent layers of `cell` -> dropout -> pooling."""
+    """words | vectors | forms -> dropout -> recurrent layers of `cell` -> dropout -> pooling.
+
+    With `wide` the score of a label is that of the head and the sum of the label's weights of the text's n-grams, each
+    counted once, learned together (Cheng et al. 2016, Wide and deep learning)."""
 
     def __init__(
         self,
@@ -116,6 +122,9 @@ class ClassifierNetwork(TextClassifierNetwork):
         self.layers = Stack(Dropout(config.dropout), recurrent)
         self.pooling = Pooling(config.pooling, recurrent.output_size)
         self._finish(recurrent.output_size, len(vocabularies.labels))
+        if vocabularies.ngrams is not None:
+            self.ngrams = nn.EmbeddingBag(len(vocabularies.ngrams), len(vocabularies.labels), mode="sum")
+            nn.init.zeros_(self.ngrams.weight)
 
     def pooled(self, xs: Packed) -> Tensor:
         ys, state = self.layers(xs)

@@ -185,7 +185,8 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def weight_rows(self) -> Mapping[str, Rows]:
         tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
         characters = Rows("characters", self.vocabularies.characters)
-        crf = {"crf.transitions": tags._replace(axes=2), "crf.": tags} if self.settings.model.crf else {}
+        both = tags._replace(columns=self.vocabularies.tags)
+        crf = {"crf.transitions": both, "crf.": tags} if self.settings.model.crf else {}
         forms = form_rows(self.network.forms)
         return {"words.": words, "characters.embedding.": characters, "out.": tags, **forms, **crf}
 
