@@ -34,7 +34,7 @@ class Step(ctypes.Structure):
         ("whole", Pass),
         ("x", POINTERS),
         ("inputs", COUNT),
-        *((name, POINTERS) for name in ("weights", "bias", "before", "after")),
+        *((name, POINTERS) for name in ("weights", "bias", "before", "after", "given")),
     ]
 
 
@@ -107,10 +107,10 @@ def declare(library: Any) -> None:
         function.restype, function.argtypes = None, arguments
 
 
-def single_step(library: Any) -> Any:
-    """The engine's single step. It keeps Python's lock, which costs less than releasing it for microseconds; so one
-    stepper may serve many threads."""
-    function = ctypes.PyDLL(None, handle=library._handle).elman_step
+def single_step(library: Any, name: str) -> Any:
+    """`elman_step` or `elman_advance`. They keep Python's lock, which costs less than releasing it for microseconds; so
+    one stepper may serve many threads."""
+    function = getattr(ctypes.PyDLL(None, handle=library._handle), name)
     function.restype, function.argtypes = None, [ctypes.POINTER(Step), ctypes.c_int]
     return function
 

@@ -64,7 +64,12 @@ class Kernel:
     @cached_property
     def step(self) -> Any:
         """The engine's single step."""
-        return single_step(self.library)
+        return single_step(self.library, "elman_step")
+
+    @cached_property
+    def advance(self) -> Any:
+        """The engine's single step with a state that stays where it is."""
+        return single_step(self.library, "elman_advance")
 
     @property
     def half(self) -> bool:

@@ -21,9 +21,12 @@ INLINE void product(const Stored* A, int64_t stride, const Weight* B, const Weig
   int64_t pairs = (K + 1) / 2;
   for (int64_t k = 0; k < pairs; k++, B += N * LANES) {
     const bool last = 2 * k + 1 == K;
-    __builtin_prefetch(ahead + k * LANES, 0, 2);
+    if (M * N >= 8) __builtin_prefetch(ahead + k * LANES, 0, 2);
     Pairs b[N];
-    UNROLL for (int n = 0; n < N; n++) b[n] = *reinterpret_cast<const Pairs*>(B + n * LANES);
+    UNROLL for (int n = 0; n < N; n++) {
+      b[n] = *reinterpret_cast<const Pairs*>(B + n * LANES);
+      if (M * N < 8) __builtin_prefetch(B + 16 * N * LANES + n * LANES, 0, 2);  // as below
+    }
     UNROLL for (int m = 0; m < M; m++) {
       const Stored* p = A + m * stride + 2 * k;
 #if DOT == ROUNDED
@@ -302,15 +305,17 @@ static void forward_part(const Part& part) {
 
 struct Step {
   Pass whole;                 // of one step; a is written here
-  const Stored* x;           // (rows, inputs)
+  Stored* x;                 // (rows, inputs); null: a is known already
   int64_t inputs;
   const Weight* weights;     // W, packed one vector of units at a time, as is job.panels
   const real* bias;          // (GATES * hidden)
   const real* const* before; // each field of the state, (rows, hidden)
   real* const* after;
+  const real* given;         // for elman_advance: x as it was computed, to be written to x; or null
 };
 
-static void step_part(const Step& s, int rank, int team) {
+// next: 1 if rows of `seen` for the step after this one are to be written, otherwise -1
+static void step_part(const Step& s, int64_t next, int rank, int team) {
   FlushDenormals flush;
   Pass j = s.whole;
   using Input = Tiling<Cell::GATES>;
@@ -322,18 +327,31 @@ static void step_part(const Step& s, int rank, int team) {
     for (int64_t row = 0; row < j.sequences; row += ROWS) {
       const int m = int(std::min<int64_t>(ROWS, j.sequences - row)), lanes = int(std::min(H - v * LANES, int64_t(LANES)));
       const Weight* W = s.weights + v * depth(D) * Cell::GATES * LANES;
-      Input::pick(m, 1)(s.x + row * D, D, none, 1, W, W, D, sums);
-      for (int i = 0; i < m; i++)
-        for (int g = 0; g < Cell::GATES; g++) {
-          const int64_t at = g * H + v * LANES;
-          store(j.a + (row + i) * Cell::GATES * H + at, sums[i * Cell::GATES + g] + load(s.bias + at, lanes), lanes);
-        }
+      if (s.x) {
+        Input::pick(m, 1)(s.x + row * D, D, none, 1, W, W, D, sums);
+        for (int i = 0; i < m; i++)
+          for (int g = 0; g < Cell::GATES; g++) {
+            const int64_t at = g * H + v * LANES;
+            store(j.a + (row + i) * Cell::GATES * H + at, sums[i * Cell::GATES + g] + load(s.bias + at, lanes), lanes);
+          }
+      }
       if constexpr (Cell::RECURRENT > 0) {
         const Weight* U = j.panels + v * depth(K) * Cell::RECURRENT * LANES;
         Ahead::pick(m, 1)(j.seen + row * K, K, none, 1, U, U, K, sums);
       }
-      gates_forward(j, 0, -1, row, m, v, 1, sums);
+      gates_forward(j, 0, next, row, m, v, 1, sums);
     }
+}
+
+static void step(const Step& s, int64_t next, int threads) {
+#ifdef _OPENMP
+  if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+    step_part(s, next, omp_get_thread_num(), omp_get_num_threads());
+    return;
+  }
+#endif
+  step_part(s, next, 0, 1);
 }
 
 // ---- Backward --------------------------------------------------------------------------------------------------------
@@ -491,18 +509,27 @@ void elman_pack_inputs(const real* W, Weight* to, int64_t inputs, int64_t hidden
   pack<Cell::GATES, true>(to, 1, inputs, hidden, 1, threads, at);
 }
 
-void elman_step(const Step* step, int threads) {
-  const Pass& j = step->whole;
+void elman_step(const Step* one, int threads) {
+  const Pass& j = one->whole;
   const int64_t field = j.sequences * j.hidden;
-  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(j.state + f * field, step->before[f], field * sizeof(real));
-#ifdef _OPENMP
-  if (threads > 1) {
-#pragma omp parallel num_threads(threads)
-    step_part(*step, omp_get_thread_num(), omp_get_num_threads());
-  } else
-#endif
-    step_part(*step, 0, 1);
-  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(step->after[f], j.state + f * field, field * sizeof(real));
+  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(j.state + f * field, one->before[f], field * sizeof(real));
+  step(*one, -1, threads);
+  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(one->after[f], j.state + f * field, field * sizeof(real));
+}
+
+// The same for a state that stays where it is: `seen` has a second block of rows, which becomes the first.
+void elman_advance(const Step* one, int threads) {
+  const Pass& j = one->whole;
+  if (one->given)
+    for (int64_t i = 0, all = j.sequences * one->inputs; i < all; i += LANES) {
+      const int lanes = int(std::min<int64_t>(LANES, all - i));
+      store_left(one->x + i, load(one->given + i, lanes), lanes);
+    }
+  step(*one, Cell::RECURRENT ? 1 : -1, threads);
+  if (Cell::RECURRENT) {
+    const int64_t rows = j.sequences * Cell::DELAYS * j.hidden;
+    std::memcpy(j.seen, j.seen + rows, rows * sizeof(Stored));
+  }
 }
 
 void elman_forward(Pass* jobs, int count, int threads) { run(jobs, count, threads, forward_part); }

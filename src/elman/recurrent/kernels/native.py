@@ -102,7 +102,9 @@ def _run(calls: Sequence[Call], kernel: Kernel, xs: Packed) -> tuple[Tensor, lis
 def _slots(call: Call, kernel: Kernel, mask: Tensor | None, x: Tensor) -> Slots:
     cell = call.cell
     own = len(cell.State._fields)
-    a = affine(x, cell.W, cell.b) if kernel.half else cell.inputs(x)
+    a = call.inputs
+    if a is None:
+        a = affine(x, cell.W, cell.b) if kernel.half else cell.inputs(x)
     state = [value.to(kernel.dtype) for value in call.state]
     seen = None
     if kernel.program.recurrent:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,9 @@ from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
+from elman.layers.remembered import Remembered
+from elman.recurrent import Packed
+from elman.recurrent.layers import has_hooks
 from elman.tasks import storage
 from elman.tasks.examine import (
     Examined,
@@ -43,6 +47,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
+        self._remembered: Remembered | None = None
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         """The network, its weights drawn at random. stored: custom cells are those of the model folder."""
@@ -86,28 +91,51 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def known_words(self) -> Container[str]:
         return set(self.vocabularies.words.items[1:])
 
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """See `Model.remembering`: what depends on a word alone, for as many words as fit into 64 MB."""
+        before, self._remembered = self._remembered, self._words()
+        try:
+            yield
+        finally:
+            self._remembered = before
+
+    def _words(self) -> Remembered:
+        network, vocabularies = self.evaluated, self.vocabularies
+        return Remembered(lambda words: network.prepare(vocabularies.batch([[word] for word in words])))
+
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
         """Batched by length."""
         network, answers = self.evaluated, [TagPrediction([])] * len(texts)
+        words = self._words() if self._remembered is None else self._remembered
+        hooked = any(map(has_hooks, network.modules()))  # which see every word
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
-                batch = self.vocabularies.batch([texts[i] for i in group])
-                if not probabilities and not nbest:
-                    predictions = [TagPrediction(tags) for tags in tags_of(network, self.vocabularies, batch)]
+                chosen = [texts[i] for i in group]
+                if hooked:
+                    batch = self.vocabularies.batch(chosen)
+                    layout, scores = batch.layout, batch.layout.with_data(network(batch))
                 else:
-                    predictions = self._explain(batch, probabilities, nbest)
+                    layout = Packed.plan([len(text) for text in chosen])
+                    index, tables = words.rows([word for text in chosen for word in text])
+                    scores = network.run_prepared(layout.with_data(index[layout.data]), tables)
+                if not probabilities and not nbest:
+                    tagged = tags_of(network, self.vocabularies, layout, scores)
+                    predictions = [TagPrediction(tags) for tags in tagged]
+                else:
+                    predictions = self._explain(scores, probabilities, nbest)
                 for i, answer in zip(group, predictions, strict=True):
                     answers[i] = answer
         return answers
 
-    def _explain(self, batch: Any, probabilities: bool, n: int) -> list[TagPrediction]:
+    def _explain(self, emissions: Packed, probabilities: bool, n: int) -> list[TagPrediction]:
         names = self.vocabularies.tags.items
-        best, chances, paths = self.network.explain(batch, max(n, 1))
+        best, chances, paths = self.network.explain(emissions, max(n, 1))
         chosen = chances.gather(1, best.unsqueeze(1)).squeeze(1)
-        tags = batch.layout.with_data(best).to_list()
-        scores = batch.layout.with_data(chosen).to_list()
+        tags = emissions.with_data(best).to_list()
+        scores = emissions.with_data(chosen).to_list()
         answers = []
-        where = torch.argsort(batch.layout.order).tolist()
+        where = torch.argsort(emissions.order).tolist()
         for i, (ids, p) in enumerate(zip(tags, scores, strict=True)):
             ways = [([names[k] for k in path], float(torch.tensor(s).exp())) for path, s in paths[where[i]]]
             answers.append(
