@@ -87,8 +87,9 @@ class _Weights:
         for name, value in held.items():
             setattr(whole, name, address(value))
         self._alive = (held, weights, bias)
-        # waking a thread takes a few microseconds: only if there is enough to read
-        self.threads = threads if batch * (cell.W.numel() + getattr(cell, "U", cell.b).numel()) > 60_000 else 1
+        # Waking a thread takes microseconds, and many if its core does something else: only if there is more to read
+        # than a core reads from its own cache in that time.
+        self.threads = threads if batch * (cell.W.numel() + getattr(cell, "U", cell.b).numel()) > 200_000 else 1
 
 
 class _Compiled:
