@@ -48,13 +48,11 @@ class Remembered:
 
     def _make_room(self, count: int, like: tuple[Tensor, ...]) -> bool:
         """Have free rows for so many words; False if one call's words are too many."""
-        if not self._tables:
-            capacity = self._room // sum(table[:1].nbytes for table in like)
-            # what is never written takes no memory
-            self._tables = tuple(table.new_empty(capacity, *table.shape[1:]) for table in like)
-            self._read = np.zeros(capacity, np.int64)
-        capacity, known = len(self._read), len(self._place)
+        capacity = self._room // sum(table[:1].nbytes for table in like)
+        size, known = len(self._read), len(self._place)
         if known + count <= capacity:
+            if known + count > size:
+                self._grow(min(capacity, max(known + count, 2 * size)), like)
             return True
         read = self._read[:known]
         keep = min(capacity - count, capacity * 3 // 4)  # a quarter at once, so that this happens rarely
@@ -66,4 +64,16 @@ class Remembered:
         self._read[:keep] = read[kept]
         words = list(self._place)
         self._place = {words[i]: place for place, i in enumerate(kept.tolist())}
+        if len(self._read) < capacity:
+            self._grow(capacity, like)
         return True
+
+    def _grow(self, size: int, like: tuple[Tensor, ...]) -> None:
+        """Tables of so many rows, with those that are known."""
+        known = len(self._place)
+        grown = tuple(table.new_empty(size, *table.shape[1:]) for table in like)
+        for new, old in zip(grown, self._tables, strict=False):
+            new[:known] = old[:known]
+        read = np.zeros(size, np.int64)
+        read[:known] = self._read[:known]
+        self._tables, self._read = grown, read

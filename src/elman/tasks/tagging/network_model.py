@@ -107,12 +107,15 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
         """Batched by length."""
         network, answers = self.evaluated, [TagPrediction([])] * len(texts)
-        words = self._words() if self._remembered is None else self._remembered
-        hooked = any(map(has_hooks, network.modules()))  # which see every word
+        words = self._remembered
+        if words is None and sum(map(len, texts)) > FEW:
+            words = self._words()
+        if any(map(has_hooks, network.modules())):  # which see every word
+            words = None
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 chosen = [texts[i] for i in group]
-                if hooked:
+                if words is None:
                     batch = self.vocabularies.batch(chosen)
                     layout, scores = batch.layout, batch.layout.with_data(network(batch))
                 else:
@@ -249,6 +252,7 @@ class Tagger(NetworkTagger):
         )
 
 
+FEW = 200  # words: so few, unless they are remembered, are read faster as they stand than each once
 VOCABULARIES = ("words", "characters", "tags", "vectors")
 
 
