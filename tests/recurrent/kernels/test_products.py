@@ -15,7 +15,7 @@ def form(request, monkeypatch):
     """How bfloat16 numbers are multiplied."""
     request.getfixturevalue("compiler")
     monkeypatch.setattr(compiled, "DOT", request.param)
-    if request.param == "INSTRUCTION" and "avx512_bf16" not in build._processor().split():
+    if request.param == "INSTRUCTION" and not request.getfixturevalue("multiplies_bfloat16"):
         pytest.skip("no avx512_bf16 here")
 
 
