@@ -121,7 +121,12 @@ class Seq2SeqTraining(TrainingConfig):
 
 @config
 class CopyConfig(PairsConfig):
-    """The rival that copies the source, and the one that memorises."""
+    """The rival that copies the source."""
+
+
+@config
+class MemoryConfig(PairsConfig):
+    """The rival that remembers the training data."""
 
 
 @config
@@ -134,7 +139,8 @@ class JointConfig(PairsConfig):
     """The joint n-gram transducer."""
 
     order: int = setting(
-        6, "--joint-order", "of the n-gram model over pairs of chunks", Rule(lambda v: 1 <= v <= 7, "from 1 to 7")
+        7, "--joint-order", "of the n-gram model over chunks", Rule(lambda v: 1 <= v <= 7, "from 1 to 7")
     )
     chunk: int = setting(2, "--chunk", "longest chunk of either side", Rule(lambda v: 1 <= v <= 4, "from 1 to 4"))
     iterations: int = setting(10, "--iterations", "of EM, which aligns sources and targets", COUNT)
+    joint_beam: int = setting(20, "--joint-beam", "hypotheses kept at each place of a source", COUNT)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from elman.errors import UsageError
+from elman.tasks import storage
 from elman.tasks.model import CountedModel
 from elman.tasks.seq2seq.answers import Answer, SearchSettings, Source
 from elman.tasks.seq2seq.base import Prepared, Seq2SeqModel
@@ -61,6 +63,10 @@ class CountedTransducer(Seq2SeqModel, CountedModel[Pairs]):
 
     def _weights(self) -> Mapping[str, Tensor]:
         return {}
+
+    def _restore(self, path: Path) -> None:
+        super()._restore(path)
+        storage.read_tensors(path / "model.safetensors")  # whatever is in it, the file belongs to the folder
 
 
 def strings(values: Iterable[object]) -> bool:
