@@ -49,7 +49,7 @@ class Memorising(CountedTransducer):
         file = path / "memory.json"
         rows = storage.read_json(file)
         problem = ModelError(f"{file}: expected sources, features and counted targets, found something else")
-        if not isinstance(rows, list):
+        if not isinstance(rows, list) or not rows:
             raise problem
         self._seen = {}
         for row in rows:
