@@ -73,9 +73,9 @@ class Side:
         return self.network.loss(batch.ids, batch.targets, state)
 
     def step(self, batch) -> None:
+        self.optimizer.zero_grad()
         loss, state = self.loss(batch, None if batch.first else self.state)
         self.state = tuple(s.detach() for s in state) if self.plain else detach(state)
-        self.optimizer.zero_grad()
         (loss / len(batch.targets)).backward()
         if self.plain:
             nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
