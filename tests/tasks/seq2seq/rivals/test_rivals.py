@@ -117,7 +117,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("model", "file"), zip((MODELS[1], MODELS[2], MODELS[5]), BROKEN, strict=True))
+@pytest.mark.parametrize(("model", "file"), [*zip((MODELS[1], MODELS[2], MODELS[5]), BROKEN, strict=True)])
 def test_a_broken_file_is_named(model, file, tmp_path):
     model.save(tmp_path / "model")
     for value in BROKEN[file]:

@@ -205,9 +205,8 @@ class _Search:
                 part = ahead.at(lengths == length)
                 if length:
                     waiting[place + length].append(part)
-                else:  # what an empty source may be written as
-                    part, more = self._kept([part])
-                    here, numbers = _joined([here, part]), np.append(numbers, more)
+                else:  # what an empty source may be written as, beside nothing
+                    here, numbers = self._kept([here, part])
             done = self._lengths[here.source] == place
             here, numbers = here.at(done), numbers[done]
             logs, _ = self._model.after(here.state, np.arange(len(numbers)), np.full(len(numbers), self._model.end))
