@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from elman.config import (
     CELL_HELP,
     COUNT,
@@ -14,6 +16,7 @@ from elman.config import (
     one_of,
     setting,
 )
+from elman.config.training import passes
 from elman.errors import UsageError
 
 # the keys of elman.text.tokenizing.TOKENIZERS; a test keeps them in sync
@@ -110,10 +113,13 @@ class Seq2SeqConfig(PairsConfig):
 class Seq2SeqTraining(TrainingConfig):
     """`TrainingConfig` with the defaults of sequence to sequence; batches are counted in symbols of both sides."""
 
+    updates: ClassVar[int] = 4000
+
+    epochs: int | None = setting(None, "--epochs", passes(updates), COUNT)
     learning_rate: float = 2e-3
     decay: str = "cosine"
     clip: float = 2.0
-    batch_tokens: int = 800
+    batch_tokens: int = setting(800, "--batch-tokens", "symbols of both sides per batch, approximately", COUNT)
     invented: int = setting(
         0, "--invented", "made-up pairs to train on too: shared stems replaced at random; for little data", SIZE
     )
