@@ -1,12 +1,14 @@
 """Training tokens/s of the language model, against the same written plainly: nn.LSTM, tied nn.Linear, cross-entropy.
 
 Both start from the same weights and see the same windows of 20 x 35 tokens, in turn, in blocks of a few steps;
-medians of the blocks. --epoch trains each for a whole pass and compares the dev perplexities."""
+medians of the blocks. --epoch trains each for a whole pass and compares the dev perplexities; --memory runs each in a
+process of its own and compares their peak memory."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import os
 import statistics
 import time
@@ -17,11 +19,13 @@ import torch
 from torch import nn
 
 import elman
+from elman.config import TrainingConfig
 from elman.recurrent import CELLS, detach
 from elman.tasks.language_model.config import CorpusConfig, LanguageModelConfig
 from elman.tasks.language_model.data import Corpus, TextSource, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.job import Lanes
 from elman.tasks.language_model.modules import LanguageModelNetwork
+from elman.training.optimizer import clip_gradients, make_optimizer
 from machine import machine
 
 BATCH, BPTT, CLIP, RATE = 20, 35, 0.25, 20.0
@@ -55,7 +59,12 @@ class Side:
 
     def __init__(self, network: nn.Module, plain: bool, half: bool) -> None:
         self.network, self.plain, self.half, self.state = network, plain, half, None
-        self.optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+        if plain:
+            self.optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+        else:
+            self.optimizer = make_optimizer(
+                network, TrainingConfig(optimizer="sgd", learning_rate=RATE, weight_decay=0)
+            )
 
     def loss(self, batch, state):
         if self.plain:
@@ -64,11 +73,14 @@ class Side:
         return self.network.loss(batch.ids, batch.targets, state)
 
     def step(self, batch) -> None:
+        self.optimizer.zero_grad()
         loss, state = self.loss(batch, None if batch.first else self.state)
         self.state = tuple(s.detach() for s in state) if self.plain else detach(state)
-        self.optimizer.zero_grad()
         (loss / len(batch.targets)).backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        if self.plain:
+            nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        else:
+            clip_gradients(self.optimizer, CLIP)
         self.optimizer.step()
 
     @torch.no_grad()
@@ -90,6 +102,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--steps", type=int, default=6, help="of a block")
     parser.add_argument("--epoch", action="store_true", help="train a whole pass, and compare dev perplexities")
+    parser.add_argument("--memory", action="store_true", help="peak memory of each, in a process of its own")
     given = parser.parse_args()
     if not given.data:
         parser.error("expected --data DIR or ELMAN_DATA: the folder of the corpora")
@@ -104,14 +117,56 @@ def main() -> None:
     for size in given.sizes:
         for precision in given.precision:
             compare(size, precision, len(vocabulary), train, dev, given)
+            if given.memory:
+                batches = [train.window(start, BPTT) for start in range(0, 3 * BPTT, BPTT)]
+                peaks = {name: peak(name, size, precision, len(vocabulary), batches, given.threads) for name in SIDES}
+                print("  peak memory: " + ", ".join(f"{name} {mb:,.0f} MB" for name, mb in peaks.items()), flush=True)
 
 
-def compare(size: int, precision: str, vocabulary: int, train: Lanes, dev: Lanes, given) -> None:
+SIDES = ("plain", "elman")
+
+
+def made(size: int, precision: str, vocabulary: int, names: tuple[str, ...] = SIDES) -> dict[str, Side]:
+    """These sides, with the same weights."""
     torch.manual_seed(1)
     config = LanguageModelConfig(hidden_size=size, embedding_size=0, precision=precision, **NOTHING)
     ours = LanguageModelNetwork(config, CELLS["lstm"], vocabulary)
     half = precision == "bfloat16"
-    sides = {"plain": Side(Plain(ours, vocabulary, size, 2), True, half), "elman": Side(ours, False, half)}
+    both = {
+        "plain": lambda: Side(Plain(ours, vocabulary, size, 2), True, half),
+        "elman": lambda: Side(ours, False, half),
+    }
+    return {name: both[name]() for name in names}
+
+
+def peak(name: str, size: int, precision: str, vocabulary: int, batches: list, threads: int) -> float:
+    """The peak of training beyond that of the process with its weights, before its first step, in MB."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=alone, args=(send, name, size, precision, vocabulary, batches, threads))
+    process.start()
+    result = receive.recv()
+    process.join()
+    return result
+
+
+def alone(send, name: str, size: int, precision: str, vocabulary: int, batches: list, threads: int) -> None:
+    torch.set_num_threads(threads)
+    side = made(size, precision, vocabulary, (name,))[name]
+    before = most_held()
+    for batch in batches:
+        side.step(batch)
+    send.send(most_held() - before)
+
+
+def most_held() -> float:
+    """The peak memory of this process, in MB."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+
+
+def compare(size: int, precision: str, vocabulary: int, train: Lanes, dev: Lanes, given) -> None:
+    sides = made(size, precision, vocabulary)
     starts = range(0, train.steps - BPTT, BPTT)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     count = len(starts) if given.epoch else (given.blocks + 1) * given.steps

@@ -1,5 +1,6 @@
-"""Words per second of `elman predict`, as whole commands: on the file repeated to about 250,000 words, and on one
-sentence of it; the difference is prediction without loading."""
+"""Words per second of `elman predict`, as whole commands: on the file, repeated to about 250,000 words, and on one
+sentence of it; the difference is prediction without loading. How long one sentence takes stands beside how long
+`import torch` takes, each measured in turn."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ import elman
 from machine import machine
 
 
-def seconds(model: str, path: Path, threads: int) -> float:
-    command = [sys.executable, "-m", "elman", "predict", model, str(path), "--threads", str(threads)]
+def seconds(*arguments: str) -> float:
+    command = [sys.executable, *arguments]
     began = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began
@@ -43,16 +44,16 @@ def main() -> None:
                     file.write(block)
                     words += len(sentence)
         short.write_text(blocks[0], encoding="utf-8")
-        seconds(given.model, short, given.threads)
-        rows = [
-            (seconds(given.model, long, given.threads), seconds(given.model, short, given.threads))
-            for _ in range(given.runs)
-        ]
-    whole = statistics.median(a for a, _ in rows)
-    loading = statistics.median(b for _, b in rows)
+        end = ("--threads", str(given.threads))
+        commands = [("-m", "elman", "predict", given.model, str(path), *end) for path in (long, short)]
+        commands.append(("-c", "import torch"))
+        seconds(*commands[1])
+        rows = [[seconds(*command) for command in commands] for _ in range(given.runs)]
+    whole, loading, torch = (statistics.median(column) for column in zip(*rows, strict=True))
     print(machine(), f"{given.threads} threads", sep=", ")
     print(f"{words:,} words in {whole:.1f} s, loading {loading:.1f} s (medians of {given.runs})")
     print(f"{words / whole:,.0f} words/s with loading, {words / (whole - loading):,.0f} words/s without")
+    print(f"one sentence: {loading:.2f} s; import torch alone: {torch:.2f} s")
 
 
 if __name__ == "__main__":

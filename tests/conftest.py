@@ -25,6 +25,20 @@ def compiler():
         pytest.skip(f"cells cannot be compiled here: {problem}")
 
 
+@pytest.fixture(scope="session")
+def multiplies_bfloat16(compiler):
+    """Whether the compiler makes the instruction that multiplies bfloat16 numbers, for this processor."""
+    build = importlib.import_module("elman.recurrent.kernels.build")
+    source = """extern "C" int has() {
+#ifdef __AVX512BF16__
+  return 1;
+#endif
+  return 0;
+}
+"""
+    return bool(build.load(source, {}, "asked").has())
+
+
 def not_compiled(ways, Cell):
     """The list of exceptions: the words with which these cells refuse to be compiled, or "" where they must not."""
     if any(type(way.cell).R is not Cell.R for way in ways):

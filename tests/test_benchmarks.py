@@ -16,14 +16,16 @@ from elman.text import grammar
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 PARTS = ("machine", "random_cells")  # what several benchmarks use
-# The smallest setting of each; {data} is a folder of corpora, {model} that of a tagger.
+# The smallest setting of each; {data} is a folder of corpora, {model} that of a tagger,
+# {lm} that of a language model.
 TINY = {
     "agreement": "--sentences 300 --hidden-size 4 --epochs 1 --threads 1",
     "hashes": "--sentences 60 --only tag/majority",
     "help": "--runs 1",
     "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",
-    "lm_speed": "--data {data} --sizes 4 --precision float32 bfloat16 --threads 1 --blocks 1 --steps 1",
+    "lm_speed": "--data {data} --sizes 4 --precision float32 bfloat16 --threads 1 --blocks 1 --steps 1 --memory",
     "long_sequence": "--steps 200 --hidden 8 --memory 1MB --threads 1",
+    "sampling": "{lm} {data}/ptb-mikolov/ptb.valid.txt --tokens 9 --scored 20 --runs 1",
     "predict": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1 --threads 1",
     "tagger_speed": "{data}/ud-english-ewt/en_ewt-ud-train.conllu.gz --batches 2 --threads 1 --reference",
     "tagging": "ewt --data {data} --threads 1 --out {out} --epochs 1 --hidden 4 --set word_size=4",
@@ -49,7 +51,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     train = [*("train", "tag", "--train", folder / "ud-english-ewt" / "en_ewt-ud-test.conllu.gz", "--column", "upos")]
     small = ["--epochs", "1", "--hidden", "4", "--threads", "1", "--out", folder / "model", "--quiet"]
     subprocess.run([sys.executable, "-m", "elman", *train, *small], check=True, stdout=subprocess.DEVNULL)
-    return {"data": str(folder), "model": str(folder / "model"), "out": str(folder / "out")}
+    elman.LanguageModel(hidden_size=4, epochs=1, minimum=1).fit(["the sheep run", "the dog sees"], out=folder / "lm")
+    return {name: str(folder / path) for name, path in (("data", ""), ("model", "model"), ("lm", "lm"), ("out", "out"))}
 
 
 def test_every_benchmark_has_a_smallest_setting() -> None:

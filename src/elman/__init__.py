@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from elman.tasks.classification.network_model import Classifier
     from elman.tasks.language_model.network_model import LanguageModel
     from elman.tasks.load import load
+    from elman.tasks.seq2seq.network_model import Seq2Seq
     from elman.tasks.tagging.network_model import Tagger
     from elman.text import Sentence, read
     from elman.text.example import Example
     from elman.text.labelled import read_examples
+    from elman.text.pair import Pair
+    from elman.text.pairs import read_pairs
 
 __version__ = "0.1.0"
 
@@ -42,8 +45,10 @@ _EXPORTS = {
     "Interrupted": "elman.errors",
     "LanguageModel": "elman.tasks.language_model.network_model",
     "ModelError": "elman.errors",
+    "Pair": "elman.text.pair",
     "ResourceError": "elman.errors",
     "Sentence": "elman.text",
+    "Seq2Seq": "elman.tasks.seq2seq.network_model",
     "Tagger": "elman.tasks.tagging.network_model",
     "UsageError": "elman.errors",
     "check_cell": "elman.recurrent.check",
@@ -52,6 +57,7 @@ _EXPORTS = {
     "load": "elman.tasks.load",
     "read": "elman.text",
     "read_examples": "elman.text.labelled",
+    "read_pairs": "elman.text.pairs",
     "stepper": "elman.recurrent.stepper",
     "to_torch": "elman.recurrent.torch_modules",
     "unroll": "elman.recurrent.unroll",
@@ -69,8 +75,10 @@ __all__ = [
     "Interrupted",
     "LanguageModel",
     "ModelError",
+    "Pair",
     "ResourceError",
     "Sentence",
+    "Seq2Seq",
     "Tagger",
     "UsageError",
     "__version__",
@@ -81,6 +89,7 @@ __all__ = [
     "load",
     "read",
     "read_examples",
+    "read_pairs",
     "stepper",
     "to_torch",
     "unroll",

@@ -106,7 +106,11 @@ def test_what_is_refused(elman, model: Path, lm: Path, corpus: Path, inside: Pat
         ([model, "a", "--data", "none.conllu"], 3, "none.conllu"),
         ([model, "a", "--data", "empty.conllu"], 3, "empty.conllu"),
         ([model, "a", "--beside", lm], 2, "expected a model of the task tag"),
-        ([lm, "a", "--gold", "b"], 2, "--gold is for the tasks tag and classify and seq2seq; this is a model of the task lm"),
+        (
+            [lm, "a", "--gold", "b"],
+            2,
+            "--gold is for the tasks tag and classify and seq2seq; this is a model",
+        ),
         (["nowhere", "a"], 4, "nothing with this name"),
         (["majority", "a"], 2, "has no recurrent layers to inspect"),
         ([model], 2, "TEXT"),

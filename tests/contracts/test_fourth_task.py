@@ -171,7 +171,7 @@ def test_what_it_does_not_have_is_refused_by_name(ran) -> None:
     _, results = ran
     assert "--column is for the task tag; this is a model of the task parity" in results["foreign"][2]
     assert "--format csv: this is a model of the task parity; its files have one format" in results["foreign format"][2]
-    assert "expected a model of the task lm, found one of parity" in results["score"][2]
+    assert "a model of the task parity has no likelihood of a text" in results["score"][2]
 
 
 def test_it_is_laid_open_and_has_a_card(ran) -> None:

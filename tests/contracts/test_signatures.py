@@ -29,6 +29,7 @@ POSITIONAL = {
     "score": ["lines"],
     "encode": ["texts"],
     "sample": ["tokens"],
+    "remembering": [],
     "save": ["path"],
     "load": ["path"],
     "examine": ["texts", "targets"],
@@ -45,7 +46,7 @@ def documented() -> dict[str, list[str]]:
     """Method -> its parameters, as the table of docs/python.md has them."""
     rows = re.findall(r"^\| (`.*?`) \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
     calls = [call for row in rows for call in re.findall(r"`(\w+)\((.*?)\)`", row)]
-    return {name: [one.split("=")[0].strip() for one in given.split(",")] for name, given in calls}
+    return {name: [one.split("=")[0].strip() for one in given.split(",") if one] for name, given in calls}
 
 
 @pytest.mark.parametrize(("task", "model"), MODELS)

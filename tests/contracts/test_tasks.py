@@ -283,7 +283,10 @@ def test_another_model_to_start_from(tmp_path: Path, task: str, model: str) -> N
         rows = weight
         if key is not None:  # where each item of the old vocabulary is now
             place = torch.tensor([now[key].items[item] for item in was[key].items], dtype=torch.long)
-            rows = weight[place][:, place] if now[key].axes == 2 else weight[place]
+            rows = weight[place]
+            if now[key].columns is not None:
+                across = [now[key].columns[item] for item in was[key].columns.items]
+                rows = rows[:, torch.tensor(across, dtype=torch.long)]
         assert torch.equal(rows, before[name]) and weight.isfinite().all(), name
     size = {"tag": "word_size", "classify": "word_size", "lm": "hidden_size", "seq2seq": "embedding_size"}[task]
     with pytest.raises(UsageError, match="a different architecture"):

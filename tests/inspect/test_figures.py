@@ -51,7 +51,12 @@ def examples():
     hostile, extras = every["hostile"], views.extras()
     names, T = hostile.tokens, len(hostile.tokens)
     bad = np.full((T, 3), NAN)
-    decay = 0.5 ** np.arange(8)
+    decay, rising = 0.5 ** np.arange(8), np.array([40.0, 55.5, 90.0])
+
+    def off(by):
+        return {HOSTILE: rising + by, "b": rising / 2 + by}
+
+    none = {"a": np.full(4, NAN)}
     matrices = [
         (hostile.places[0].gradient, names, outputs_of(hostile), HOSTILE),
         (np.zeros((T, T)), names, names, "zeros"),
@@ -136,6 +141,19 @@ def examples():
             ({HOSTILE: {2: 1.0, 9: 0.5, 20: 0.0}, "attention": {2: 1.0}},),
             ({"none": {}},),
             ({},),
+        ],
+        "learning_curve": [
+            ([10, 30, 100], {HOSTILE: rising, "b": rising / 2}, off(-9), off(9), "training sentences", "accuracy in %"),
+            ([100, 101, 102, 12544], {"a": np.array([NAN, 1, 2, NAN])}, none, none, "lines", "perplexity"),
+            ([7], {"a": np.array([0.5])}, {"a": np.array([NAN])}, {"a": np.array([0.7])}, "texts", "F1"),
+            (
+                [1, 2],
+                {str(i): np.array([i, i + 0.5]) for i in range(12)},
+                *2 * [{str(i): NAN * rising for i in range(12)}],
+                "x",
+                "y",
+            ),
+            ([5], {"a": np.array([NAN])}, {"a": np.array([NAN])}, {"a": np.array([NAN])}, "texts", "F1"),
         ],
     }
 

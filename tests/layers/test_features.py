@@ -18,13 +18,13 @@ def encoder(unknown: float = 0.0) -> FormEncoder:
 
 
 def test_kinds_by_hand() -> None:
-    forms = {kind: of("Reading") for kind, of in KINDS.items()}
+    forms = {kind: of("Reading", "reading") for kind, of in KINDS.items()}
     assert forms == {
         "lower": "reading", "shape": "Xxx", "prefix1": "r", "prefix2": "re", "prefix3": "rea",
         "suffix1": "g", "suffix2": "ng", "suffix3": "ing", "suffix4": "ding",
     }  # fmt: skip
-    assert {kind: of("") for kind, of in KINDS.items()} == dict.fromkeys(KINDS, "")
-    assert KINDS["suffix4"]("北京") == "北京"
+    assert {kind: of("", "") for kind, of in KINDS.items()} == dict.fromkeys(KINDS, "")
+    assert KINDS["suffix4"]("北京", "北京") == "北京"
 
 
 def test_words_that_share_a_form_share_its_vector() -> None:

@@ -110,7 +110,8 @@ def test_every_count_by_its_definition(items: list[tuple[list[str], list[str], b
 @given(ITEMS, ITEMS)
 def test_parts_add_up_and_statistics_give_the_scores(left: Any, right: Any) -> None:
     whole = scored(left + right)
-    assert (scored(left) + scored(right)).result() == whole.result()
+    parts = scored(left) + scored(right)
+    assert parts.result() == whole.result() and (parts.statistics() == whole.statistics()).all()
     rows, result = whole.statistics(), whole.result()
     sums = rows.sum(0, keepdims=True)
     assert rows.shape == (len(left + right), 4)

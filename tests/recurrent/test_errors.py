@@ -35,6 +35,7 @@ from elman.recurrent import (
 )
 from elman.recurrent.backend import use_backend
 from elman.recurrent.bptt import windows
+from elman.recurrent.generator import generator
 from elman.recurrent.kernels import native
 from elman.recurrent.layers import Residual
 from elman.recurrent.noise import Modifiers, Noise
@@ -282,6 +283,10 @@ DOORS = {
     "a step of two rows": (
         inside("reference", lambda: stepper(recurrent())(torch.zeros(2, 3))),
         r"stepper: expected x \(1, 3\), one row per sequence, found \(2, 3\)",
+    ),
+    "bfloat16 of what is not compiled": (
+        lambda: generator(recurrent("deep-transition"), torch.zeros(2, 3), torch.bfloat16),
+        "bfloat16: the layer has no compiled cells, or others too; use float32",
     ),
     "steps of any layer": (lambda: stepper(Layer()), "cannot step a Layer; expected Recurrent, Window, Stack"),
     "native steps of an override": (

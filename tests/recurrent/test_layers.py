@@ -17,6 +17,7 @@ from elman.recurrent import (
     bptt,
     recurrent_stack,
     unroll,
+    use_backend,
 )
 from elman.recurrent.layers import Residual
 
@@ -268,3 +269,37 @@ def test_a_memory_bound_of_a_layer_changes_no_gradient(bidirectional, monkeypatc
     assert len(planned) == (4 if bidirectional else 2) and all(one.segments > 1 for one in planned)
     for one, other in zip(free, bounded, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+# Prepared inputs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("delays", [1, 2])
+def test_prepared_inputs_give_what_the_layer_gives(backend, delays):
+    torch.manual_seed(1)
+    layers = {
+        "recurrent": Recurrent(LSTM(5, 7, delays=delays), reverse=True),
+        "overrides R": Recurrent(CELLS["lstm-layernorm"](5, 7)),
+        "both": Bidirectional(GRU(5, 7, delays=delays), LSTM(5, 6)),
+        "window": Stack(Window(5), Recurrent(GRU(20, 7))),
+        "residual": Residual(Recurrent(GRU(5, 5))),
+        "stack": Stack(Dropout(0.5), recurrent_stack(LSTM, 5, 4, 2, dropout=0.5, delays=delays), Dropout(0.5)),
+        "idle": Stack(Dropout(0.5), Dropout(0.2)),
+    }
+    table = torch.randn(6, 5)
+    plan = Packed.plan(LENGTHS)
+    index = plan.with_data(torch.randint(6, (sum(LENGTHS),)))
+    for name, layer in layers.items():
+        layer.eval()
+        with use_backend(backend), torch.no_grad():
+            expected, end = layer(index.with_data(table[index.data]))
+            start = layer.initial(len(LENGTHS), table)
+            ys, state = layer.run_prepared(index, layer.prepare(table), start)
+        assert torch.allclose(ys.data, expected.data, rtol=0, atol=1e-6), name
+        for a, b in zip(flat(state), flat(end), strict=True):
+            assert torch.allclose(a, b, rtol=0, atol=1e-6), name
+
+
+def flat(state):
+    return [state] if isinstance(state, torch.Tensor) else [t for part in state for t in flat(part)]

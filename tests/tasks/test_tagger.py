@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shutil
@@ -13,7 +14,9 @@ import torch
 import elman
 from elman import DataError, ModelError, Sentence, Tagger, UsageError, schemes
 from elman.layers.characters import LONGEST, spelling
+from elman.layers.remembered import Remembered
 from elman.recurrent import CELLS
+from elman.tasks.tagging import network_model
 from elman.tasks.tagging.data import Vocabularies, split
 from elman.tasks.tagging.job import TaggerJob
 from elman.tasks.tagging.modules import TaggerNetwork
@@ -108,8 +111,8 @@ def test_a_sentence_scores_the_same_alone_and_in_any_batch(cell: str, dtype: tor
         texts = [s.words for s in corpus()] + [["new"] * 17, [], ["x"]]
         with torch.inference_mode():
             together = vocabularies.batch(texts)
-            scores = together.layout.with_data(net(together)).to_list()
-            labels = together.layout.with_data(net.decode(together)).to_list()
+            packed = together.layout.with_data(net(together))
+            scores, labels = packed.to_list(), packed.with_data(net.decode(packed)).to_list()
             for text, score, label in zip(texts, scores, labels, strict=True):
                 if not text:
                     assert len(score) == 0
@@ -117,7 +120,7 @@ def test_a_sentence_scores_the_same_alone_and_in_any_batch(cell: str, dtype: tor
                 alone = vocabularies.batch([text])
                 own = net(alone)
                 assert (own - score).abs().max() <= tolerance * own.abs().max()
-                assert torch.equal(net.decode(alone), label)
+                assert torch.equal(net.decode(alone.layout.with_data(own)), label)
 
 
 def test_the_loss_is_that_of_the_gold_tags_alone() -> None:
@@ -186,9 +189,61 @@ def test_decoding_obeys_the_scheme_with_either_head() -> None:
         with torch.no_grad():
             net.out.weight.normal_(std=30)
         batch = vocabularies.batch([s.words for s in corpus()])
-        for ids in batch.layout.with_data(net.decode(batch)).to_list():
+        for ids in batch.layout.with_data(net.decode(batch.layout.with_data(net(batch)))).to_list():
             tags = [vocabularies.tags.items[i] for i in ids]
             assert not schemes.violations(tags, "iob2")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"crf": True, "layers": 2},
+        {"window_before": 1, "window_after": 1},
+        {"cell": "lstm-layernorm"},
+        {"form_size": 0},
+    ],
+)
+def test_batches_and_remembered_words_change_no_answer(more: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = Tagger(**{**TINY, **more}, epochs=3, learning_rate=0.02).fit(corpus())
+    texts = [sentence.words for sentence in corpus()] + [["new", "Ada"] * 9, [], ["x"], ["new"]]
+    expected = []
+    for text in texts:  # each alone, by the whole network
+        batch = tagger.vocabularies.batch([text])
+        with torch.no_grad():
+            scores = batch.layout.with_data(tagger.evaluated(batch))
+            best, chances, _ = tagger.network.explain(scores, 1)
+        expected.append(([tagger.labels[i] for i in best], chances.gather(1, best.unsqueeze(1)).flatten().tolist()))
+
+    def require_expected(answers) -> None:
+        for answer, (tags, chances) in zip(answers, expected, strict=True):
+            assert answer.tags == tags and answer.probabilities == pytest.approx(chances, abs=1e-5)
+
+    require_expected(tagger.predict(texts, probabilities=True))
+    require_expected(tagger.predict([text], probabilities=True)[0] for text in texts)
+    for room in (1 << 26, 20_000):  # with and without room for all words
+        monkeypatch.setattr(network_model, "Remembered", functools.partial(Remembered, room=room))
+        with tagger.remembering():
+            for size in (1, 7, 60, 3):
+                groups = [texts[i : i + size] for i in range(0, len(texts), size)]
+                require_expected(answer for group in groups for answer in tagger.predict(group, probabilities=True))
+    plain = tagger.predict(texts)
+    assert [answer.tags for answer in plain] == [tags for tags, _ in expected]
+
+
+def test_answers_follow_the_weights_and_hooks_see_every_word() -> None:
+    tagger = Tagger(**TINY, epochs=1).fit(corpus())
+    texts = [sentence.words for sentence in corpus()]
+    before = tagger.predict(texts, probabilities=True)
+    with torch.no_grad():
+        tagger.network.words.embedding.weight.data.mul_(3)
+    after = tagger.predict(texts, probabilities=True)
+    assert before != after
+    rows = []
+    hook = tagger.network.layers.register_forward_hook(lambda layer, given, result: rows.append(len(given[0].data)))
+    assert [a.tags for a in tagger.predict(texts)] == [a.tags for a in after]
+    hook.remove()
+    assert rows == [sum(map(len, texts))]
 
 
 def test_each_distinct_word_is_spelled_once() -> None:
@@ -394,3 +449,19 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     torch.manual_seed(5)
     Tagger(**TINY, epochs=1).fit(corpus())
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(("dev", "expected"), [(1, 1), (4, 1), (5, 2), (41, 11)])
+def test_no_more_of_dev_is_scored_than_is_trained_on(dev: int, expected: int, tmp_path: Path) -> None:
+    train = [Sentence(["a", "b"], ["X", "Y"])] * 4
+    settings = {**TINY, "batch_tokens": 8, "warmup_steps": 1}
+    settings.pop("epochs", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elman.training.schedule.UPDATES", 12)
+        patch.setattr("elman.training.schedule.EPOCHS", 12)
+        Tagger(**settings).fit(train, train[:1] * dev, out=tmp_path / "m")
+    lines = [json.loads(line) for line in (tmp_path / "m" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["dev"]] == [*range(expected, 12, expected), 12]
+    Tagger(**settings, epochs=3).fit(train, train[:1] * dev, out=tmp_path / "n")
+    lines = [json.loads(line) for line in (tmp_path / "n" / "log.jsonl").read_text().splitlines()]
+    assert all(line["dev"] for line in lines) and len(lines) == 3

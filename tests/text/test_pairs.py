@@ -482,12 +482,23 @@ def test_check_says_each_thing_a_few_times(tmp_path: Path) -> None:
     assert (report.duplicates[0]["sources"], report.duplicates[0]["pairs"]) == (99, 1)
 
 
+def test_check_of_short_and_of_empty_sources(tmp_path: Path) -> None:
+    """A ratio of short texts says little; empty sources are no duplicates, features alone are a source."""
+    short = ODD_LENGTH - 1
+    rows = [("a", "a"), ("b", "b"), ("c", "c"), ("d", "d" * short), ("e", "e" * (short + 1)), ("f" * (short + 1), "f")]
+    report = check_pairs([write(tmp_path, "f.tsv", "".join(f"{one}\t{other}\n" for one, other in rows))])
+    assert report.files[0]["odd_lengths"] == {"usual_ratio": 1.0, "count": 2, "lines": [5, 6]}
+    path = write(tmp_path, "g.tsv", "\ta\tV\n\ta\tV\n\ta\t\n\ta\t\n")
+    (row,) = check_pairs([path], features_column=3).duplicates
+    assert (row["sources"], row["places"]) == (1, [[2, 1]])
+
+
 def test_check_of_parallel_files_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = get_tokenizer("words")
-    train = write_two(tmp_path, "a", "one two\nsix\n", "uno due\nsei\n")
-    dev = write_two(tmp_path, "b", "six two seven\n", "sei due sette\n")
+    train = write_two(tmp_path, "a", "one two\nsevens\n", "uno due\nsettes\n")
+    dev = write_two(tmp_path, "b", "two sevens seven\n", "due settes sette\n")
     report = check_pairs([train, dev], source_tokenizer=words, target_tokenizer=words)
-    assert [(Path(one.file).name, one.line, one.column) for one in report.problems] == [("b.x", 1, 9), ("b.y", 1, 9)]
+    assert [(Path(one.file).name, one.line, one.column) for one in report.problems] == [("b.x", 1, 12), ("b.y", 1, 12)]
     assert "a.x, found 'seven'" in str(report.problems[0]) and "a.y, found 'sette'" in str(report.problems[1])
     assert report.files[0]["source_lengths"]["maximum"] == 2
     print_report(report)

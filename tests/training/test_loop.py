@@ -122,6 +122,25 @@ def test_best_weights_and_early_stopping(
     assert not job.network.training
 
 
+def test_dev_data_is_scored_every_few_epochs_and_after_the_last(tmp_path: Path, toy: ModuleType, train: Train) -> None:
+    every = train(tmp_path / "every", epochs=8)
+    job = toy.Toy()
+    job.score_every = 3
+    some = train(tmp_path / "some", job=job, epochs=8)
+    assert [bool(line["dev"]) for line in some.history] == [False, False, True, False, False, True, False, True]
+    scored = {i: line["dev"]["accuracy"] for i, line in enumerate(some.history, 1) if line["dev"]}
+    assert all(every.history[i - 1]["dev"]["accuracy"] == value for i, value in scored.items())
+    assert some.best_epoch == max(scored, key=lambda i: (scored[i], -i))
+    assert [line["loss"] for line in some.history] == [line["loss"] for line in every.history]
+
+
+def test_patience_waits_for_a_score(tmp_path: Path, toy: ModuleType, train: Train) -> None:
+    job = Scripted(toy.Toy(), [0.5, 0.4, 0.9])  # after epochs 3, 6 and 9
+    job.score_every = 3
+    result = train(tmp_path / "m", job=job, epochs=9, patience=2)
+    assert (result.stopped, result.epochs, result.best_epoch) == ("patience", 6, 3)
+
+
 def test_log_has_a_line_an_epoch(tmp_path: Path, train: Train) -> None:
     result = train(tmp_path / "m", epochs=3)
     lines = [json.loads(line) for line in (tmp_path / "m" / "log.jsonl").read_text().splitlines()]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from elman.cli import learning
 from elman.cli.groups import LazyGroup, SectionedCommand, SectionOption
 from elman.cli.output import emit_json, note, percent, size, table
 from elman.cli.tasks import TASKS, all_tasks, get_task
@@ -18,9 +19,11 @@ from elman.errors import UsageError
 
 if TYPE_CHECKING:
     from elman.tasks.compare.comparison import Comparison, Row
+    from elman.tasks.compare.curve import LearningCurve
     from elman.tasks.compare.systems import System
+    from elman.tasks.measure import Measure
 
-_NOT_READING = {"train", "dev", "test", "out", "init", "model", "folds", "fold"}
+_NOT_READING = {"train", "dev", "test", "first", "out", "init", "model", "folds", "fold"}
 
 
 class _Compare(LazyGroup):
@@ -72,6 +75,11 @@ def _command(task: Task) -> click.Command:
             multiple=True,
         ),
         option(
+            ["sizes", "--sizes"],
+            f"a learning curve: train on the first N {task.unit}s, for each of these; all: on everything",
+            metavar="N,N,...,all",
+        ),
+        option(
             ["seeds", "--seeds"],
             "number of seeds for random systems (default 3)",
             type=click.IntRange(min=1),
@@ -84,6 +92,7 @@ def _command(task: Task) -> click.Command:
         option(["quiet", "--quiet", "-q"], "no progress", is_flag=True),
         option(["as_json", "--json"], "print one JSON object", is_flag=True),
         option(["markdown", "--markdown"], "print a Markdown table", is_flag=True),
+        option(["figure", "--figure"], "draw the learning curve: FILE.svg or FILE.png", metavar="FILE"),
     ]
     help = f"""Train systems on TRAIN, choosing on DEV if there is something to choose, and score them on TEST (on DEV
     without a TEST).
@@ -91,6 +100,7 @@ def _command(task: Task) -> click.Command:
     \b
     elman compare {task.name} TRAIN DEV TEST --out models
     elman compare {task.name} TRAIN DEV --systems network,network:cell=gru --max-time 10m
+    elman compare {task.name} TRAIN DEV TEST --sizes 100,1000,all --figure curve.svg
 
     A system is a model of `elman train {task.name} --model`, optionally with its own settings. Each is trained by that
     command in its own process; one that fails becomes a row without scores. Ctrl-C keeps what is finished in --out.
@@ -103,8 +113,8 @@ def _reading(task: Task) -> set[str]:
 
 
 def _run(task: Task, given: dict[str, Any]) -> None:
-    from elman.tasks.compare.comparison import Split
-    from elman.tasks.compare.comparison import compare as work
+    from elman.tasks.compare.comparison import Split, compare
+    from elman.tasks.compare.curve import compare_sizes
     from elman.text.files import require_file
     from elman.training import parse_duration
 
@@ -116,6 +126,9 @@ def _run(task: Task, given: dict[str, Any]) -> None:
         max_time = None if given["max_time"] is None else parse_duration(given["max_time"])
     except UsageError as problem:
         raise UsageError(f"--max-time: {problem}") from None
+    sizes = None if given["sizes"] is None else learning.read_sizes(given["sizes"])
+    if given["figure"] is not None:
+        learning.check_figure(given["figure"], sizes)
     for key in ("train", "dev", "test"):
         if given[key] is not None:
             require_file(given[key])
@@ -127,25 +140,26 @@ def _run(task: Task, given: dict[str, Any]) -> None:
     split = Split(given["train"], given["dev"], given["test"], _options(task, given))
     parts, reading = _read(task, given, systems)
     scored = parts[split.part]
+    numbers = None if sizes is None else learning.numbers_of(sizes, task, parts["train"])
     keeping = nullcontext(given["out"]) if given["out"] is not None else tempfile.TemporaryDirectory(prefix="elman-")
     with keeping as out:
-        answer = work(
-            task.name,
-            systems,
-            split,
-            scored,
-            Path(out) if given["out"] is not None else Path(out, "models"),
-            seeds=given["seeds"],
-            max_time=max_time,
-            threads=given["threads"],
-            resume=given["resume"],
-            tell=(lambda text: None) if given["quiet"] else note,
-        )
+        folder = Path(out) if given["out"] is not None else Path(out, "models")
+        common = {key: given[key] for key in ("seeds", "threads", "resume")}
+        common |= {"max_time": max_time, "tell": (lambda text: None) if given["quiet"] else note}
+        answer: Comparison | LearningCurve
+        if numbers is None:
+            answer = compare(task.name, systems, split, scored, folder, **common)
+            comparisons = [answer]
+        else:
+            answer = compare_sizes(task.name, systems, split, scored, folder, numbers, task.unit, **common)
+            comparisons = answer.comparisons
+            if given["figure"] is not None:
+                learning.learning_figure(answer).write(given["figure"])
     if given["as_json"]:
         emit_json(answer.to_json() | {"skipped": sum(reading.get("skipped_parts", {}).values())})
     else:
-        _print(answer, markdown=given["markdown"])
-    if answer.best is None:
+        _print(comparisons, None if numbers is None else (f"{task.unit}s", numbers), markdown=given["markdown"])
+    if all(one.best is None for one in comparisons):
         raise UsageError("no system could be trained; see the reasons above")
 
 
@@ -209,15 +223,25 @@ def _read(task: Task, given: Mapping[str, Any], systems: Sequence[System]) -> tu
     return task.read(complete, given["quiet"])
 
 
-def _print(answer: Comparison, *, markdown: bool) -> None:
-    header, rows = as_table(answer)
+def _print(answers: Sequence[Comparison], sizes: tuple[str, list[int]] | None, *, markdown: bool) -> None:
+    """sizes: what is counted, and how much of it each was trained on: the first column; without them there is one."""
+    first = [f"{number:,}" for number in sizes[1]] if sizes else [""]
+    measure = next((answer.measure for answer in answers if answer.measure is not None), None)
+    header: list[str] = []
+    rows: list[list[str]] = []
+    for number, answer in zip(first, answers, strict=True):
+        header, some = as_table(answer, measure)
+        rows += [[number, *row] for row in some] if sizes else some
+    header = [sizes[0], *header] if sizes else header
     if markdown:
         for line in (header, ["---", *["---:"] * (len(header) - 1)], *rows):
             print("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |")
     else:
-        table(header, rows)
+        table(header, rows, left=2 if sizes else 1)
     lines = [
-        f"{row.system}{f', seed {seed}' if len(row.problems) > 1 else ''}: {problem}"
+        f"{f'{number} {sizes[0]}, ' if sizes else ''}{row.system}"
+        f"{f', seed {seed}' if len(row.problems) > 1 else ''}: {problem}"
+        for number, answer in zip(first, answers, strict=True)
         for row in answer.rows
         for seed, problem in row.problems.items()
     ]
@@ -225,13 +249,12 @@ def _print(answer: Comparison, *, markdown: bool) -> None:
         print()
         for text in lines:
             print(f"- {text}" if markdown else text)
-    if answer.measure is not None:
-        print(f"\n{caption(answer)}")
+    if measure is not None:
+        print(f"\n{caption(answers, measure, first if sizes else None)}")
 
 
-def as_table(answer: Comparison) -> tuple[list[str], list[list[str]]]:
+def as_table(answer: Comparison, measure: Measure | None) -> tuple[list[str], list[list[str]]]:
     """The header and the rows, as shown."""
-    measure = answer.measure
     more = () if measure is None else measure.more
     name, unit = ("score", "units") if measure is None else (measure.name, measure.unit)
     header = ["system", "seeds", name, "+-", "95 %", "p", *(key.removesuffix("_accuracy") for key in more)]
@@ -255,14 +278,20 @@ def as_table(answer: Comparison) -> tuple[list[str], list[list[str]]]:
     return header, [cells(row) for row in answer.rows]
 
 
-def caption(answer: Comparison) -> str:
+def caption(answers: Sequence[Comparison], measure: Measure, sizes: Sequence[str] | None) -> str:
     """What the numbers are."""
-    measure = answer.measure
-    assert measure is not None
-    against = "" if answer.best is None else f"; p: a paired test (approximate randomisation) against {answer.best}"
+    rivals = list(dict.fromkeys(answer.best for answer in answers if answer.best is not None))
+    against = ""
+    if len(rivals) == 1:
+        against = rivals[0]
+    elif sizes is not None and rivals:
+        each = ", ".join(f"{answer.best} of {size}" for size, answer in zip(sizes, answers, strict=True) if answer.best)
+        against = f"the best rival of each size: {each}"
+    paired = f"; p: a paired test (approximate randomisation) against {against}" if against else ""
+    examples = max(answer.examples for answer in answers)
     return (
-        f"{measure.name}{' in %' if measure.percent else ''} on {answer.part}, {answer.examples:,} examples: mean and "
-        f"standard deviation over seeds; 95 %: bootstrap over examples{against}, both on examples averaged over seeds; "
+        f"{measure.name}{' in %' if measure.percent else ''} on {answers[0].part}, {examples:,} examples: mean and "
+        f"standard deviation over seeds; 95 %: bootstrap over examples{paired}, both on examples averaged over seeds; "
         f"{'lower' if measure.lower else 'higher'} is better; memory: peak of the training process, including Python "
-        f"and torch\n{answer.signature or ''}"
+        f"and torch\n{next((answer.signature for answer in answers if answer.signature), '')}"
     ).rstrip()

@@ -55,7 +55,7 @@ def predict(context: click.Context, model: str, file: str, output: str, **given:
     loaded = load_model(folder, task.name, allow_code=given["allow_code"], threads=given["threads"])
     if file == "-" and sys.stdin is not None and sys.stdin.isatty():
         note(f"elman: reading {answers.format} from the terminal; Ctrl-D ends it")
-    with open_output(output) as out:
+    with open_output(output) as out, loaded.remembering():
         for batch in batches(answers.items(), answers.budget, answers.size):
             for text in answers.answer(loaded, batch):
                 out.write(text)

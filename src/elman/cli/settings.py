@@ -24,6 +24,7 @@ SKIP_BROKEN = Setting(
     False,
     "leave out broken sentences or texts and report how many; otherwise the file is refused",
 )
+FIRST = Setting("first", "--first", "int", None, "train on the first N sentences, texts or lines only (default: all)")
 _TYPES: dict[str, click.ParamType] = {"int": click.INT, "float": click.FLOAT, "text": click.STRING}
 _METAVARS = {"int": "N", "float": "X", "text": "TEXT"}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -46,7 +47,7 @@ class Table:
         rivals: Mapping[str, Sequence[type[Config]]],
     ) -> None:
         model = Setting("model", "--model", ("network", *rivals), "network", "the recurrent network, or a rival of it")
-        self.data = (*data, model)
+        self.data = (*data, FIRST, model)
         classes = {"network": (network, training), **rivals}
         self.models = {name: tuple(one for kind in kinds for one in kind.settings()) for name, kinds in classes.items()}
         mine = {setting.key for setting in self.models["network"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from elman.config.setting import COUNT, NUMBER, SHARE, SIZE, Config, Rule, config, one_of, setting
 from elman.errors import UsageError
@@ -38,8 +38,13 @@ def parse_memory(memory: str | int) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-EPOCHS, UPDATES = 15, 1000  # small data is read more often: its passes have few updates
+EPOCHS, UPDATES = 15, 1000  # without --epochs; small data is read more often: its passes have few updates
 _ABOVE = Rule(lambda v: 0 < v < math.inf, "a number above 0")
+
+
+def passes(updates: int) -> str:
+    """The help of --epochs."""
+    return f"passes over the training data (default: {EPOCHS}, or as many as make {updates:,} updates of the weights)"
 
 
 @config
@@ -48,7 +53,11 @@ class TrainingConfig(Config):
 
     `max_time` may be given as text (`"10m"`) and is kept in seconds. With it, bit-for-bit reproducibility holds only
     if the clock plays no part: the decay of the learning rate follows the larger of step and time progress.
+
+    updates: without `epochs`, the least number of updates of the weights
     """
+
+    updates: ClassVar[int] = UPDATES
 
     optimizer: str = setting("adamw", "--optimizer", "how weights are updated", one_of("adamw", "sgd"))
     learning_rate: float = setting(2e-3, "--learning-rate", "peak learning rate", _ABOVE)
@@ -61,7 +70,7 @@ class TrainingConfig(Config):
     epochs: int | None = setting(
         None,
         "--epochs",
-        f"passes over the training data (default: {EPOCHS}, or as many as make {UPDATES:,} updates of the weights)",
+        passes(UPDATES),
         COUNT,
     )
     patience: int = setting(0, "--patience", "epochs without a better dev score before stopping; 0: no limit", SIZE)

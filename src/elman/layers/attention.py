@@ -10,6 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman.recurrent.backend import library_for
+from elman.recurrent.kernels import attention
+from elman.recurrent.kernels.attention import Layout
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -48,32 +52,32 @@ class Memory:
 class Reading:
     """Which rows read which source: what every row is paired with.
 
-    order:  (rows,) the rows, those of one source together, sources in order; None: they are in this order
-    blocks: (first row, last, first position, last) in that order: the rows and the positions of one source
+    which: (rows,) the source that each row reads
+    order: (rows,) the rows, those of one source together, sources in order; None: they are in this order
+    A pair is a row and a position of its source: row after row in `order`, all positions of each.
     """
 
     memory: Memory
     which: Tensor
     order: Tensor | None
-    blocks: list[tuple[int, int, int, int]]
 
     @classmethod
     def of(cls, memory: Memory, which: Tensor) -> Reading:
         """which: (rows,) the source that each row reads."""
-        n = len(memory.starts) - 1
-        counts = torch.bincount(which, minlength=n).tolist() if len(which) else [0] * n
-        order = None if bool((which.diff() >= 0).all()) else torch.argsort(which, stable=True)
-        blocks, first = [], 0
-        for i, count in enumerate(counts):
-            if count:
-                blocks.append((first, first + count, memory.starts[i], memory.starts[i + 1]))
-            first += count
-        return cls(memory, which, order, blocks)
+        sorted_already = len(which) < 2 or bool((which[1:] >= which[:-1]).all())
+        return cls(memory, which, None if sorted_already else torch.argsort(which, stable=True))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The first row, position and pair of each source, and of what would be the next; and the order."""
+        counts = torch.bincount(self.which, minlength=len(self.memory.starts) - 1)
+        rows, pairs = (torch.cat([counts.new_zeros(1), n.cumsum(0)]) for n in (counts, counts * self.memory.lengths))
+        return rows, torch.tensor(self.memory.starts, dtype=torch.long), pairs, self.order
 
     @property
     def pairs(self) -> int:
-        """The number of pairs of a row and a position."""
-        return sum((b - a) * (d - c) for a, b, c, d in self.blocks)
+        """The number of pairs."""
+        return int(self.layout[2][-1])
 
     @cached_property
     def _sorted(self) -> Tensor:
@@ -86,7 +90,7 @@ class Reading:
 
     @cached_property
     def row(self) -> Tensor:
-        """(pairs,) the row of each pair: row after row in `order`, all positions of each."""
+        """(pairs,) the row of each pair."""
         rows = torch.arange(len(self.which)) if self.order is None else self.order
         return rows.repeat_interleave(self.counts)
 
@@ -101,18 +105,6 @@ class Reading:
         """(pairs,) the position of each pair in the memory."""
         starts = torch.tensor(self.memory.starts, dtype=torch.long)
         return self.place + starts[self._sorted].repeat_interleave(self.counts)
-
-    def in_order(self, rows: Tensor) -> Tensor:
-        """Rows in `order`."""
-        return rows if self.order is None else rows[self.order]
-
-    def back(self, rows: Tensor) -> Tensor:
-        """From `order` to the order of the caller."""
-        if self.order is None:
-            return rows
-        result = torch.empty_like(rows)
-        result[self.order] = rows
-        return result
 
     def softmax(self, scores: Tensor) -> Tensor:
         """(pairs,) log-probabilities of the positions of each row, from their scores (pairs,)."""
@@ -143,7 +135,10 @@ def scores(queries: Tensor, keys: Tensor, reading: Reading) -> Tensor:
     """(pairs,) the product of each row's query and each of its positions' keys.
 
     queries (rows, dim), keys (positions, dim)."""
-    result: Tensor = _Scores.apply(queries, keys, reading)
+    library = _library(queries, keys)
+    if library is None:
+        return (queries[reading.row] * keys[reading.position]).sum(-1)
+    result: Tensor = _Attention.apply(library, reading, False, queries, keys, None, None)[1]
     return result
 
 
@@ -152,108 +147,59 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, reading: Reading) -> t
 
     queries (rows, dim), keys (positions, dim), values (positions, width) -> context (rows, width), weights (pairs,).
     A row whose source is empty reads zeros. Luong, Pham and Manning 2015, section 3.1."""
-    weights: Tensor = _Weights.apply(queries, keys, reading)
-    return mix(weights, values, reading), weights
+    library = _library(queries, keys, values)
+    if library is None:
+        weights = reading.softmax(scores(queries, keys, reading)).exp()
+        return mix(weights, values, reading), weights
+    context, weights = _Attention.apply(library, reading, True, queries, keys, values, None)
+    return context, weights
 
 
 def mix(weights: Tensor, values: Tensor, reading: Reading) -> Tensor:
     """(rows, width) sum_j weights_j values_j: weights (pairs,), values (positions, width)."""
-    result: Tensor = _Mix.apply(weights, values, reading)
+    library = _library(weights, values)
+    if library is None:
+        return reading.sums(weights.unsqueeze(1) * values[reading.position])
+    result: Tensor = _Attention.apply(library, reading, False, None, None, values, weights)[0]
     return result
 
 
-# One product per source: on a CPU that is as fast as products of padded batches, and nothing is padded.
+def _library(*tensors: Tensor) -> Any:
+    return library_for("attention", attention.library, tensors)
 
 
-class _Scores(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, reading: Reading) -> Tensor:
-        q = reading.in_order(queries)
-        ctx.save_for_backward(q, keys)
-        ctx.reading = reading
-        return _products(q, keys, reading)
+class _Attention(torch.autograd.Function):
+    """(queries, keys | weights), values -> context, weights."""
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        q, keys = ctx.saved_tensors
-        return *_product_gradients(upstream, q, keys, ctx.reading, ctx.needs_input_grad), None
-
-
-class _Weights(torch.autograd.Function):
-    """softmax of `_Scores`."""
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, reading: Reading) -> Tensor:
-        q = reading.in_order(queries)
-        weights = _products(q, keys, reading)
-        for block in _blocks(weights, reading):
-            torch.softmax(block, -1, out=block)
-        ctx.save_for_backward(q, keys, weights)
-        ctx.reading = reading
-        return weights
+    def forward(
+        ctx: Any,
+        library: Any,
+        reading: Reading,
+        softmax: bool,
+        queries: Tensor | None,
+        keys: Tensor | None,
+        values: Tensor | None,
+        weights: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        queries, keys, values = (None if t is None else t.contiguous() for t in (queries, keys, values))
+        made = torch.empty(reading.pairs) if weights is None else weights.contiguous()
+        context = attention.forward(library, reading.layout, queries, keys, values, made, softmax)
+        ctx.library, ctx.reading, ctx.softmax = library, reading, softmax
+        ctx.save_for_backward(queries, keys, values, made)
+        return context, made if weights is None else None
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        q, keys, weights = ctx.saved_tensors
-        d = upstream * weights
-        for block, w in zip(_blocks(d, ctx.reading), _blocks(weights, ctx.reading), strict=True):
-            block.addcmul_(w, block.sum(-1, keepdim=True), value=-1)
-        return *_product_gradients(d, q, keys, ctx.reading, ctx.needs_input_grad), None
-
-
-class _Mix(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, values: Tensor, reading: Reading) -> Tensor:
-        ctx.save_for_backward(weights, values)
-        ctx.reading = reading
-        result = values.new_zeros(len(reading.which), values.shape[1])
-        for (a, b, c, d), block in zip(reading.blocks, _blocks(weights, reading), strict=True):
-            torch.mm(block, values[c:d], out=result[a:b])
-        return reading.back(result)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        weights, values = ctx.saved_tensors
-        reading, (need_weights, need_values, _) = ctx.reading, ctx.needs_input_grad
-        g = reading.in_order(upstream)
-        dweights = torch.empty_like(weights) if need_weights else None
-        dvalues = torch.zeros_like(values) if need_values else None
-        if dweights is not None:
-            for (a, b, c, d), block in zip(reading.blocks, _blocks(dweights, reading), strict=True):
-                torch.mm(g[a:b], values[c:d].t(), out=block)
-        if dvalues is not None:
-            for (a, b, c, d), block in zip(reading.blocks, _blocks(weights, reading), strict=True):
-                torch.mm(block.t(), g[a:b], out=dvalues[c:d])
-        return dweights, dvalues, None
-
-
-def _blocks(flat: Tensor, reading: Reading) -> list[Tensor]:
-    """(rows, positions) of each source, as views of (pairs,)."""
-    sizes = [(b - a) * (d - c) for a, b, c, d in reading.blocks]
-    return [piece.view(b - a, d - c) for piece, (a, b, c, d) in zip(flat.split(sizes), reading.blocks, strict=True)]
-
-
-def _products(q: Tensor, keys: Tensor, reading: Reading) -> Tensor:
-    flat = q.new_empty(reading.pairs)
-    for (a, b, c, d), block in zip(reading.blocks, _blocks(flat, reading), strict=True):
-        torch.mm(q[a:b], keys[c:d].t(), out=block)
-    return flat
-
-
-def _product_gradients(
-    d: Tensor, q: Tensor, keys: Tensor, reading: Reading, needs: Sequence[bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    dq = torch.zeros_like(q) if needs[0] else None
-    dkeys = torch.zeros_like(keys) if needs[1] else None
-    for (a, b, c, e), block in zip(reading.blocks, _blocks(d.contiguous(), reading), strict=True):
-        if dq is not None:
-            torch.mm(block, keys[c:e], out=dq[a:b])
-        if dkeys is not None:
-            torch.mm(block.t(), q[a:b], out=dkeys[c:e])
-    return None if dq is None else reading.back(dq), dkeys
+    def backward(ctx: Any, dcontext: Tensor | None, dweights: Tensor | None) -> Any:
+        queries, keys, values, weights = ctx.saved_tensors
+        dcontext, dweights = (None if g is None else g.contiguous() for g in (dcontext, dweights))
+        wanted = ctx.needs_input_grad[3:6]
+        layout = ctx.reading.layout
+        *gradients, dpairs = attention.backward(
+            ctx.library, layout, queries, keys, values, weights, ctx.softmax, dcontext, dweights, wanted
+        )
+        return None, None, None, *gradients, dpairs if ctx.needs_input_grad[6] else None
 
 
 class Additive(nn.Module):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 import torch
@@ -21,21 +21,38 @@ def shape(word: str) -> str:
     >>> shape("McDonald's-1984")
     "XxXxx'x-dd"
     """
-    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
+    return _cut(word.translate(_OUTLINE))
+
+
+class _Outline(dict[int, str]):
+    """Code of a character -> what stands for it in a shape, determined when it first occurs."""
+
+    def __missing__(self, code: int) -> str:
+        c = chr(code)
+        kind = self[code] = "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c
+        return kind
+
+
+_OUTLINE = _Outline()
+
+
+@lru_cache(4096)
+def _cut(kinds: str) -> str:
     return "".join(kind if len(list(run)) == 1 else kind * 2 for kind, run in groupby(kinds))
 
 
-def _prefix(length: int) -> Callable[[str], str]:
-    return lambda word: word.lower()[:length]
+def _prefix(length: int) -> Callable[[str, str], str]:
+    return lambda word, lower: lower[:length]
 
 
-def _suffix(length: int) -> Callable[[str], str]:
-    return lambda word: word.lower()[-length:]
+def _suffix(length: int) -> Callable[[str, str], str]:
+    return lambda word, lower: lower[-length:]
 
 
-KINDS: Mapping[str, Callable[[str], str]] = {
-    "lower": str.lower,
-    "shape": shape,
+# of a word and its lower case, which most begin with
+KINDS: Mapping[str, Callable[[str, str], str]] = {
+    "lower": lambda word, lower: lower,
+    "shape": lambda word, lower: shape(word),
     **{f"prefix{n}": _prefix(n) for n in (1, 2, 3)},
     **{f"suffix{n}": _suffix(n) for n in (1, 2, 3, 4)},
 }
@@ -53,13 +70,14 @@ class FormEncoder(nn.Module):
         super().__init__()
         self.vocabularies: dict[str, Vocabulary] = {}
         self.tables = nn.ModuleDict()
+        lowers = [word.lower() for word in words]
         for kind, of in KINDS.items():
-            seen: Counter[str] = Counter()
-            for word, count in zip(words, counts, strict=True):
-                seen[of(word)] += count
+            seen: dict[str, int] = {}
+            for form, count in zip(map(of, words, lowers), counts, strict=True):
+                seen[form] = seen.get(form, 0) + count
             vocabulary = Vocabulary([UNKNOWN, *sorted(seen.keys() - {UNKNOWN})], UNKNOWN)
             self.vocabularies[kind] = vocabulary
-            self.tables[kind] = RareEmbedding([seen[form] for form in vocabulary.items], size, unknown)
+            self.tables[kind] = RareEmbedding([seen.get(form, 0) for form in vocabulary.items], size, unknown)
         self.size, self.output_size = size, size * len(KINDS)
         self._known: dict[str, list[int]] = {}
 
@@ -73,7 +91,8 @@ class FormEncoder(nn.Module):
     def _of(self, word: str) -> list[int]:
         ids = self._known.get(word)
         if ids is None:
-            ids = [self.vocabularies[kind][of(word)] for kind, of in KINDS.items()]
+            lower = word.lower()
+            ids = [self.vocabularies[kind][of(word, lower)] for kind, of in KINDS.items()]
             if len(self._known) < MOST:
                 self._known[word] = ids
         return ids

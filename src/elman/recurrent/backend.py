@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ BACKENDS = ("auto", "native", "reference")
 VARIABLE = "ELMAN_BACKEND"
 _chosen: ContextVar[str | None] = ContextVar("elman_backend", default=None)
 _told: set[tuple[str, str]] = set()
+T = TypeVar("T")
 
 
 def current_backend() -> str:
@@ -102,6 +103,28 @@ def path_of(cell: Cell) -> tuple[str, str]:
     except BuildError as problem:
         return "reference", problem.reason
     return "native", ""
+
+
+def library_for(name: str, load: Callable[[], T], tensors: Sequence[Tensor]) -> T | None:
+    """What `load` returns, a library for float32 numbers, or None if plain torch is to be used with these tensors:
+    because that is requested, or torch must see every operation, or they are not float32 on the CPU.
+
+    load: may raise BuildError, which is told once; name: of what is loaded. Raises UsageError if it cannot be built
+    and the backend is "native"."""
+    wanted = current_backend()
+    if wanted == "reference" or torch.compiler.is_compiling() or _transformed():
+        return None
+    if not all(t.is_cpu and t.dtype == torch.float32 for t in tensors):
+        return None
+    try:
+        return load()
+    except BuildError as problem:
+        if wanted == "native":
+            raise UsageError(
+                f"backend native: {name} was not compiled: {problem.reason}; use backend auto"
+            ) from problem
+        _tell(name, f"{name} was not compiled: {problem.reason}", wanted)
+        return None
 
 
 def half_wanted() -> bool:

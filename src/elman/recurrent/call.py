@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from elman.recurrent.cell import Cell
 from elman.recurrent.noise import Noise
 
@@ -15,6 +17,7 @@ class Call(NamedTuple):
     reverse: from the last token of each sequence to its first
     noise:   what was drawn for this call
     memory:  a bound on what backpropagation holds, such as "256MB"; None: no bound
+    inputs:  (rows, gates * hidden) `cell.inputs` of each row, if it is known already
     """
 
     cell: Cell
@@ -22,3 +25,4 @@ class Call(NamedTuple):
     reverse: bool = False
     noise: Noise | None = None
     memory: str | int | None = None
+    inputs: Tensor | None = None

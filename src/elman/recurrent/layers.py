@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
+from elman.recurrent.backend import half_wanted
 from elman.recurrent.bptt import run_bounded
 from elman.recurrent.call import Call
 from elman.recurrent.cell import Cell, as_state, evaluated
 from elman.recurrent.forms import Sequences, open_form
+from elman.recurrent.kernels.products import affine
+from elman.recurrent.loop import run
 from elman.recurrent.noise import Modifiers
-from elman.recurrent.one_step import OneStep, cell_step
+from elman.recurrent.one_step import OneStep, Resident, cell_step, resident
 from elman.recurrent.packed import Packed
 from elman.recurrent.states import check_state, map_state
 
@@ -25,12 +28,14 @@ class Layer(nn.Module):
     input_size, output_size: numbers per step (input_size None: any width)
     causal: the output at step i is the output of the sequence cut at i. Stepping, streaming and carrying state need it.
     recurrent: it carries a recurrent state, so that `final` is defined
+    idle: in evaluation it returns what it is given
     """
 
     input_size: int | None = None
     output_size: int
     causal: bool = True
     recurrent: bool = False
+    idle: bool = False
 
     def forward(
         self, xs: Sequences, state: Any = None, lengths: Sequence[int] | Tensor | None = None
@@ -54,6 +59,15 @@ class Layer(nn.Module):
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
         """The computation, on packed rows and a state in packed order. Subclasses define it."""
         raise UsageError(f"layer {type(self).__name__} does not define run(xs, state)")
+
+    def prepare(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """What depends on each of these inputs alone, in evaluation and on the CPU: (n, input_size) -> tables (n, ...)
+        for `run_prepared`. So an input that occurs often, such as a frequent word, is multiplied once."""
+        return (rows,)
+
+    def run_prepared(self, index: Packed, tables: tuple[Tensor, ...], state: Any) -> tuple[Packed, Any]:
+        """What `run` returns in evaluation. index.data (rows,): the row of the prepared tables at each step."""
+        return self.run(index.with_data(tables[0][index.data]), state)
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         """The state before the first step. `()` for a layer that carries nothing."""
@@ -79,6 +93,11 @@ class Layer(nn.Module):
         Subclasses that can be stepped define it. Raises UsageError for one that cannot."""
         raise UsageError(f"stepper: cannot step a {type(self).__name__}; expected Recurrent, Window, Stack")
 
+    def residents(self, dtype: torch.dtype) -> list[Resident] | None:
+        """Its compiled cells, bottom to top, each keeping its own state, in evaluation. dtype: of the weights in
+        products. None if it computes anything else, or on another path."""
+        return [] if self.idle else None
+
     def require_causal(self, work: str) -> None:
         """Raise UsageError unless the layer is causal; `work` names what needs it."""
         if not self.causal:
@@ -97,6 +116,16 @@ def has_hooks(module: nn.Module) -> bool:
 def through(layer: Layer, xs: Packed, state: Any) -> tuple[Packed, Any]:
     """Run a layer inside another: its `run` alone, or torch's whole call if it has hooks."""
     return layer(xs, state) if has_hooks(layer) else layer.run(xs, state)
+
+
+def _run_prepared(
+    layers: Sequence[Recurrent], index: Packed, tables: Sequence[Tensor], states: Sequence[Any]
+) -> tuple[Packed, list[Any]]:
+    """Layers side by side over the same prepared rows, a table for each."""
+    inputs = [table.index_select(0, index.data) for table in tables]
+    pairs = zip(layers, states, inputs, strict=True)
+    calls = [layer.call(index, state)._replace(inputs=one) for layer, state, one in pairs]
+    return run(calls, index.with_data(inputs[0]))
 
 
 class Recurrent(Layer):
@@ -133,8 +162,21 @@ class Recurrent(Layer):
         cell = evaluated(self.cell)
         return Call(cell, state, self.reverse, self.modifiers.draw(cell, xs, self.training), self.memory)
 
+    def prepare(self, rows: Tensor) -> tuple[Tensor, ...]:
+        cell = evaluated(self.cell)
+        return (affine(rows, cell.W, cell.b) if cell.fits and half_wanted() else cell.inputs(rows),)
+
+    def run_prepared(self, index: Packed, tables: tuple[Tensor, ...], state: Any) -> tuple[Packed, Any]:
+        ys, (final,) = _run_prepared((self,), index, tables, (state,))
+        return ys, final
+
     def one_step(self, batch: int, dtype: torch.dtype) -> OneStep:
         return cell_step(evaluated(self.cell), self.modifiers.evaluation(self.cell), self.check, batch, dtype)
+
+    def residents(self, dtype: torch.dtype) -> list[Resident] | None:
+        cell = evaluated(self.cell)
+        one = None if self.reverse else resident(cell, self.modifiers.evaluation(self.cell), dtype)
+        return None if one is None else [one]
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.cell.initial(sequences, like)
@@ -194,6 +236,13 @@ class Bidirectional(Layer):
         ys, (ahead, back) = run_bounded(calls, xs)
         return ys, (ahead, back)
 
+    def prepare(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return self.ahead.prepare(rows) + self.back.prepare(rows)
+
+    def run_prepared(self, index: Packed, tables: tuple[Tensor, ...], state: Any) -> tuple[Packed, Any]:
+        ys, (ahead, back) = _run_prepared((self.ahead, self.back), index, tables, state)
+        return ys, (ahead, back)
+
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.ahead.initial(sequences, like), self.back.initial(sequences, like)
 
@@ -232,6 +281,24 @@ class Stack(Layer):
             states.append(after)
         return xs, tuple(states)
 
+    @property
+    def _first(self) -> int:
+        """The lowest layer that is not idle in evaluation, otherwise the last."""
+        return next((i for i, layer in enumerate(self.layers) if not layer.idle), len(self.layers) - 1)
+
+    def prepare(self, rows: Tensor) -> tuple[Tensor, ...]:
+        tables: tuple[Tensor, ...] = self.layers[self._first].prepare(rows)  # type: ignore[operator]
+        return tables
+
+    def run_prepared(self, index: Packed, tables: tuple[Tensor, ...], state: Any) -> tuple[Packed, Any]:
+        first = self._first
+        xs, after = self.layers[first].run_prepared(index, tables, state[first])  # type: ignore[operator]
+        states = [*state[:first], after]
+        for layer, before in zip(self.layers[first + 1 :], state[first + 1 :], strict=True):
+            xs, after = layer.run(xs, before)  # type: ignore[operator]
+            states.append(after)
+        return xs, tuple(states)
+
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return tuple(layer.initial(sequences, like) for layer in self.layers)  # type: ignore[operator]
 
@@ -257,6 +324,15 @@ class Stack(Layer):
             return x, tuple(after)
 
         return OneStep(run, all(step.compiled for step in steps))
+
+    def residents(self, dtype: torch.dtype) -> list[Resident] | None:
+        every: list[Resident] = []
+        for layer in self.layers:
+            own = layer.residents(dtype)  # type: ignore[operator]
+            if own is None:
+                return None
+            every += own
+        return every
 
     def final(self, state: Any) -> Tensor:
         """The encoder vector of the topmost recurrent layer."""
@@ -373,6 +449,8 @@ class Dropout(Layer):
 
     per="sequence": one mask for all steps of a sequence (variational; Gal and Ghahramani 2016); per="step": a new one
     each step, as in torch. Masks are drawn once per call, from torch's default generator."""
+
+    idle = True
 
     def __init__(self, p: float, *, per: str = "sequence") -> None:
         super().__init__()

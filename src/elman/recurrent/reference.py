@@ -19,12 +19,13 @@ def reference(call: Call, xs: Packed) -> tuple[Packed, Any]:
     Sequences are sorted by length, so those running at step t are the first batch_sizes[t] rows of the state. Forward,
     the rows of a sequence that ends are set aside; in reverse, they join when their last token is reached.
     """
-    cell, state, reverse, noise, _ = call
+    cell, state, reverse, noise, _, known = call
+    inputs = cell.inputs(xs.data) if known is None else known
     sizes, count = xs.batch_sizes, xs.sequences
     if not sizes:  # no rows: one step over zero rows, so that gradients exist and are zero
-        empty = cell.advance(split_state(state, [0, count])[0], cell.inputs(xs.data))
+        empty = cell.advance(split_state(state, [0, count])[0], inputs)
         return xs.with_data(cell.O(empty)), state
-    steps = cell.inputs(xs.data).split(sizes)
+    steps = inputs.split(sizes)
     noisy: list[Any] = [()] * len(sizes) if noise is None else noise.steps(sizes)
     ys: list[Tensor] = []
     record = begin(cell, xs, reverse, noise)

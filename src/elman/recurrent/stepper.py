@@ -44,6 +44,11 @@ def stepper(layer: Layer, batch: int = 1, dtype: torch.dtype = torch.float32) ->
     Raises UsageError for a layer that looks ahead, for batch < 1 and for another dtype."""
     if not isinstance(batch, int) or batch < 1:
         raise UsageError(f"stepper: expected a batch of 1 or more, found {batch!r}")
-    if dtype not in (torch.float32, torch.bfloat16):
-        raise UsageError(f"stepper: expected dtype torch.float32 or torch.bfloat16, found {dtype}")
+    require_dtype(dtype, "stepper")
     return Stepper(layer, batch, dtype)
+
+
+def require_dtype(dtype: torch.dtype, where: str) -> None:
+    """Raise UsageError unless it is one that a step's products may have."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise UsageError(f"{where}: expected dtype torch.float32 or torch.bfloat16, found {dtype}")

@@ -25,5 +25,9 @@ TASKS: dict[str, dict[str, str]] = {
     },
     "seq2seq": {
         "network": "elman.tasks.seq2seq.network_model:Seq2Seq",
+        "copy": "elman.tasks.seq2seq.rivals.copying:Copying",
+        "memory": "elman.tasks.seq2seq.rivals.memorising:Memorising",
+        "rules": "elman.tasks.seq2seq.rivals.rules:AffixRules",
+        "joint": "elman.tasks.seq2seq.rivals.joint:JointNgram",
     },
 }

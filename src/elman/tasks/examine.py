@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from elman.errors import UsageError
+from elman.layers.features import FormEncoder
 from elman.recurrent import Packed
 
 
@@ -21,6 +22,15 @@ class Lookup(NamedTuple):
     ids: Tensor
     start: int
     stop: int
+
+
+def form_lookups(forms: FormEncoder, ids: Tensor, start: int) -> list[Lookup]:
+    """Those of `network.forms`, whose vectors begin in column `start`. ids: (rows, kinds) in packed order."""
+    stops = [start + k * forms.size for k in range(1, ids.shape[1] + 1)]
+    return [
+        Lookup(f"forms.tables.{kind}.embedding.weight", ids[:, k], stops[k] - forms.size, stops[k])
+        for k, kind in enumerate(forms.vocabularies)
+    ]
 
 
 class Spelled(NamedTuple):

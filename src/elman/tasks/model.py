@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -72,6 +72,11 @@ class Model(Generic[D]):
     def statistics(self, data: D) -> NDArray[Any]:
         """(examples, k) numbers whose sums `measure` scores: one row per example of the data, right or wrong."""
         raise UsageError(f"a model of kind {self.task} {self.kind} has no statistics, so it cannot be compared")
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Inside the `with`, what can be used again is kept from one prediction to the next: faster, the same answers.
+        Only one thread may predict with this model there, and its weights must not change."""
+        return nullcontext()
 
     def describe(self) -> list[str]:
         """The paragraphs of the model card that describe this model."""

@@ -7,19 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from elman.errors import Notice, UsageError, quoted
+from elman.layers.features import FormEncoder
 from elman.text.vocabulary import Vocabulary
 
 
 class Rows(NamedTuple):
     """What the rows of a weight stand for: items of a vocabulary, called `name` in messages.
 
-    axes: 2 for a weight that has such items on both axes"""
+    columns: what its columns stand for, if they too are items of a vocabulary"""
 
     name: str
     items: Vocabulary
-    axes: int = 1
+    columns: Vocabulary | None = None
+
+
+def form_rows(forms: FormEncoder | None) -> dict[str, Rows]:
+    """The tables of `network.forms`, for `weight_rows`."""
+    vocabularies = {} if forms is None else forms.vocabularies
+    return {f"forms.tables.{kind}.": Rows("", vocabulary) for kind, vocabulary in vocabularies.items()}
 
 
 def take_over(old: Any, new: Any) -> None:
@@ -37,22 +45,28 @@ def take_over(old: Any, new: Any) -> None:
     for name, tensor in wanted.items():
         key, weight = _key_of(after, name), weights[name]
         rows = None if key is None else after[key]
-        axes = 0 if rows is None else rows.axes
+        axes = 0 if rows is None else 1 if rows.columns is None else 2
         if weight.shape[axes:] != tensor.shape[axes:]:
             shapes = f"{tuple(weight.shape)} there, {tuple(tensor.shape)} here"
             raise UsageError(f"the model to start from has a different architecture: {name} is {shapes}")
         if key is None or rows is None:
             tensor.copy_(weight)
             continue
-        known = before[key].items
-        shared = [item for item in known.items if item in rows.items]
-        there = torch.tensor([known[item] for item in shared], dtype=torch.long)
-        here = torch.tensor([rows.items[item] for item in shared], dtype=torch.long)
-        if axes == 2:
-            tensor[here.unsqueeze(1), here] = weight[there.unsqueeze(1), there]
+        there, here = _shared(before[key].items, rows.items)
+        columns = before[key].columns
+        if columns is not None and rows.columns is not None:
+            across, to = _shared(columns, rows.columns)
+            tensor[here.unsqueeze(1), to] = weight[there.unsqueeze(1), across]
         else:
             tensor[here] = weight[there]
     warnings.warn(_said(before, after), Notice, stacklevel=3)
+
+
+def _shared(old: Vocabulary, new: Vocabulary) -> tuple[Tensor, Tensor]:
+    """(n,) the numbers of the items that both have, in the old vocabulary and in the new one."""
+    both = [item for item in old.items if item in new]
+    there, here = ([vocabulary[item] for item in both] for vocabulary in (old, new))
+    return torch.tensor(there, dtype=torch.long), torch.tensor(here, dtype=torch.long)
 
 
 def extended(old: Vocabulary | None, new: Vocabulary) -> Vocabulary:

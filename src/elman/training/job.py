@@ -24,10 +24,12 @@ class Job:
 
     network     what is trained; the loop switches it between training and evaluation mode
     metric      the dev score to be maximized, or None without dev data: then the last weights count
+    score_every how many epochs there are from one dev score to the next; there is always one after the last
     """
 
     network: nn.Module
     metric: str | None
+    score_every: int = 1
 
     def fingerprint(self) -> dict[str, str]:
         """Name -> hash or setting of everything that must be the same on resuming: data, architecture."""

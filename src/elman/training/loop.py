@@ -12,7 +12,7 @@ from elman.training import checkpoint
 from elman.training.control import reproducible, stop_requests
 from elman.training.folder import RunFolder
 from elman.training.job import Job
-from elman.training.optimizer import clip_gradients, require_finite, set_rate, trainable_device, trained
+from elman.training.optimizer import clip_gradients, require_finite, set_rate, trainable_device
 from elman.training.progress import Progress
 from elman.training.run import Run
 from elman.training.schedule import rate
@@ -44,7 +44,6 @@ def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress,
     UsageError when the loss is not finite or a resumed run has changed, ModelError on a broken checkpoint and
     ResourceError when a file cannot be written.
     """
-    parameters = trained(job.network)
     with (
         progress,
         stop_requests(progress.note) as stop,
@@ -63,7 +62,7 @@ def fit(job: Job, config: TrainingConfig, folder: RunFolder, progress: Progress,
                 loss, tokens = job.loss(batch)
                 (loss / max(tokens, 1)).backward()
                 total = loss.item()
-                norm = clip_gradients(parameters, config.clip)
+                norm = clip_gradients(run.optimizer, config.clip)
                 require_finite(state.step + 1, total, norm)
                 state.rate = rate(config, step=state.step, done=run.done(len(batches)))
                 set_rate(run.optimizer, state.rate * job.rate_scale(batch))

@@ -17,8 +17,8 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
     """The optimizer that `config` names, over the parameters that are trained.
 
     AdamW: Loshchilov and Hutter 2019, decoupled weight decay, betas 0.9 and 0.999. Its fused form is elementwise on a
-    CPU too, so it is as deterministic as the plain loop and several times faster. SGD has no fused form here: torch's
-    cannot take a parameter whose first gradient comes after the first step.
+    CPU too, so it is as deterministic as the plain loop and several times faster. SGD with momentum has no fused form
+    here: torch's cannot take a parameter whose first gradient comes after the first step.
     """
     parameters = trained(network)
     if config.optimizer == "sgd":
@@ -27,6 +27,7 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
             lr=config.learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
+            fused=not config.momentum,
         )
     return AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
@@ -41,11 +42,17 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def clip_gradients(parameters: list[nn.Parameter], largest: float) -> float:
-    """Scale all gradients together so that their norm is at most `largest` (0: leave them). Returns the norm before."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    if largest:
+def clip_gradients(optimizer: Optimizer, largest: float) -> float:
+    """Scale all gradients together so that their norm is at most `largest` (0: leave them). Returns the norm before.
+
+    Fused SGD scales them in its next step, which reads them anyway."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    excess = (norm + 1e-6) / largest if largest else norm.new_zeros(())
+    inside = bool(excess <= 1)
+    if isinstance(optimizer, SGD) and optimizer.defaults["fused"]:
+        vars(optimizer)["grad_scale"] = None if inside else excess  # torch's name: what the step divides gradients by
+    elif not inside:
         nn.utils.clip_grads_with_norm_(parameters, largest, norm)
     return norm.item()
 

@@ -110,9 +110,10 @@ class Run:
         state = self.state
         self.network.eval()
         with self.average.applied(), torch.no_grad():
-            scores = {name: float(value) for name, value in self.job.score().items()} if self.job.metric else {}
-            score = self._metric(scores)
-            if state.improves(score):
+            due = self._score_is_due()
+            scores = {name: float(value) for name, value in self.job.score().items()} if due else {}
+            score = self._metric(scores) if due else None
+            if (due or self.job.metric is None) and state.improves(score):
                 state.best, state.best_epoch = score, state.epoch + 1
                 atomic.replace_file(self.folder.model, checkpoint.pack(self.network.state_dict()))
         self.tick()
@@ -127,6 +128,12 @@ class Run:
         self._check_whether_over(batches)
         state.next_epoch()
 
+    def _score_is_due(self) -> bool:
+        """Whether dev data is scored after this epoch."""
+        epoch = self.state.epoch + 1
+        due = epoch % self.job.score_every == 0 or epoch == self.epochs or self.out_of_time()
+        return self.job.metric is not None and due
+
     def _check_whether_over(self, batches: int) -> None:
         state, config = self.state, self.config
         waited = state.epoch + 1 - (state.best_epoch or 0)
@@ -135,13 +142,12 @@ class Run:
         elif self.out_of_time():
             state.stopped = "time"
             self.progress.note(f"time limit of {config.max_time:g} s reached; epoch {state.best_epoch} is kept")
-        elif config.patience and waited >= config.patience:
+        elif config.patience and waited >= config.patience and self._score_is_due():
             state.stopped = "patience"
             self.progress.note(f"no better score for {waited} epochs; epoch {state.best_epoch} is kept")
 
-    def _metric(self, scores: dict[str, float]) -> float | None:
-        if self.job.metric is None:
-            return None
+    def _metric(self, scores: dict[str, float]) -> float:
+        assert self.job.metric is not None
         if self.job.metric not in scores:
             raise UsageError(f"expected a dev score named {self.job.metric!r}, found {quoted(scores)}")
         return scores[self.job.metric]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from elman.config import TrainingConfig
-from elman.config.training import EPOCHS, UPDATES
+from elman.config.training import EPOCHS
 
 # A warm-up longer than this part of a short run would leave no time to learn.
 LONGEST_WARMUP = 0.1
@@ -13,7 +13,7 @@ LONGEST_WARMUP = 0.1
 
 def planned_epochs(config: TrainingConfig, batches: int) -> int:
     """Passes over the training data, of so many batches each."""
-    return max(EPOCHS, -(-UPDATES // max(batches, 1))) if config.epochs is None else config.epochs
+    return max(EPOCHS, -(-config.updates // max(batches, 1))) if config.epochs is None else config.epochs
 
 
 def progress(config: TrainingConfig, *, epochs: int, epoch: int, batch: int, batches: int, seconds: float) -> float:

@@ -7,7 +7,6 @@ import ctypes
 import math
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import torch
 
 from elman.recurrent import CELLS, Bidirectional, Recurrent, stepper
 from elman.recurrent.backend import use_backend
-from elman.recurrent.kernels import build, compiled, native
+from elman.recurrent.kernels import build, compiled
 
 pytestmark = pytest.mark.usefixtures("compiler")
 TINY = 2.0**-126  # the smallest normal number of float32
@@ -31,7 +30,7 @@ ASKED = """extern "C" int elman_has_it() {
 SOURCE = """#define REAL float
 #define HALF 1
 #define DOT {form}
-#include "maths.h"
+#include "operands.h"
 namespace {{
 struct Cell {{
   static constexpr int GATES = 1, RECURRENT = 1, FIELDS = 1, DELAYS = 1, VECTORS = 0, NOISE = 0, KEPT = 0, BLOCKS = 1;
@@ -74,8 +73,7 @@ def bfloat16(values):
 def dots(form, sums, a, b):
     """sums + two products each, in this way. sums float32, a and b words of two bfloat16 numbers."""
     require(form)
-    here = Path(native.__file__).parent
-    headers = {name: (here / name).read_text(encoding="utf-8") for name in ("maths.h", "engine.h")}
+    headers = build.headers("maths.h", "operands.h", "engine.h")
     library = build.load(SOURCE.format(form=form), headers, "dots")
     out = np.zeros_like(sums)
     arrays = (ctypes.c_void_p(v.ctypes.data) for v in (sums, a, b, out))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 import elman
 from elman import Classifier, DataError, UsageError
 from elman.tasks import TASKS
+from elman.tasks.classification.job import ClassifierJob
 from elman.tasks.load import model_class
 from elman.text.example import Example
+from elman.text.tokenizing import get_tokenizer
 from elman.training import Progress, make_progress
 
 SMALL = {"word_size": 12, "epochs": 3, "batch_tokens": 60, "threads": 1, "average": 0.0, "learning_rate": 0.02}
@@ -38,6 +41,12 @@ def corpus(count: int, seed: int = 1, several: bool = False) -> list[Example]:
         labels = kinds if several else ["pos" if kinds == ["pos"] else "neg" if kinds == ["neg"] else "mixed"]
         data.append(Example(" ".join(words), labels, "made", i + 1))
     return data
+
+
+def spelled_out(text: str) -> set[str]:
+    """The n-grams of one and two words, in lower case, with the ends of the text."""
+    words = ["<s>", *get_tokenizer("words").split(text.lower()), "</s>"]
+    return {*words, *(f"{a} {b}" for a, b in pairwise(words))}
 
 
 TRAIN, DEV = corpus(120), corpus(40, seed=2)
@@ -97,7 +106,12 @@ def test_a_text_is_answered_the_same_alone_and_in_any_batch(model: str, pooling:
         assert empty == 0  # no steps: the initial state, the maximum or mean of nothing
         shown = torch.from_numpy(vectors)
         with torch.no_grad():
-            assert torch.allclose(one.network.out(one.network.head(shown)).softmax(-1), together, atol=1e-6)
+            scores = one.network.out(one.network.head(shown))
+            if model == "network":
+                ngrams, weight = one.vocabularies.ngrams, one.network.ngrams.weight
+                for row, text in zip(scores, texts, strict=True):
+                    row += sum(weight[ngrams[name]] for name in spelled_out(text) if name in ngrams)
+            assert torch.allclose(scores.softmax(-1), together, atol=1e-6)
 
 
 def test_answers() -> None:
@@ -222,7 +236,7 @@ def test_class_weights_find_the_rare_label() -> None:
 def test_given_vectors(tmp_path: Path) -> None:
     path = tmp_path / "v.txt"
     path.write_text("good 1 0 0\nbad 0 1 0\nsplendid 1 0 0\nfilm 0 0 1\n")
-    settings = {"word_size": 0, "vectors": str(path), "dropout": 0.0, "epochs": 6}
+    settings = {"word_size": 0, "form_size": 0, "vectors": str(path), "dropout": 0.0, "epochs": 6}
     data = [Example(f"{w} {x}", [label]) for w, label in (("good", "pos"), ("bad", "neg")) for x in "abcd" * 10]
     one = made("network", **settings).fit(data, 0.2, out=tmp_path / "m")
     path.unlink()
@@ -240,3 +254,57 @@ def test_the_seed_decides_and_the_callers_generator_is_left_alone() -> None:
     torch.manual_seed(5)
     assert torch.equal(weights(1), weights(1)) and not torch.equal(weights(1), weights(2))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_labels_that_only_the_ends_of_unseen_words_tell() -> None:
+    def texts(seed: int, letters: str) -> list[Example]:
+        source, data = random.Random(seed), []
+        for i in range(80):
+            stem = "".join(source.choices(letters, k=5))
+            data.append(Example(f"the {stem}{'ly' if i % 2 else 'ous'} one", ["ly" if i % 2 else "ous"]))
+        return data
+
+    train, test = texts(1, "abcde"), texts(2, "fghij")
+    assert made("network", dropout=0.0, epochs=5).fit(train).evaluate(test).accuracy == 1.0
+    assert made("network", dropout=0.0, epochs=5, form_size=0).fit(train).evaluate(test).accuracy == 0.5
+
+
+def test_forms_are_those_of_words_unless_asked_for() -> None:
+    for tokenizer, expected in (("words", 16), ("space", 16), ("characters", 0), ("subwords", 0)):
+        model = made("network", tokenizer=tokenizer, subword_size=260, epochs=1).fit(TRAIN)
+        assert (0 if model.network.forms is None else model.network.forms.size) == expected
+    assert made("network", tokenizer="characters", form_size=3, epochs=1).fit(TRAIN).network.forms.size == 3
+
+
+def test_a_folder_from_before_word_forms_loads_as_it_was(tmp_path: Path) -> None:
+    one = made("network", form_size=0).fit(TRAIN, out=tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    del config["settings"]["form_size"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    two = elman.load(tmp_path / "old")
+    assert two.network.forms is None and torch.equal(two.probabilities(TEXTS), one.probabilities(TEXTS))
+
+
+def test_an_excerpt_has_the_ngrams_of_its_own_texts() -> None:
+    model = made("network", dropout=0.0).fit(TRAIN)
+    texts = ["good film", "", "a bad film !", "so good", "the film"]
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    batch = model.vocabularies.batch([text.split() for text in texts], labels)
+    job = ClassifierJob(model.network.eval(), model.vocabularies, model.settings, TRAIN[:5], [], None, None)
+    whole = model.network.outcome(batch).losses
+    for count in (1, 3, 5):
+        assert torch.allclose(job.excerpt(batch, count, 100).losses(), whole[:count], atol=1e-6)
+
+
+@pytest.mark.parametrize("wide", [0, 1, 3])
+def test_ngrams_of_any_order_or_none(wide: int, tmp_path: Path) -> None:
+    model = made("network", wide=wide, epochs=1).fit(TRAIN, out=tmp_path / "m")
+    again = elman.load(tmp_path / "m")
+    assert torch.equal(again.probabilities(TEXTS), model.probabilities(TEXTS))
+    assert (tmp_path / "m" / "ngrams.json").exists() == bool(wide) == (model.network.ngrams is not None)
+    if wide:
+        longest = max(len(name.split(" ")) for name in model.vocabularies.ngrams.items)
+        assert longest == wide and not (model.network.ngrams.weight == 0).all()
+        (tmp_path / "m" / "ngrams.json").unlink()
+        with pytest.raises(elman.ModelError, match="ngrams"):
+            elman.load(tmp_path / "m")

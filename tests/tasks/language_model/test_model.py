@@ -11,13 +11,15 @@ import torch
 from torch.nn.functional import linear
 
 from elman.errors import UsageError
-from elman.recurrent import Packed
+from elman.recurrent import CELLS, Packed, use_backend
 from elman.tasks.language_model.base import mixed
 from elman.tasks.language_model.config import LanguageModelConfig
 from elman.tasks.language_model.data import END, END_ID
 from elman.tasks.language_model.modules import LanguageModelNetwork
 from elman.tasks.language_model.network_model import LanguageModel
+from elman.tasks.language_model.next_token import NextToken
 from elman.tasks.language_model.rivals.ngram_model import NGramModel
+from elman.tasks.language_model.sampling import Choice
 
 TINY = {"hidden_size": 12, "embedding_size": 0, "epochs": 1, "batch_size": 3, "bptt": 7, "minimum": 1}
 source = random.Random(1)
@@ -146,6 +148,44 @@ def test_frequencies_of_samples_are_the_probabilities(models) -> None:
     assert np.abs(drawn / 500 - chances).max() < 4.5 * 0.5 / math.sqrt(500)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_is_drawn_from_what_the_whole_text_gives(models, kind: str) -> None:
+    """Against the plain network over the whole text before each token, with the same random numbers."""
+    model = models[kind]
+    choice, ids = Choice(0.9, 0, 1.0, seed=3), [END_ID, *model.vocabulary.ids(model._tokens("the cat"))]
+    begun, drawn = 0, []
+    with torch.no_grad(), use_backend("reference"):
+        for _ in range(25):
+            if ids[-1] == END_ID and not model.carries:
+                begun = len(ids) - 1
+            logits = model.network.eval().log_probabilities(Packed.from_list([torch.tensor(ids[begun:])]))[-1].numpy()
+            logits[0] = -np.inf
+            ids.append(choice.draw(logits))
+            drawn.append(ids[-1])
+    expected = "".join(model._pieces(drawn, begun=True))
+    assert "".join(model.sample(25, prompt="the cat", temperature=0.9, seed=3)) == expected
+
+
+def test_bfloat16_costs_less_than_a_thousandth_of_perplexity(ngram) -> None:
+    model = LanguageModel(**{**TINY, "hidden_size": 48, "embedding_size": 24, "tokenizer": "characters", "epochs": 4})
+    model.fit(LINES)
+    ids = model.corpus(LINES).ids.tolist()
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        following, last, losses[precision] = NextToken(model.evaluated, precision), END_ID, 0.0
+        for i in ids:
+            logits = following(last).astype(np.float64)
+            losses[precision] += np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[i]
+            last = i
+    exact, rounded = (losses[precision] / len(ids) for precision in ("float32", "bfloat16"))
+    assert math.isclose(exact, -model.log_probabilities(LINES).mean(), rel_tol=1e-5)
+    assert exact != rounded and math.exp(rounded - exact) < 1.001
+    assert "".join(model.sample(40, seed=1, precision="bfloat16"))
+    for refused, message in ((model, "did you mean"), (ngram, "multiplies nothing")):
+        with pytest.raises(UsageError, match=message):
+            refused.sample(1, precision="float16" if refused is model else "bfloat16")
+
+
 def test_a_sample_goes_on_from_its_prompt_of_several_lines(models) -> None:
     model = models["characters"]
     text = "".join(model.sample(30, prompt="the\n", seed=4))
@@ -255,3 +295,26 @@ def test_before_training_every_token_is_as_likely_as_it_is_frequent() -> None:
     seen = np.bincount(ids, minlength=len(model.vocabulary)) + 0.5
     model.network.embedding.data.zero_()
     np.testing.assert_allclose(model.next_distribution(""), seen / seen.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dropped", [0.0, 0.5])
+def test_the_rows_that_are_read_are_added_to_the_gradient_of_the_matrix(tied: bool, dropped: float) -> None:
+    """In training the gradient of the lookup is not a matrix of its own; in evaluation it is."""
+    torch.manual_seed(0)
+    nothing = {"input_dropout": 0.0, "hidden_dropout": 0.0, "dropout": 0.0, "embedding_dropout": dropped}
+    config = LanguageModelConfig(hidden_size=5, embedding_size=5, tied=tied, **nothing)
+    network = LanguageModelNetwork(config, CELLS["lstm"], 30)
+    ids = Packed(torch.randint(0, 30, (40,)) // 2, [8] * 5, [5] * 8, torch.arange(8))
+    targets, found = torch.randint(0, 30, (40,)), []
+    for training in (True, True, False):
+        torch.manual_seed(1)
+        network.train(training).zero_grad()
+        loss, _ = network.loss(ids, targets, None)
+        (loss / 40).backward()
+        gradient = network.embedding.grad
+        assert gradient is not None and not gradient.is_sparse
+        found.append(gradient)
+    assert torch.equal(found[0], found[1])
+    if not dropped:
+        torch.testing.assert_close(found[0], found[2])

@@ -189,7 +189,7 @@ def test_hmm_refuses_a_smoothing(smoothing):
         HiddenMarkov(smoothing=smoothing).fit(CORPUS)
 
 
-# ---- second order
+# ---- second order, and the unknown words of both
 
 
 class Direct:
@@ -296,15 +296,53 @@ def corpora(draw):
 def test_trigrams_are_the_sum_and_the_best_of_all_paths(corpus, data):
     model, direct = TrigramTagger().fit(corpus), Direct(corpus)
     np.testing.assert_allclose(model.lambdas, direct.lambdas, rtol=0, atol=1e-12)
-    assert model.theta == pytest.approx(direct.theta, abs=1e-12)
+    assert model.suffixes.theta == pytest.approx(direct.theta, abs=1e-12)
     words = data.draw(st.lists(st.sampled_from(WORDS + NEW), min_size=1, max_size=5))
     for word in words:
         expected = [direct.suffix(tag, word) for tag in model.tags.items]
-        np.testing.assert_allclose(model.suffix_probabilities(word), expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(model.suffixes.probabilities(word), expected, rtol=0, atol=1e-12)
     for path in list(product(model.tags.items, repeat=len(words)))[::7]:
         assert model.log_probability(words, path) == pytest.approx(direct.score(words, path), abs=1e-10)
     if len(model.tags) > 1:
         check_against_all(model, lambda path: direct.score(words, path), words, model.tags.items)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@settings(deadline=None, max_examples=30)
+@given(corpus=corpora(), data=st.data())
+def test_hmm_unseen_words_have_the_tags_of_their_suffix(smoothing, corpus, data):
+    model, direct = HiddenMarkov(smoothing=smoothing).fit(corpus), Direct(corpus)
+    tags, seen = model.tags.items, {word for sentence in corpus for word in sentence.words}
+    unknown = sum(direct.prior[tag] * model.emissions[i, 0] for i, tag in enumerate(tags))
+
+    def emission(i: int, word: str) -> float:
+        if word in seen:
+            return model.emissions[i, model.words.items.index(word)]
+        of_suffix = (direct.suffix(tags[i], word) + smoothing * direct.prior[tags[i]]) / (1 + smoothing)
+        return unknown * of_suffix / direct.prior[tags[i]]
+
+    def score(path: tuple[str, ...]) -> float:
+        ids = [tags.index(tag) for tag in path]
+        p = [model.start[ids[0]], *(model.transitions[a, b] for a, b in pairwise(ids))]
+        p += [emission(i, word) for i, word in zip(ids, words, strict=True)]
+        return sum(log(x) if x > 0 else -inf for x in p)
+
+    words = data.draw(st.lists(st.sampled_from(WORDS + NEW), min_size=1, max_size=5))
+    for path in list(product(tags, repeat=len(words)))[::7]:
+        assert model.log_probability(words, path) == pytest.approx(score(path), abs=1e-10)
+    if smoothing:
+        check_against_all(model, score, words, tags)
+
+
+def test_hmm_with_and_without_suffixes():
+    corpus = sentences([("walking talking", "V V"), ("Reading Epping", "P P"), ("table ring ring", "N N N")])
+    model = HiddenMarkov().fit(corpus)
+    assert model.tag(["sulking"]) == ["V"] and model.tag(["Dorking"]) == ["P"]
+    bare = HiddenMarkov().set_tables(model.tags, model.words, model.start, model.transitions, model.emissions)
+    assert bare.tag(["sulking"]) == bare.tag(["Dorking"])
+    arrays, names = kept(model)
+    old = restored(HiddenMarkov, {name: arrays[name] for name in ("start", "transitions", "emissions")}, names)
+    assert (old.posterior(["sulking", "table"]) == bare.posterior(["sulking", "table"])).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -314,7 +352,7 @@ def test_what_may_follow_a_pair_that_was_seen_sums_to_one(corpus):
     seen = model.trigrams.sum(2) > 0
     np.testing.assert_allclose(model.transitions.sum(2)[seen], 1, atol=1e-12)
     for word in WORDS + NEW:
-        assert model.suffix_probabilities(word).sum() == pytest.approx(1, abs=1e-12)
+        assert model.suffixes.probabilities(word).sum() == pytest.approx(1, abs=1e-12)
 
 
 def test_trigrams_by_hand():
@@ -350,14 +388,14 @@ def test_the_ends_of_words_tell_and_capitals_are_apart():
     model = TrigramTagger().fit(corpus)
     assert model.tag(["sulking"]) == ["V"]
     assert model.tag(["Dorking"]) == ["P"]
-    assert model.suffix_probabilities("ǅing")[model.tags["P"]] > 0.5  # a titlecase letter is a capital
+    assert model.suffixes.probabilities("ǅing")[model.tags["P"]] > 0.5  # a titlecase letter is a capital
 
 
 def test_ten_occurrences_are_rare_and_eleven_are_not():
     for times, tag in ((10, "X"), (11, "Y")):
         corpus = sentences([("abcde", "X")] * times + [("abcdy", "Y")] * 9)
         model = TrigramTagger().fit(corpus)
-        assert model.tags.items[model.suffix_probabilities("abcdz").argmax()] == tag
+        assert model.tags.items[model.suffixes.probabilities("abcdz").argmax()] == tag
 
 
 @settings(deadline=None, max_examples=30)

@@ -116,6 +116,24 @@ class Task:
         """How `path`, and other files with it, are read; config: None in training."""
         raise NotImplementedError
 
+    def size(self, data: Any) -> int:
+        """The number of examples."""
+        return len(data)
+
+    def beginning(self, data: Any, count: int) -> Any:
+        """The first `count` examples."""
+        return data[:count]
+
+    def first(self, data: Any, count: int) -> Any:
+        """`beginning`, checked. Raises UsageError unless there are so many."""
+        if count < 1:
+            raise UsageError(f"--first: expected a number of {self.unit}s above 0, found {count}")
+        if count > (size := self.size(data)):
+            raise UsageError(
+                f"--first: expected at most the {size:,} {self.unit}s of the training data, found {count:,}"
+            )
+        return self.beginning(data, count)
+
     def cut(self, data: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Training data and test data of one fold, for a task that has --folds."""
         return data
@@ -130,6 +148,8 @@ class Task:
             path = given.get(part)
             if path is not None and not (part == "dev" and PERCENT.fullmatch(str(path))):
                 data[part], skipped[part] = self.read_part(reader, path, skip, part)
+        if given.get("first") is not None:
+            data["train"] = self.first(data["train"], given["first"])
         data = self.cut(data, given)
         counts = {part: reader.count(one) for part, one in data.items()}  # some readers find problems here
         if not quiet:

@@ -40,6 +40,7 @@ FIGURES: dict[str, str] = {
     "written": "elman.inspect.figures.matrices:written",
     "written_gradient": "elman.inspect.figures.matrices:written_gradient",
     "accuracy_by_length": "elman.inspect.figures.curves:accuracy_by_length",
+    "learning_curve": "elman.inspect.figures.learning:learning_curve",
 }
 EXTRAS = {  # of a View -> the figures that draw it
     "cells": ("gradient_by_distance",),

@@ -116,14 +116,18 @@ def frame(
     heading: str = "",
     most: int = 6,
     counts: bool = False,
+    at: Sequence[tuple[float, str]] | None = None,
 ) -> list[Mark]:
-    """Grid, ticks and names of two axes. whole: ticks across are integers; counts: those up are; most: of those up."""
+    """Grid, ticks and names of two axes. whole: ticks across are integers; counts: those up are; most: of those up;
+    at: the ticks across with their labels, if not round values."""
     left, right, top, bottom = x.start, x.end, y.end, y.start
     marks: list[Mark] = []
     for value, label in y.ticks(most, whole=counts):
         marks.append(Line(((left, y(value)), (right, y(value))), "grid", 1))
         marks.append(Text(left - 6, y(value), label, "muted", LABEL, "end"))
-    for value, label in x.ticks(most=max(2, min(9, int((right - left) / 36))), whole=whole):
+    if at is None:
+        at = x.ticks(most=max(2, min(9, int((right - left) / 36))), whole=whole)
+    for value, label in at:
         marks.append(Line(((x(value), bottom), (x(value), bottom + 4)), "muted", 1))
         marks.append(Text(x(value), bottom + 13, label, "muted", LABEL, "middle"))
     marks.append(Line(((left, bottom), (right, bottom)), "muted", 1))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from elman.errors import ResourceError, UsageError
 from elman.inspect.figures.agg import write_png
 from elman.inspect.figures.marks import (
     DARK,
@@ -52,6 +53,20 @@ class Figure:
         """Write a PNG of width x height x scale pixels, in light colours. Raises UsageError without matplotlib,
         ResourceError when the file cannot be written."""
         write_png(self.marks, self.width, self.height, path, scale)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write an SVG or a PNG, by the suffix. Raises UsageError for another suffix, and as `png` does."""
+        suffix = os.path.splitext(path)[1]
+        if suffix == ".png":
+            self.png(path)
+            return
+        if suffix != ".svg":
+            raise UsageError(f"{os.fspath(path)}: expected a name that ends in .svg or .png")
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(self.svg())
+        except OSError as problem:
+            raise ResourceError(f"{os.fspath(path)}: cannot be written: {problem.strerror or problem}") from None
 
     def _repr_svg_(self) -> str:
         return self.svg()

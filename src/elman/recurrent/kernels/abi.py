@@ -34,7 +34,50 @@ class Step(ctypes.Structure):
         ("whole", Pass),
         ("x", POINTERS),
         ("inputs", COUNT),
-        *((name, POINTERS) for name in ("weights", "bias", "before", "after")),
+        *((name, POINTERS) for name in ("weights", "bias", "before", "after", "given")),
+    ]
+
+
+class Softmax(ctypes.Structure):
+    """`struct Softmax` of softmax.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("rows", "words", "size")),
+        *((name, POINTERS) for name in ("h", "weight", "bias", "targets", "logs", "dh", "dweight", "dbias")),
+        ("factor", ctypes.c_double),
+        ("block", COUNT),
+        ("room", POINTERS),
+    ]
+
+
+class Side(ctypes.Structure):
+    """`struct Side` of products.h."""
+
+    _fields_ = [("data", POINTERS), *((name, COUNT) for name in ("stride", "turned", "narrow"))]
+
+
+class Product(ctypes.Structure):
+    """`struct Product` of products.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("rows", "columns", "depth")),
+        ("left", Side),
+        ("right", Side),
+        ("bias", POINTERS),
+        ("out", POINTERS),
+        ("out_stride", COUNT),
+        ("room", POINTERS),
+    ]
+
+
+class Attention(ctypes.Structure):
+    """`struct Attention` of attention.h."""
+
+    _fields_ = [
+        *((name, COUNT) for name in ("sources", "dim", "width")),
+        *((name, POINTERS) for name in ("rows", "positions", "pairs", "order", "queries", "keys", "values", "weights")),
+        ("softmax", COUNT),
+        *((name, POINTERS) for name in ("context", "dcontext", "dweights", "dqueries", "dkeys", "dvalues", "dpairs")),
     ]
 
 
@@ -64,10 +107,10 @@ def declare(library: Any) -> None:
         function.restype, function.argtypes = None, arguments
 
 
-def single_step(library: Any) -> Any:
-    """The engine's single step. It keeps Python's lock, which costs less than releasing it for microseconds; so one
-    stepper may serve many threads."""
-    function = ctypes.PyDLL(None, handle=library._handle).elman_step
+def single_step(library: Any, name: str) -> Any:
+    """`elman_step` or `elman_advance`. They keep Python's lock, which costs less than releasing it for microseconds; so
+    one stepper may serve many threads."""
+    function = getattr(ctypes.PyDLL(None, handle=library._handle), name)
     function.restype, function.argtypes = None, [ctypes.POINTER(Step), ctypes.c_int]
     return function
 

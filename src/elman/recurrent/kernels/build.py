@@ -94,6 +94,13 @@ def load(source: str, headers: Mapping[str, str], name: str) -> ctypes.CDLL:
     return _load(compiler(), source, headers, name)
 
 
+@cache
+def headers(*names: str) -> dict[str, str]:
+    """File name -> text of headers of this package, for `load`."""
+    here = Path(__file__).parent
+    return {name: (here / name).read_text(encoding="utf-8") for name in names}
+
+
 def available() -> str | None:
     """None if native code can be compiled here, otherwise one line: why not, and how to fix it."""
     try:

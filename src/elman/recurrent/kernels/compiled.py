@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -65,7 +64,12 @@ class Kernel:
     @cached_property
     def step(self) -> Any:
         """The engine's single step."""
-        return single_step(self.library)
+        return single_step(self.library, "elman_step")
+
+    @cached_property
+    def advance(self) -> Any:
+        """The engine's single step with a state that stays where it is."""
+        return single_step(self.library, "elman_advance")
 
     @property
     def half(self) -> bool:
@@ -89,7 +93,7 @@ class _Entry:
 
 # Sequences of one length through a kernel: (kernel, cell, xs (steps, sequences, inputs), state) -> (ys, final state).
 Trial = Callable[..., tuple[Tensor, tuple[Tensor, ...]]]
-DOT: str | None = None  # how bfloat16 numbers are multiplied (engine.h), if not decided by the processor
+DOT: str | None = None  # how bfloat16 numbers are multiplied (operands.h), if not decided by the processor
 MOST = 16  # programs of one cell that differ only by what its step reads besides its arguments
 _entries: dict[Any, list[_Entry]] = {}
 
@@ -131,20 +135,17 @@ def _compile(
 
 def _built(cell: Cell, program: Program, dtype: torch.dtype, half: bool) -> Kernel:
     real = {torch.float32: "float", torch.float64: "double"}[dtype]
-    settings = f"#define REAL {real}\n#define HALF {int(half)}\n"
-    if half and DOT is not None:
-        settings += f"#define DOT {DOT}\n"
-    source = f'{settings}#include "maths.h"\n\n{program.source}\n#include "engine.h"\n'
-    library = build.load(source, _headers(), kind_of(cell).__name__)
+    source = f'{defined(real, half)}#include "operands.h"\n\n{program.source}\n#include "engine.h"\n'
+    library = build.load(source, build.headers("maths.h", "operands.h", "engine.h"), kind_of(cell).__name__)
     declare(library)
     stored = torch.bfloat16 if library.elman_sizes(Size.STORED_BYTES, 1) == 2 else dtype
     return Kernel(program, library, dtype, torch.int32 if half else dtype, stored)
 
 
-@cache
-def _headers() -> dict[str, str]:
-    here = Path(__file__).parent
-    return {name: (here / name).read_text(encoding="utf-8") for name in ("maths.h", "engine.h")}
+def defined(real: str, half: bool) -> str:
+    """What operands.h must know: the type of all sums, "float" or "double", and whether products are in bfloat16."""
+    settings = f"#define REAL {real}\n#define HALF {int(half)}\n"
+    return settings if DOT is None or not half else f"{settings}#define DOT {DOT}\n"
 
 
 def vectors(cell: Cell) -> Tensor | None:

@@ -17,9 +17,11 @@ from elman.recurrent.torch_layout import FUNCTIONS, torch_weights
 
 
 def serves(call: Call) -> bool:
-    """Whether cuDNN has this cell. Dropped weights are ordinary weights; masks and zoneout are out of its reach."""
+    """Whether cuDNN has this cell. Dropped weights are ordinary weights; masks, zoneout and known inputs are out of its
+    reach."""
     cell, noise = call.cell, call.noise or Noise()
-    return type(cell) in FUNCTIONS and cell.delays == 1 and noise.mask is None and noise.zoneout is None
+    plain = noise.mask is None and noise.zoneout is None and call.inputs is None
+    return type(cell) in FUNCTIONS and cell.delays == 1 and plain
 
 
 def run(calls: Sequence[Call], xs: Packed) -> tuple[Tensor, list[Any]]:

@@ -1,6 +1,6 @@
 // The engine that runs any cell: matrix tiles, and the loops over time. See docs/engine.md.
 //
-// A generated source defines REAL (float or double), HALF (1: products in bfloat16) and, for tests, DOT, includes maths.h, defines
+// A generated source defines REAL (float or double), HALF (1: products in bfloat16) and, for tests, DOT, includes operands.h, defines
 // `struct Cell`, the derived equation on V, a vector of LANES units:
 //   GATES RECURRENT FIELDS DELAYS   blocks of W, blocks of U, tensors of the state, how many h_{t-k} U sees
 //   VECTORS MASKED NOISE            per-unit parameters, a mask on what U multiplies, noise blocks per row
@@ -9,92 +9,9 @@
 //   COLUMN[g]                       which of these blocks is the gradient of recurrent gate g
 //   forward(...), backward(...)     one step, and its vector-Jacobian product
 // and then includes this file.
-#include "maths.h"
+#include "operands.h"
 
 namespace {  // every cell is its own library in one process, and none may see another's
-
-// ---- What products read: float or double unchanged, or bfloat16 with accumulation in float ----------------------------
-
-// DOT says how bfloat16 numbers are multiplied: by the processor's instruction for pairs of them, by the same in software,
-// with the same order of sums, or as rounded numbers stored as float.
-#define INSTRUCTION 1
-#define SOFTWARE 2
-#define ROUNDED 3
-#if HALF && !defined(DOT)
-#if defined(__AVX512BF16__)
-#define DOT INSTRUCTION
-#else
-#define DOT ROUNDED
-#endif
-#endif
-
-#if HALF
-typedef uint32_t Weight;  // rows k and k + 1 of a column, the even one in the low half
-typedef uint32_t Pairs __attribute__((vector_size(BYTES)));
-#if DOT == ROUNDED
-typedef float Stored;     // how the left side of a product is stored
-#else
-typedef uint16_t Stored;
-#endif
-INLINE uint32_t bits(float x) {  // to nearest, ties to even
-  uint32_t u;
-  std::memcpy(&u, &x, 4);
-  if ((u & 0x7fffffff) > 0x7f800000) return 0x7fc0;
-  return (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-}
-INLINE Pairs bits(V x) {
-  Pairs u = (Pairs)x;
-  Pairs r = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-  return (u & 0x7fffffff) > 0x7f800000 ? Pairs{} + 0x7fc0 : r;
-}
-INLINE void store_left(Stored* p, V v, int lanes) {
-  Pairs u = bits(v);
-#if DOT == INSTRUCTION
-  _mm512_mask_cvtepi32_storeu_epi16(p, (1u << lanes) - 1, (__m512i)u);
-#elif DOT == SOFTWARE
-  for (int i = 0; i < lanes; i++) p[i] = uint16_t(u[i]);
-#else
-  store(p, (V)(u << 16), lanes);
-#endif
-}
-INLINE V load_left(const Stored* p, int lanes) {
-#if DOT == INSTRUCTION
-  Pairs u = (Pairs)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16((1u << lanes) - 1, p));
-  return (V)(u << 16);
-#elif DOT == SOFTWARE
-  Pairs u{};
-  for (int i = 0; i < lanes; i++) u[i] = p[i];
-  return (V)(u << 16);
-#else
-  return load(p, lanes);
-#endif
-}
-#if DOT == INSTRUCTION
-INLINE V dot(V sum, Pairs a, Pairs b) { return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
-#elif DOT == SOFTWARE
-INLINE V flushed(V x) {  // the instruction reads and writes no denormal numbers, whatever the thread is set to
-  Pairs u = (Pairs)x;
-  return (u & 0x7f800000) == 0 ? (V)(u & 0x80000000) : x;
-}
-INLINE V fused(V a, V b, V c) {  // a b + c, rounded once
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return a * b + c;
-#else
-  for (int i = 0; i < LANES; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
-  return c;
-#endif
-}
-INLINE V dot(V sum, Pairs a, Pairs b) {
-  V odd = fused(flushed((V)(a & 0xffff0000)), flushed((V)(b & 0xffff0000)), flushed(sum));
-  return flushed(fused(flushed((V)(a << 16)), flushed((V)(b << 16)), flushed(odd)));
-}
-#endif
-#else
-typedef real Weight;
-typedef real Stored;
-INLINE void store_left(Stored* p, V v, int lanes) { store(p, v, lanes); }
-INLINE V load_left(const Stored* p, int lanes) { return load(p, lanes); }
-#endif
 
 // acc[m][n] += sum_k A[m, k] B[k, n]: M rows of `stride`, N vectors of columns, B stored tile by tile.
 // ahead: what will be read next, to prefetch meanwhile.
@@ -104,9 +21,12 @@ INLINE void product(const Stored* A, int64_t stride, const Weight* B, const Weig
   int64_t pairs = (K + 1) / 2;
   for (int64_t k = 0; k < pairs; k++, B += N * LANES) {
     const bool last = 2 * k + 1 == K;
-    __builtin_prefetch(ahead + k * LANES, 0, 2);
+    if (M * N >= 8) __builtin_prefetch(ahead + k * LANES, 0, 2);
     Pairs b[N];
-    UNROLL for (int n = 0; n < N; n++) b[n] = *reinterpret_cast<const Pairs*>(B + n * LANES);
+    UNROLL for (int n = 0; n < N; n++) {
+      b[n] = *reinterpret_cast<const Pairs*>(B + n * LANES);
+      if (M * N < 8) __builtin_prefetch(B + 16 * N * LANES + n * LANES, 0, 2);  // as below
+    }
     UNROLL for (int m = 0; m < M; m++) {
       const Stored* p = A + m * stride + 2 * k;
 #if DOT == ROUNDED
@@ -185,7 +105,7 @@ struct Panels {  // how `hidden` units are cut into panels of nearly equal width
 };
 
 // Weights (K rows of GROUPS blocks per segment) -> panels. at(s, k, g, unit) gives the number; ROWS: those of neighbouring
-// units are adjacent, so whole rows are copied.
+// units are adjacent in memory, otherwise those of neighbouring k are.
 template <int GROUPS, bool ROWS, class At>
 void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int threads, At at) {
   Panels panels(hidden, width);
@@ -193,26 +113,37 @@ void pack(Weight* to, int segments, int64_t K, int64_t hidden, int width, int th
 #pragma omp parallel for collapse(2) num_threads(threads)
   for (int64_t i = 0; i < panels.count; i++)
     for (int s = 0; s < segments; s++) {
-      int64_t v0 = panels.first(i), w = panels.first(i + 1) - v0;
+      const int64_t v0 = panels.first(i), w = panels.first(i + 1) - v0, line = GROUPS * w * LANES;
       Weight* p = to + (v0 * segments + s * w) * rows * GROUPS * LANES;
-      for (int64_t k = 0; k < rows; k++)
-        for (int g = 0; g < GROUPS; g++) {
-          if constexpr (ROWS && !HALF) {
-            const int64_t there = std::min(w * LANES, hidden - v0 * LANES);
-            std::memcpy(p, &at(s, k, g, v0 * LANES), there * sizeof(real));
-            std::fill(p + there, p + w * LANES, Weight(0));
-            p += w * LANES;
-            continue;
-          }
-          for (int64_t unit = v0 * LANES; unit < (v0 + w) * LANES; unit++, p++) {
+      auto each = [&](auto f) {
+        for (int g = 0; g < GROUPS; g++)
+          for (int64_t v = 0; v < w; v++) f(g, (v0 + v) * LANES, lanes_of(hidden - (v0 + v) * LANES), (g * w + v) * LANES);
+      };
+      auto put = [&](int64_t place, auto numbers) { std::memcpy(p + place, &numbers, sizeof numbers); };
+      if constexpr (ROWS) {
+        for (int64_t k = 0; k < rows; k++)
+          each([&](int g, int64_t unit, int lanes, int64_t place) {
 #if HALF
-            *p = unit >= hidden ? 0 : bits(at(s, 2 * k, g, unit)) |
-                 (2 * k + 1 < K ? bits(at(s, 2 * k + 1, g, unit)) << 16 : 0);
+            const V odd = 2 * k + 1 < K ? load(&at(s, 2 * k + 1, g, unit), lanes) : V{};
+            put(k * line + place, pairs(load(&at(s, 2 * k, g, unit), lanes), odd));
 #else
-            *p = unit < hidden ? at(s, k, g, unit) : 0;
+            put(k * line + place, load(&at(s, k, g, unit), lanes));
 #endif
-          }
-        }
+          });
+        continue;
+      }
+      for (int64_t k = 0; k < rows; k += LANES)
+        each([&](int g, int64_t unit, int lanes, int64_t place) {
+          V block[LANES] = {};
+          for (int u = 0; u < lanes; u++)
+#if HALF
+            block[u] = (V)pairs(&at(s, 0, g, unit + u), k, K);
+#else
+            block[u] = load(&at(s, k, g, unit + u), lanes_of(K - k));
+#endif
+          transpose(block);
+          for (int64_t i = 0; i < std::min<int64_t>(LANES, rows - k); i++) put((k + i) * line + place, block[i]);
+        });
     }
 }
 
@@ -279,14 +210,6 @@ struct Barrier {
       else _mm_pause();
 #endif
   }
-};
-
-struct FlushDenormals {
-#if defined(__x86_64__)
-  unsigned before = _mm_getcsr();
-  FlushDenormals() { _mm_setcsr(before | 0x8040); }
-  ~FlushDenormals() { _mm_setcsr(before); }
-#endif
 };
 
 struct Part {               // what one thread does: rows [low, high) of a job, or its share of a team's panels
@@ -382,15 +305,17 @@ static void forward_part(const Part& part) {
 
 struct Step {
   Pass whole;                 // of one step; a is written here
-  const Stored* x;           // (rows, inputs)
+  Stored* x;                 // (rows, inputs); null: a is known already
   int64_t inputs;
   const Weight* weights;     // W, packed one vector of units at a time, as is job.panels
   const real* bias;          // (GATES * hidden)
   const real* const* before; // each field of the state, (rows, hidden)
   real* const* after;
+  const real* given;         // for elman_advance: x as it was computed, to be written to x; or null
 };
 
-static void step_part(const Step& s, int rank, int team) {
+// next: 1 if rows of `seen` for the step after this one are to be written, otherwise -1
+static void step_part(const Step& s, int64_t next, int rank, int team) {
   FlushDenormals flush;
   Pass j = s.whole;
   using Input = Tiling<Cell::GATES>;
@@ -402,18 +327,31 @@ static void step_part(const Step& s, int rank, int team) {
     for (int64_t row = 0; row < j.sequences; row += ROWS) {
       const int m = int(std::min<int64_t>(ROWS, j.sequences - row)), lanes = int(std::min(H - v * LANES, int64_t(LANES)));
       const Weight* W = s.weights + v * depth(D) * Cell::GATES * LANES;
-      Input::pick(m, 1)(s.x + row * D, D, none, 1, W, W, D, sums);
-      for (int i = 0; i < m; i++)
-        for (int g = 0; g < Cell::GATES; g++) {
-          const int64_t at = g * H + v * LANES;
-          store(j.a + (row + i) * Cell::GATES * H + at, sums[i * Cell::GATES + g] + load(s.bias + at, lanes), lanes);
-        }
+      if (s.x) {
+        Input::pick(m, 1)(s.x + row * D, D, none, 1, W, W, D, sums);
+        for (int i = 0; i < m; i++)
+          for (int g = 0; g < Cell::GATES; g++) {
+            const int64_t at = g * H + v * LANES;
+            store(j.a + (row + i) * Cell::GATES * H + at, sums[i * Cell::GATES + g] + load(s.bias + at, lanes), lanes);
+          }
+      }
       if constexpr (Cell::RECURRENT > 0) {
         const Weight* U = j.panels + v * depth(K) * Cell::RECURRENT * LANES;
         Ahead::pick(m, 1)(j.seen + row * K, K, none, 1, U, U, K, sums);
       }
-      gates_forward(j, 0, -1, row, m, v, 1, sums);
+      gates_forward(j, 0, next, row, m, v, 1, sums);
     }
+}
+
+static void step(const Step& s, int64_t next, int threads) {
+#ifdef _OPENMP
+  if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+    step_part(s, next, omp_get_thread_num(), omp_get_num_threads());
+    return;
+  }
+#endif
+  step_part(s, next, 0, 1);
 }
 
 // ---- Backward --------------------------------------------------------------------------------------------------------
@@ -571,18 +509,27 @@ void elman_pack_inputs(const real* W, Weight* to, int64_t inputs, int64_t hidden
   pack<Cell::GATES, true>(to, 1, inputs, hidden, 1, threads, at);
 }
 
-void elman_step(const Step* step, int threads) {
-  const Pass& j = step->whole;
+void elman_step(const Step* one, int threads) {
+  const Pass& j = one->whole;
   const int64_t field = j.sequences * j.hidden;
-  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(j.state + f * field, step->before[f], field * sizeof(real));
-#ifdef _OPENMP
-  if (threads > 1) {
-#pragma omp parallel num_threads(threads)
-    step_part(*step, omp_get_thread_num(), omp_get_num_threads());
-  } else
-#endif
-    step_part(*step, 0, 1);
-  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(step->after[f], j.state + f * field, field * sizeof(real));
+  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(j.state + f * field, one->before[f], field * sizeof(real));
+  step(*one, -1, threads);
+  for (int f = 0; f < Cell::FIELDS; f++) std::memcpy(one->after[f], j.state + f * field, field * sizeof(real));
+}
+
+// The same for a state that stays where it is: `seen` has a second block of rows, which becomes the first.
+void elman_advance(const Step* one, int threads) {
+  const Pass& j = one->whole;
+  if (one->given)
+    for (int64_t i = 0, all = j.sequences * one->inputs; i < all; i += LANES) {
+      const int lanes = int(std::min<int64_t>(LANES, all - i));
+      store_left(one->x + i, load(one->given + i, lanes), lanes);
+    }
+  step(*one, Cell::RECURRENT ? 1 : -1, threads);
+  if (Cell::RECURRENT) {
+    const int64_t rows = j.sequences * Cell::DELAYS * j.hidden;
+    std::memcpy(j.seen, j.seen + rows, rows * sizeof(Stored));
+  }
 }
 
 void elman_forward(Pass* jobs, int count, int threads) { run(jobs, count, threads, forward_part); }

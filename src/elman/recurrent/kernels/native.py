@@ -20,7 +20,7 @@ from elman.recurrent.cell import Cell
 from elman.recurrent.kernels.abi import Pass, Size, address
 from elman.recurrent.kernels.compiled import Kernel, compiled, vectors
 from elman.recurrent.kernels.emit import Program
-from elman.recurrent.kernels.products import affine
+from elman.recurrent.kernels.products import affine, product
 from elman.recurrent.noise import Noise
 from elman.recurrent.packed import Packed
 
@@ -102,7 +102,9 @@ def _run(calls: Sequence[Call], kernel: Kernel, xs: Packed) -> tuple[Tensor, lis
 def _slots(call: Call, kernel: Kernel, mask: Tensor | None, x: Tensor) -> Slots:
     cell = call.cell
     own = len(cell.State._fields)
-    a = affine(x, cell.W, cell.b) if kernel.half else cell.inputs(x)
+    a = call.inputs
+    if a is None:
+        a = affine(x, cell.W, cell.b) if kernel.half else cell.inputs(x)
     state = [value.to(kernel.dtype) for value in call.state]
     seen = None
     if kernel.program.recurrent:
@@ -231,7 +233,7 @@ def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tenso
         da = grads[:, : program.gates * H].to(dys.dtype)
         dU = dvectors = None
         if needs.U and held.U is not None and held.seen is not None:
-            dU = _dU(program, held.seen, grads, H, dys.dtype).to(held.U.dtype)
+            dU = _dU(program, held.seen, grads, H).to(held.U.dtype)
         if needs.vectors and held.vectors is not None:
             sums = [grads[:, block * H : (block + 1) * H].sum(0, dtype=dys.dtype) for block in program.vectors]
             dvectors = torch.stack(sums)
@@ -239,12 +241,10 @@ def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tenso
     return tuple(results)
 
 
-def _dU(program: Program, seen: Tensor, grads: Tensor, H: int, dtype: torch.dtype) -> Tensor:
+def _dU(program: Program, seen: Tensor, grads: Tensor, H: int) -> Tensor:
     """(delays * hidden, recurrent gates * hidden): one product per run of gates whose gradients are adjacent."""
     ends = [i for i, (a, b) in enumerate(pairwise(program.recurrent), 1) if b != a + 1]
     runs = pairwise([0, *ends, len(program.recurrent)])
-    seen = seen.to(dtype)  # bfloat16 numbers exactly; torch would round their product's result
-    parts = [
-        seen.t() @ grads[:, program.recurrent[a] * H : (program.recurrent[b - 1] + 1) * H].to(dtype) for a, b in runs
-    ]
+    times = product if seen.dtype == torch.bfloat16 else torch.mm
+    parts = [times(seen.t(), grads[:, program.recurrent[a] * H : (program.recurrent[b - 1] + 1) * H]) for a, b in runs]
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

@@ -17,6 +17,8 @@ from elman.config import (
 )
 from elman.errors import UsageError
 
+FORM_SIZE = 16
+
 
 @config
 class TokensConfig(Config):
@@ -81,6 +83,19 @@ class ClassifierConfig(WordsConfig):
     hidden_size: int = setting(128, "--hidden/--hidden-size", "units per direction", COUNT)
     layers: int = setting(1, "--layers", "recurrent layers", COUNT)
     one_way: bool = setting(False, "--one-way", "read from left to right only")
+    form_size: int | None = setting(
+        None,
+        "--form-size",
+        "size of each vector of a token's prefixes, suffixes, shape and lower case; 0: none (default 16, and 0 for "
+        "characters and subwords)",
+        SIZE,
+    )
+    wide: int = setting(
+        2,
+        "--wide",
+        "n-grams of one to this many tokens that have a weight for each label, beside the recurrent layers; 0: none",
+        Rule(lambda v: 0 <= v <= 9, "a whole number from 0 to 9"),
+    )
     # those of elman.layers.pooling.POOLINGS; a test keeps them in sync
     pooling: str = setting(
         "attention",
@@ -88,6 +103,13 @@ class ClassifierConfig(WordsConfig):
         "how the text's vector is made: from the last state of each direction, or from all outputs",
         one_of("final", "max", "mean", "attention"),
     )
+
+    @property
+    def size_of_forms(self) -> int:
+        """Of each vector; 0: none."""
+        if self.form_size is not None:
+            return self.form_size
+        return FORM_SIZE if self.tokenizer in ("words", "space") else 0
 
 
 @config

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -27,12 +28,18 @@ class Batch:
     words:   (rows,) ids of the learned vectors
     vectors: (rows,) ids of the given vectors, or None
     labels:  in packed order (texts,) ids, or (texts, labels) of 0 and 1 if a text has several; or None
+    distinct: the distinct tokens; index: (rows,) which of them each row is
+    ngrams:  ids of the n-grams of each text in packed order, or None; those of text i from ngram_starts[i] on
     """
 
     layout: Packed
     words: Tensor
     vectors: Tensor | None
     labels: Tensor | None
+    distinct: list[str]
+    index: Tensor
+    ngrams: Tensor | None
+    ngram_starts: Tensor | None
 
     @property
     def tokens(self) -> int:
@@ -46,12 +53,15 @@ class Batch:
 @dataclass(frozen=True)
 class Vocabularies:
     """words: id 0 is the unknown one. labels: every label of the training data, in code point order.
-    vectors: words of the given vectors, id 0 the zero vector. counts: how often each word was seen in training."""
+    vectors: words of the given vectors, id 0 the zero vector. counts: how often each word was seen in training.
+    ngrams: those of up to `order` tokens, see `ngrams_of`, or None."""
 
     words: Vocabulary
     labels: Vocabulary
     vectors: Vocabulary | None
     counts: list[int]
+    ngrams: Vocabulary | None = None
+    order: int = 0
 
     def __contains__(self, token: object) -> bool:
         """Whether anything is known about a token: a vector, learned or given."""
@@ -60,30 +70,58 @@ class Vocabularies:
     @classmethod
     def of(
         cls,
-        texts: Iterable[Sequence[str]],
+        texts: Sequence[Sequence[str]],
         labels: Vocabulary,
         vectors: Vocabulary | None,
         old: Vocabularies | None = None,
+        order: int = 0,
     ) -> Vocabularies:
-        """From the tokens of the training texts. With `old`, its words come first."""
+        """From the tokens of the training texts. With `old`, its words come first, and its n-grams."""
         counts = Counter(token for text in texts for token in text)
         words = extended(old.words if old else None, Vocabulary.from_counts(counts, unknown=UNKNOWN))
-        return cls(words, labels, vectors, [counts.get(word, 0) for word in words.items])
+        ngrams = None
+        if order:
+            seen = Counter(ngram for text in texts for ngram in ngrams_of(text, order))
+            ngrams = extended(old.ngrams if old else None, Vocabulary.from_counts(seen))
+        return cls(words, labels, vectors, [counts.get(word, 0) for word in words.items], ngrams, order)
 
     @classmethod
-    def loaded(cls, words: Vocabulary, labels: Vocabulary, vectors: Vocabulary | None = None) -> Vocabularies:
+    def loaded(
+        cls,
+        words: Vocabulary,
+        labels: Vocabulary,
+        vectors: Vocabulary | None = None,
+        ngrams: Vocabulary | None = None,
+        order: int = 0,
+    ) -> Vocabularies:
         """Those of a trained model, whose counts no longer matter."""
-        return cls(words, labels, vectors, [0] * len(words))
+        return cls(words, labels, vectors, [0] * len(words), ngrams, order)
 
     def batch(self, texts: Sequence[Sequence[str]], labels: Tensor | None = None) -> Batch:
         """Tokens of texts (possibly none) as a batch. labels: in the caller's order, see `label_ids`."""
         layout = Packed.plan([len(text) for text in texts])
         flat = [token for text in texts for token in text]
-        words = torch.tensor(self.words.ids(flat), dtype=torch.long)[layout.data]
+        place: dict[str, int] = {}
+        index = torch.tensor([place.setdefault(token, len(place)) for token in flat], dtype=torch.long)[layout.data]
+        distinct = list(place)
+        words = torch.tensor(self.words.ids(distinct), dtype=torch.long)[index]
         vectors = None
         if self.vectors is not None:
-            vectors = torch.tensor(vector_ids(self.vectors, flat), dtype=torch.long)[layout.data]
-        return Batch(layout, words, vectors, None if labels is None else layout.sorted_rows(labels))
+            vectors = torch.tensor(vector_ids(self.vectors, distinct), dtype=torch.long)[index]
+        gold = None if labels is None else layout.sorted_rows(labels)
+        ngrams = starts = None
+        if self.ngrams is not None:
+            ids = self.ngrams
+            known = [[ids[n] for n in ngrams_of(texts[i], self.order) if n in ids] for i in layout.order.tolist()]
+            ngrams = torch.tensor([i for each in known for i in each], dtype=torch.long)
+            starts = torch.tensor([0, *accumulate(len(each) for each in known[:-1])][: len(known)], dtype=torch.long)
+        return Batch(layout, words, vectors, gold, distinct, index, ngrams, starts)
+
+
+def ngrams_of(tokens: Sequence[str], order: int) -> Iterable[str]:
+    """Every n-gram of 1 to `order` tokens once, in lower case, the beginning and the end of the text included."""
+    row = ["<s>", *(token.lower() for token in tokens), "</s>"]
+    return dict.fromkeys(" ".join(row[i : i + n]) for n in range(1, order + 1) for i in range(len(row) - n + 1))
 
 
 def label_ids(labels: Vocabulary, examples: Sequence[Example], several: bool) -> Tensor:

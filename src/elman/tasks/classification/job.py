@@ -78,6 +78,9 @@ class ClassifierJob(Job):
             words=batch.words[layout.data],
             vectors=None if batch.vectors is None else batch.vectors[layout.data],
             labels=None if batch.labels is None else batch.labels[: layout.sequences],
+            index=batch.index[layout.data],
+            ngrams=_first(batch, layout.sequences),
+            ngram_starts=None if batch.ngram_starts is None else batch.ngram_starts[: layout.sequences],
         )
         return Excerpt(lambda: self.network.outcome(part).losses, [(i, None) for i in range(layout.sequences)])
 
@@ -85,6 +88,13 @@ class ClassifierJob(Job):
         assert self.dev is not None and self.dev_tokens is not None
         chances = probabilities(self.network, self.vocabularies, self.dev_tokens)
         return summary(scored(self.vocabularies.labels.items, self.several, self.dev, chances).result())
+
+
+def _first(batch: Batch, count: int) -> Tensor | None:
+    """The n-grams of the first texts."""
+    if batch.ngrams is None or batch.ngram_starts is None or count >= batch.texts:
+        return batch.ngrams
+    return batch.ngrams[: int(batch.ngram_starts[count])]
 
 
 def in_batches(

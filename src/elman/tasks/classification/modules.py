@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from elman.layers.features import FormEncoder
 from elman.layers.pooling import Pooling
 from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
@@ -16,7 +17,8 @@ from elman.tasks.examine import Outcome
 class TextClassifierNetwork(nn.Module):
     """Scores (texts, labels) of a Batch, in its packed order.
 
-    words (rows, word_size) | vectors (rows, dim) -> `pooled`: (texts, encoded_size) -> dropout -> head -> linear.
+    words (rows, word_size) | vectors (rows, dim) | forms -> `pooled`: (texts, encoded_size) -> dropout -> head
+    -> linear.
     vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict.
     weights: (labels,) the weight of each label in the loss, or None; with `several`, of its presence.
     """
@@ -29,6 +31,8 @@ class TextClassifierNetwork(nn.Module):
         self.words = Words(
             vocabularies.counts, config.word_size, config.unknown, vectors, config.word_dropout, keep_given=False
         )
+        self.forms: FormEncoder | None = None
+        self.ngrams: nn.EmbeddingBag | None = None
         self.weights: Tensor | None
         self.register_buffer("weights", weights, persistent=False)
 
@@ -51,10 +55,15 @@ class TextClassifierNetwork(nn.Module):
 
     def encode(self, batch: Batch) -> Tensor:
         """(texts, encoded_size): the vectors of the texts."""
-        return self.pooled(batch.layout.with_data(self.words(batch.words, batch.vectors)))
+        rows = self.words(batch.words, batch.vectors)
+        if self.forms is not None:
+            rows = torch.cat([rows, self.forms(self.forms.ids(batch.distinct)[batch.index])], -1)
+        return self.pooled(batch.layout.with_data(rows))
 
     def forward(self, batch: Batch) -> Tensor:
         scores: Tensor = self.out(self.head(self.encode(batch)))
+        if self.ngrams is not None:
+            scores = scores + self.ngrams(batch.ngrams, batch.ngram_starts)
         return scores
 
     def loss(self, batch: Batch) -> Tensor:
@@ -83,7 +92,10 @@ class TextClassifierNetwork(nn.Module):
 
 
 class ClassifierNetwork(TextClassifierNetwork):
-    """words -> dropout -> recurrent layers of `cell` -> dropout -> pooling."""
+    """words | vectors | forms -> dropout -> recurrent layers of `cell` -> dropout -> pooling.
+
+    With `wide` the score of a label is that of the head and the sum of the label's weights of the text's n-grams, each
+    counted once, learned together (Cheng et al. 2016, Wide and deep learning)."""
 
     def __init__(
         self,
@@ -94,9 +106,14 @@ class ClassifierNetwork(TextClassifierNetwork):
         weights: Tensor | None,
     ) -> None:
         super().__init__(config, vocabularies, vectors, weights)
+        width = self.words.output_size
+        if config.size_of_forms:
+            words, seen = vocabularies.words.items[1:], vocabularies.counts[1:]
+            self.forms = FormEncoder(words, seen, config.size_of_forms, config.unknown)
+            width += self.forms.output_size
         recurrent = recurrent_stack(
             cell,
-            self.words.output_size,
+            width,
             config.hidden_size,
             config.layers,
             bidirectional=not config.one_way,
@@ -105,6 +122,9 @@ class ClassifierNetwork(TextClassifierNetwork):
         self.layers = Stack(Dropout(config.dropout), recurrent)
         self.pooling = Pooling(config.pooling, recurrent.output_size)
         self._finish(recurrent.output_size, len(vocabularies.labels))
+        if vocabularies.ngrams is not None:
+            self.ngrams = nn.EmbeddingBag(len(vocabularies.ngrams), len(vocabularies.labels), mode="sum")
+            nn.init.zeros_(self.ngrams.weight)
 
     def pooled(self, xs: Packed) -> Tensor:
         ys, state = self.layers(xs)

@@ -19,9 +19,9 @@ from elman.tasks.classification.config import ClassifierConfig, ClassifierTraini
 from elman.tasks.classification.data import Vocabularies, label_ids, require_labels
 from elman.tasks.classification.job import ClassifierJob, in_batches, probabilities
 from elman.tasks.classification.modules import ClassifierNetwork, TextClassifierNetwork, balanced
-from elman.tasks.examine import Examined, Lookup
+from elman.tasks.examine import Examined, Lookup, form_lookups
 from elman.tasks.model import NetworkModel
-from elman.tasks.transfer import Rows
+from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text.example import Example
 from elman.text.vocabulary import Vocabulary
@@ -53,7 +53,7 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
         words, vectors = given_or_old(self.settings.model.vectors, old)
         assert self._labels is not None
         known = None if old is None else old.vocabularies
-        self._vocabularies = Vocabularies.of(data.tokens, self._labels, words, known)
+        self._vocabularies = Vocabularies.of(data.tokens, self._labels, words, known, self._ngram_order)
         weights = None
         if self.settings.model.class_weights == "balanced":
             ids = label_ids(self._labels, data.train, self.settings.model.several)
@@ -64,6 +64,11 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
             self.network, self.vocabularies, self.settings, data.train, data.tokens, data.dev, data.dev_tokens, inputs
         )
         return job, {"dev": data.dev, "test": data.test}
+
+    @property
+    def _ngram_order(self) -> int:
+        """Of the n-grams that have weights of their own; 0: none."""
+        return 0
 
     @property
     def vocabularies(self) -> Vocabularies:
@@ -81,7 +86,8 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
             return probabilities(self.evaluated, self.vocabularies, texts)
 
     def encode(self, texts: Iterable[str | Example]) -> NDArray[np.float32]:
-        """(texts, dim) float32: the vectors of texts, from which the labels are predicted, in input order."""
+        """(texts, dim) float32: the vectors of texts, in input order. Labels are predicted from them and, with `wide`,
+        from the n-grams of the text."""
         tokens = self._tokens(as_examples(texts))
         network = self.evaluated
         with torch.inference_mode():
@@ -112,6 +118,9 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
         lookups = []
         if network.words.size:
             lookups.append(Lookup("words.embedding.weight", batch.words, 0, network.words.size))
+        if network.forms is not None:
+            ids = network.forms.ids(batch.distinct)[batch.index]
+            lookups += form_lookups(network.forms, ids, network.words.output_size)
         order = batch.layout.order.tolist()
         return Examined(
             layout=batch.layout,
@@ -127,10 +136,15 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
 
     def weight_rows(self) -> Mapping[str, Rows]:
         labels = Rows("labels", self.vocabularies.labels)
-        return {"words.": Rows("words", self.vocabularies.words), "out.": labels}
+        words = Rows("words", self.vocabularies.words)
+        rows = {"words.": words, "out.": labels, **form_rows(self.network.forms)}
+        if self.vocabularies.ngrams is not None:
+            rows["ngrams."] = Rows("", self.vocabularies.ngrams, self.vocabularies.labels)
+        return rows
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
-        return {"words": self.vocabularies.words, "vectors": self.vocabularies.vectors}
+        known = self.vocabularies
+        return {"words": known.words, "vectors": known.vectors, "ngrams": known.ngrams}
 
     def _write_more(self, path: Path) -> None:
         super()._write_more(path)
@@ -147,7 +161,9 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
                 f"{path / 'vectors.json'}: expected {len(vectors)} words, one per vector, found {len(named)}; "
                 "the folder's files do not match"
             )
-        self._vocabularies = Vocabularies.loaded(words, self._labels, named)
+        order = self._ngram_order
+        ngrams = storage.read_vocabulary(path / "ngrams.json") if order else None
+        self._vocabularies = Vocabularies.loaded(words, self._labels, named, ngrams, order)
         self._load_network(path, lambda: self._make(vectors, None, stored=True))
 
 
@@ -162,6 +178,11 @@ class Classifier(NetworkClassifier):
     """
 
     config = ClassifierConfig
+    added_settings = {"form_size": 0, "wide": 0}
+
+    @property
+    def _ngram_order(self) -> int:
+        return int(self.settings.model.wide)
 
     def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
         (cell,) = self._cells(self.settings.model.cell, stored=stored)
@@ -171,4 +192,5 @@ class Classifier(NetworkClassifier):
         model = self.settings.model
         direction = "one direction" if model.one_way else "both directions"
         what = f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}"
-        return f"{what}, pooling: {model.pooling}"
+        beside = f"; beside them, weights of n-grams of up to {model.wide} tokens" if model.wide else ""
+        return f"{what}, pooling: {model.pooling}{beside}"

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from elman.errors import ModelError, UsageError
+from elman.errors import ModelError, UsageError, nearest
 from elman.metrics.perplexity import PerplexityResult, PerplexityScore
 from elman.metrics.significance import perplexity
 from elman.tasks import storage
 from elman.tasks.language_model import card
+from elman.tasks.language_model.config import PRECISIONS
 from elman.tasks.language_model.data import END, END_ID, Corpus, TextSource, make_tokenizer, make_vocabulary
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.measure import Measure
@@ -197,18 +198,22 @@ class BaseLanguageModel(Model[Data]):
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
+        precision: str = "float32",
     ) -> Iterator[str]:
         """Tokens drawn one by one, as text that can be concatenated as it comes, in constant memory.
 
         temperature: 0 takes the likeliest token; top_k, top_p: draw only among the k likeliest, or among the likeliest
         that make up the share p (Holtzman et al. 2020); <unk> is never drawn. seed: the same seed gives the same text.
+        precision: of a network's products; "bfloat16" is faster, and another text.
         Raises UsageError for values out of range."""
         choice = Choice(temperature, top_k, top_p, seed)
         if tokens < 0:
             raise UsageError(f"expected 0 tokens or more, found {tokens}")
-        return self._sample(tokens, prompt, choice)
+        if precision not in PRECISIONS:
+            raise UsageError(f"unknown precision {precision!r}; {nearest(precision, PRECISIONS)}")
+        return self._sample(tokens, prompt, choice, precision)
 
-    def _sample(self, tokens: int, prompt: str, choice: Choice) -> Iterator[str]:
+    def _sample(self, tokens: int, prompt: str, choice: Choice, precision: str) -> Iterator[str]:
         raise NotImplementedError
 
     def _pieces(self, ids: Iterable[int], begun: bool) -> Iterator[str]:

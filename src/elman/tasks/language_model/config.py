@@ -17,6 +17,7 @@ from elman.config import (
 )
 
 HIGHEST = 7  # order of an n-gram model
+PRECISIONS = ("float32", "bfloat16")  # of matrix products
 
 
 @config
@@ -59,7 +60,7 @@ class LanguageModelConfig(CorpusConfig):
     # weight of the mean square of the last layer's dropped output, and of its change from step to step
     ar: float = setting(0.0, "--ar", "activation regularisation", NUMBER)
     tar: float = setting(0.0, "--tar", "temporal activation regularisation", NUMBER)
-    precision: str = setting("float32", "--precision", "of matrix products", one_of("float32", "bfloat16"))
+    precision: str = setting("float32", "--precision", "of matrix products", one_of(*PRECISIONS))
 
 
 @config

@@ -32,7 +32,8 @@ class TextSource:
     """A text to be read line by line, as often as needed: a file, or lines in memory.
 
     first, last: the selected part of it, in lines, or in tokens (including line ends) with `tokens`
-    left_out:    the numbers of lines that are skipped; see `without_broken`"""
+    left_out:    the numbers of lines that are skipped; see `without_broken`
+    most:        how many lines there are, of those not skipped; the file may go on"""
 
     source: Path | Sequence[str]
     encoding: str = "utf-8"
@@ -40,6 +41,7 @@ class TextSource:
     last: int | None = None
     tokens: bool = False
     left_out: frozenset[int] = frozenset()
+    most: int | None = None
 
     @classmethod
     def of(cls, given: TextSource | str | Path | Sequence[str], encoding: str = "utf-8") -> TextSource:
@@ -66,9 +68,14 @@ class TextSource:
 
         if isinstance(self.source, Path):
             with open_text(self.source, self.encoding, on_problem=raise_others) as lines:
-                yield from (pair for pair in lines if pair[0] not in self.left_out)
+                yield from islice((pair for pair in lines if pair[0] not in self.left_out), self.most)
         else:
-            yield from (pair for pair in enumerate(self.source, 1) if pair[0] not in self.left_out)
+            numbered = enumerate(self.source, 1)
+            yield from islice((pair for pair in numbered if pair[0] not in self.left_out), self.most)
+
+    def beginning(self, count: int) -> TextSource:
+        """The first `count` lines."""
+        return replace(self, most=count)
 
     def require_file(self) -> None:
         """Raise UsageError for what cannot be read a second time, as training must."""

@@ -62,8 +62,11 @@ class LanguageModelNetwork(nn.Module):
         if self.training and self.config.embedding_dropout:
             keep = 1 - self.config.embedding_dropout
             table = table * table.new_empty(len(table), 1).bernoulli_(keep).div_(keep)
+        # The loss has a gradient for the whole matrix: that of the rows read here is added to it, not another matrix
+        sparse = self.training and self.writer is None and table is self.embedding
+        vectors = nn.functional.embedding(ids.data, table, sparse=sparse)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.in_half):
-            ys, state = self.layers(ids.with_data(nn.functional.embedding(ids.data, table)), state)
+            ys, state = self.layers(ids.with_data(vectors), state)
         dropped, _ = self.out_dropout.run(ys, ())
         return ys, dropped, state
 

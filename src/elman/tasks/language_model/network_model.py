@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from elman.layers.softmax import log_probabilities
-from elman.recurrent import Packed, stepper
+from elman.recurrent import Packed
 from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_per_token
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
 from elman.tasks.language_model.data import END, END_ID, counts, line_starts
 from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
 from elman.tasks.language_model.modules import LanguageModelNetwork
+from elman.tasks.language_model.next_token import NextToken
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.model import NetworkModel
 from elman.tasks.transfer import Rows
@@ -106,24 +107,24 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
 
     def next_distribution(self, context: str = "") -> Floats:
         """The probability of every token of the vocabulary after the context: (vocabulary,), sums to 1."""
-        one, state = self._one_step(), None
+        following = NextToken(self.evaluated)
         for token in [END, *self._tokens(context)]:
-            logits, state = one(self.vocabulary[token], state)
+            logits = following(self.vocabulary[token])
         return torch.from_numpy(logits).double().softmax(0).numpy()
 
-    def _sample(self, tokens: int, prompt: str, choice: Choice) -> Iterator[str]:
+    def _sample(self, tokens: int, prompt: str, choice: Choice, precision: str) -> Iterator[str]:
         context = [END, *self._tokens(prompt)]
-        return self._pieces(self._drawn(tokens, context, choice), begun=context[-1] != END)
+        following = NextToken(self.evaluated, precision)
+        return self._pieces(self._drawn(tokens, context, choice, following), begun=context[-1] != END)
 
-    def _drawn(self, tokens: int, context: list[str], choice: Choice) -> Iterator[int]:
-        one, state = self._one_step(), None
+    def _drawn(self, tokens: int, context: list[str], choice: Choice, following: NextToken) -> Iterator[int]:
         for token in context[:-1]:
-            _, state = one(self.vocabulary[token], state)
+            following(self.vocabulary[token])
         last = self.vocabulary[context[-1]]
         for _ in range(tokens):
             if last == END_ID and not self.carries:
-                state = None
-            logits, state = one(last, state)
+                following.reset()
+            logits = following(last)
             logits[0] = -np.inf  # <unk> is not a word that can be output
             last = choice.draw(logits)
             yield last
@@ -132,19 +133,6 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
         """The tokens of a text that may have several lines; its last line is unfinished."""
         lines = text.split("\n")
         return [token for i, line in enumerate(lines) for token in ([END] if i else []) + self.tokenizer.split(line)]
-
-    def _one_step(self) -> Callable[[int, Any], tuple[np.ndarray[Any, Any], Any]]:
-        """one(id, state) -> scores of the next token (vocabulary,), state: nothing is computed twice."""
-        network: LanguageModelNetwork = self.evaluated
-        step = stepper(network.layers)
-        table, weight, bias = (t.detach() for t in (network.embedding, network.output_weight, network.bias))
-
-        @torch.no_grad()
-        def one(i: int, state: Any) -> tuple[np.ndarray[Any, Any], Any]:
-            y, state = step(table[i : i + 1], state)
-            return torch.addmv(bias, weight, network.read_out(y)[0]).numpy(), state
-
-        return one
 
     def read_text(self, text: str) -> tuple[list[str], list[str]]:
         """(what is read, what comes next): the tokens of a text of any number of lines, with a line end before the

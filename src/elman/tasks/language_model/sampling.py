@@ -37,7 +37,7 @@ class Choice:
             count = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1
             order = order[:count]
             kept, chances = order if kept is None else kept[order], chances[order]
-        sums = np.cumsum(chances)
-        i = int(np.searchsorted(sums, self.source.random() * sums[-1], side="right"))
+        sums = chances.cumsum()
+        i = int(sums.searchsorted(self.source.random() * sums[-1], side="right"))
         i = min(i, len(sums) - 1)
         return i if kept is None else int(kept[i])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from elman.config import (
     CELL_HELP,
     COUNT,
     SHARE,
+    SIZE,
     Config,
     Rule,
     TrainingConfig,
@@ -13,6 +16,7 @@ from elman.config import (
     one_of,
     setting,
 )
+from elman.config.training import passes
 from elman.errors import UsageError
 
 # the keys of elman.text.tokenizing.TOKENIZERS; a test keeps them in sync
@@ -109,15 +113,26 @@ class Seq2SeqConfig(PairsConfig):
 class Seq2SeqTraining(TrainingConfig):
     """`TrainingConfig` with the defaults of sequence to sequence; batches are counted in symbols of both sides."""
 
+    updates: ClassVar[int] = 4000
+
+    epochs: int | None = setting(None, "--epochs", passes(updates), COUNT)
     learning_rate: float = 2e-3
     decay: str = "cosine"
     clip: float = 2.0
-    batch_tokens: int = 800
+    batch_tokens: int = setting(800, "--batch-tokens", "symbols of both sides per batch, approximately", COUNT)
+    invented: int = setting(
+        0, "--invented", "made-up pairs to train on too: shared stems replaced at random; for little data", SIZE
+    )
 
 
 @config
 class CopyConfig(PairsConfig):
-    """The rival that copies the source, and the one that memorises."""
+    """The rival that copies the source."""
+
+
+@config
+class MemoryConfig(PairsConfig):
+    """The rival that remembers the training data."""
 
 
 @config
@@ -130,7 +145,8 @@ class JointConfig(PairsConfig):
     """The joint n-gram transducer."""
 
     order: int = setting(
-        6, "--joint-order", "of the n-gram model over pairs of chunks", Rule(lambda v: 1 <= v <= 7, "from 1 to 7")
+        7, "--joint-order", "of the n-gram model over chunks", Rule(lambda v: 1 <= v <= 7, "from 1 to 7")
     )
     chunk: int = setting(2, "--chunk", "longest chunk of either side", Rule(lambda v: 1 <= v <= 4, "from 1 to 4"))
     iterations: int = setting(10, "--iterations", "of EM, which aligns sources and targets", COUNT)
+    joint_beam: int = setting(20, "--joint-beam", "hypotheses kept at each place of a source", COUNT)

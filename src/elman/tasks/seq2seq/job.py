@@ -15,6 +15,7 @@ from elman.text.batching import batches_by_tokens
 from elman.text.pair import Pair
 from elman.training import Excerpt, Job
 
+SCORED = 40  # updates between two dev scores at least, where the number of epochs is not given
 Examples = Sequence[tuple[Sequence[str], Sequence[str]]]  # symbols of a source, and of one right target
 
 
@@ -43,6 +44,10 @@ class Seq2SeqJob(Job):
         self.examples, self.train, self.dev, self.score_dev, self.inputs = examples, train, dev, score_dev, inputs
         self.metric = None if dev is None else "accuracy"
         self.lengths = [len(source) + len(target) + 2 for source, target in examples]
+        if dev is not None and settings.training.epochs is None:
+            # Many passes over little data: no more of dev is answered than is trained on, and that takes longer.
+            updates = -(-sum(self.lengths) // settings.training.batch_tokens)
+            self.score_every = max(1, -(-len(dev) // len(examples)), -(-SCORED // updates))
 
     def fingerprint(self) -> dict[str, str]:
         dev = None if self.dev is None else fingerprint(self.dev)

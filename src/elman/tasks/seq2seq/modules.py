@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import embedding, linear, logsigmoid
 
 from elman.layers.attention import Additive, Memory, Reading, attend, mix, monotonic_steps, scores
 from elman.layers.embedding import RareEmbedding
-from elman.layers.softmax import log_probabilities, vocabulary_loss
+from elman.layers.softmax import log_probabilities, top_log_probabilities, top_of, vocabulary_loss
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
 from elman.recurrent.cell import evaluated, listen_to_gates
 from elman.recurrent.states import map_state
@@ -69,30 +70,58 @@ class DecoderState(NamedTuple):
         return DecoderState(cells, fed, None if self.places is None else self.places[rows])
 
 
-class Scored(NamedTuple):
-    """One step: the log-probability of every symbol, then of those that are only copied.
+class Scored:
+    """One step: how likely every symbol is, then every one that is only copied.
 
-    logs:    (rows, vocabulary + extra)
     weights: (rows, positions) how much each position was attended to, or None without attention
-    cells, fed: of the next state
-    joint:   (pairs, vocabulary + extra) with monotonic attention: log p(position, symbol), else None
     """
 
-    logs: Tensor
-    weights: Tensor | None
-    cells: Any
-    fed: Fed
-    joint: Tensor | None
-    reading: Reading
+    def __init__(
+        self,
+        network: Seq2SeqNetwork,
+        encoded: Encoded,
+        reading: Reading,
+        cells: Any,
+        fed: Fed,
+        h: Tensor | None,
+        weights: Tensor | None,
+        joint: Tensor | None,
+    ) -> None:
+        """cells, fed: of the next state; h (rows, size): what the softmax multiplies, with soft attention or none;
+        weights (pairs,); joint (pairs, symbols): log p(position, symbol), with hard attention."""
+        self._network, self._encoded, self._reading, self._cells, self._fed = network, encoded, reading, cells, fed
+        self._h, self._weights, self._joint = h, weights, joint
+
+    @cached_property
+    def logs(self) -> Tensor:
+        """(rows, vocabulary + extra) the log-probability of every symbol."""
+        if self._joint is not None:
+            return self._reading.logsumexp(self._joint)
+        assert self._h is not None
+        return self._network._distribution(self._h, self._weights, self._encoded, self._reading)
+
+    def best(self, count: int, first: int) -> tuple[Tensor, Tensor]:
+        """(rows, count) log-probabilities and ids of the likeliest symbols from id `first` on, best first."""
+        network = self._network
+        if self._h is None or network.gate is not None:
+            return top_of(self.logs, count, first)
+        return top_log_probabilities(self._h, network.output_weight, network.bias, count, first)
+
+    @property
+    def weights(self) -> Tensor | None:
+        if self._joint is not None:
+            return self._reading.dense(self._joint.logsumexp(-1).exp(), 0.0)
+        return None if self._weights is None else self._reading.dense(self._weights, 0.0)
 
     def next(self, rows: Tensor, symbols: Tensor) -> DecoderState:
         """The state of these rows after each has written its symbol: rows (n,), symbols (n,)."""
-        state = DecoderState(self.cells, self.fed, None).take(rows)
-        if self.joint is None:
+        state = DecoderState(self._cells, self._fed, None).take(rows)
+        if not self._network.config.monotonic:
             return state
-        table = self.reading.dense(torch.arange(len(self.joint)), 0)
-        exists = self.reading.dense(torch.ones(len(self.joint), dtype=torch.bool), False)
-        places = self.joint[table[rows], symbols.unsqueeze(1)].masked_fill(~exists[rows], FAR)
+        assert self._joint is not None
+        table = self._reading.dense(torch.arange(len(self._joint)), 0)
+        exists = self._reading.dense(torch.ones(len(self._joint), dtype=torch.bool), False)
+        places = self._joint[table[rows], symbols.unsqueeze(1)].masked_fill(~exists[rows], FAR)
         return state._replace(places=places.log_softmax(-1))
 
 
@@ -440,14 +469,10 @@ class Seq2SeqNetwork(nn.Module):
             context, weights = self._attend(s, encoded, reading)
         joint = None
         if self.config.attention == "hard":
-            joint = self._joint(s, encoded, reading, state.places)
-            logs = reading.logsumexp(joint)
-            weights = (joint.logsumexp(-1)).exp()
-        else:
-            h = self._hidden(s, context) if h is None else h
-            logs = self._distribution(h, weights, encoded, reading)
-        shown = None if weights is None else reading.dense(weights, 0.0)
-        return Scored(logs, shown, cells, fed, joint if self.config.monotonic else None, reading)
+            h, joint = None, self._joint(s, encoded, reading, state.places)
+        elif h is None:
+            h = self._hidden(s, context)
+        return Scored(self, encoded, reading, cells, fed, h, weights, joint)
 
     def _joint(self, s: Tensor, encoded: Encoded, reading: Reading, before: Tensor | None) -> Tensor:
         """(pairs, vocabulary + extra) log p(position, symbol | what was written)."""

@@ -18,6 +18,7 @@ from elman.tasks.seq2seq.answers import Answer, SearchSettings, Source
 from elman.tasks.seq2seq.base import Seq2SeqModel
 from elman.tasks.seq2seq.config import Seq2SeqConfig, Seq2SeqTraining
 from elman.tasks.seq2seq.data import END, Batch, Vocabularies, require_targets
+from elman.tasks.seq2seq.inventing import invent
 from elman.tasks.seq2seq.job import Examples, Seq2SeqJob
 from elman.tasks.seq2seq.modules import Seq2SeqNetwork
 from elman.tasks.seq2seq.search import Hypothesis, search
@@ -63,6 +64,8 @@ class Seq2Seq(Seq2SeqModel, NetworkModel[Iterable[Pair]]):
         self._vocabularies = Vocabularies.of(examples, model.minimum, model.shared, known)
         cells = self._cells(model.cell, model.decoder_cell or model.cell)
         self._seeded(lambda: Seq2SeqNetwork(model, cells[0], cells[1], self.vocabularies))
+        training = self.settings.training
+        examples = [*examples, *invent(examples, training.invented, training.seed)]
         inputs = {"cell file": self._source, "subwords": self._subwords()}
         job = Seq2SeqJob(
             self.network,

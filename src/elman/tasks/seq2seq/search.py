@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from elman.layers.softmax import top_of
 from elman.tasks.seq2seq.answers import SearchSettings
 from elman.tasks.seq2seq.data import END_ID, Sources
 from elman.tasks.seq2seq.modules import Encoded, Scored, Seq2SeqNetwork
@@ -70,18 +71,22 @@ class _Machine:
         self.state = self.scored.next(rows, symbols)
 
 
-def _step(machines: Sequence[_Machine], ids: Tensor, which: Tensor, may_end: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(rows, symbols) log-probabilities, and the place each row attends to most; <unknown> is never written."""
+def _step(machines: Sequence[_Machine], ids: Tensor, which: Tensor) -> list[Scored]:
     size = len(machines[0].network.bias)
     ids = torch.where(ids < size, ids, 0)  # what was copied and is unknown is read as unknown
-    steps = [machine.step(ids, which) for machine in machines]
-    logs = steps[0].logs
-    if len(steps) > 1:
-        logs = torch.stack([step.logs for step in steps]).logsumexp(0) - math.log(len(steps))
-    logs[:, 0] = -torch.inf
-    logs[~may_end, END_ID] = -torch.inf
-    weights = steps[0].weights
-    return logs, None if weights is None else weights.argmax(-1)
+    return [machine.step(ids, which) for machine in machines]
+
+
+def _mean(steps: Sequence[Scored]) -> Tensor:
+    """(rows, symbols) the log of the mean of their probabilities."""
+    if len(steps) == 1:
+        return steps[0].logs
+    return torch.stack([step.logs for step in steps]).logsumexp(0) - math.log(len(steps))
+
+
+def _first(length: int, settings: SearchSettings) -> int:
+    """The first id that may be written: <unknown> never, the end not before the minimum length."""
+    return END_ID if length >= settings.min_length else END_ID + 1
 
 
 def _beam(machines: Sequence[_Machine], settings: SearchSettings, limits: Sequence[int]) -> list[list[Hypothesis]]:
@@ -98,19 +103,20 @@ def _beam(machines: Sequence[_Machine], settings: SearchSettings, limits: Sequen
     places: Tensor | None = None
     length = 0
     while len(which):
-        logs, at = _step(machines, ids, which, torch.full((len(which),), length >= settings.min_length))
-        symbols = logs.shape[1]
+        steps, first = _step(machines, ids, which), _first(length, settings)
+        logs, symbols = steps[0].best(beam, first) if len(steps) == 1 else top_of(_mean(steps), beam, first)
         slot = _slots(which)
-        table = torch.full((n, beam, symbols), -torch.inf, dtype=torch.float64)
+        table = torch.full((n, beam, beam), -torch.inf, dtype=torch.float64)
         table[which, slot] = total.unsqueeze(1) + logs
         row_of = torch.zeros(n, beam, dtype=torch.long)
         row_of[which, slot] = torch.arange(len(which))
-        running = which.unique()
-        best, index = table[running].reshape(len(running), -1).topk(min(beam, beam * symbols), -1)
-        taken = (torch.arange(best.shape[1]) < room[running].unsqueeze(1)) & (best > -torch.inf)
+        running = which.unique_consecutive()
+        best, index = table[running].reshape(len(running), -1).topk(beam, -1)
+        taken = (torch.arange(beam) < room[running].unsqueeze(1)) & (best > -torch.inf)
         owner = running.unsqueeze(1).expand_as(best)[taken]
-        rows = row_of[running.unsqueeze(1), index // symbols][taken]
-        chosen, sums = (index % symbols)[taken], best[taken]
+        rows = row_of[running.unsqueeze(1), index // beam][taken]
+        chosen, sums = symbols[rows, (index % beam)[taken]], best[taken]
+        at = _attended(steps)
         if at is not None:
             here = at[rows].unsqueeze(1)
             places = here if places is None else torch.cat([places[rows], here], 1)
@@ -132,6 +138,12 @@ def _beam(machines: Sequence[_Machine], settings: SearchSettings, limits: Sequen
         written = torch.cat([written[left], ids.unsqueeze(1)], 1)
         places = None if places is None else places[left]
     return [_ranked(done or over, settings.nbest) for done, over in zip(finished, cut, strict=True)]
+
+
+def _attended(steps: Sequence[Scored]) -> Tensor | None:
+    """(rows,) the place that each row attends to most."""
+    weights = steps[0].weights
+    return None if weights is None else weights.argmax(-1)
 
 
 def _slots(which: Tensor) -> Tensor:
@@ -177,7 +189,9 @@ def _draw(
     places: Tensor | None = None
     length = 0
     while len(which):
-        logs, at = _step(machines, ids, which, torch.full((len(which),), length >= settings.min_length))
+        steps = _step(machines, ids, which)
+        logs, at = _mean(steps), _attended(steps)
+        logs[:, : _first(length, settings)] = -torch.inf
         sums = (logs.double() / settings.temperature).softmax(-1).cumsum(-1)
         u = torch.tensor([chance[source].random() for source in which.tolist()], dtype=torch.float64)
         chosen = torch.searchsorted(sums, (u * sums[:, -1]).unsqueeze(1), right=True).squeeze(1)

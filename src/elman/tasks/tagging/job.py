@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from elman import schemes
 from elman.errors import DataError, UsageError, quoted
 from elman.metrics.tagging import TaggingResult, TaggingScore
+from elman.recurrent import Packed
 from elman.tasks.examine import outputs_of_steps
 from elman.tasks.jobs import Lazy, beginnings, depends_on, epoch_seed
 from elman.tasks.settings import Settings
@@ -47,6 +50,10 @@ class TaggerJob(Job):
         self.train = train
         self.dev = dev
         self.inputs = inputs
+        if dev is not None and settings.training.epochs is None:
+            # Many passes over little data: no more of dev is scored than is trained on.
+            words = [sum(len(sentence) for sentence in part) for part in (dev, train)]
+            self.score_every = max(1, -(-words[0] // max(words[1], 1)))
         self.metric = None if dev is None else ("f1" if scheme else "accuracy")
         self._known = {word for word, n in zip(vocabularies.words.items, vocabularies.counts, strict=True) if n}
         self._dev_batches: list[tuple[list[Sentence], Batch]] | None = None
@@ -91,18 +98,26 @@ class TaggerJob(Job):
             self._dev_batches = [(group, self.vocabularies.batch([s.words for s in group])) for group in chosen]
         total = TaggingScore(self.scheme)
         for sentences, batch in self._dev_batches:
-            guesses = tags_of(self.network, self.vocabularies, batch)
+            scores = batch.layout.with_data(self.network(batch))
+            guesses = tags_of(self.network, self.vocabularies, batch.layout, scores)
             for sentence, guess in zip(sentences, guesses, strict=True):
                 assert sentence.tags is not None
                 total.add(sentence.tags, guess, sentence.words, self._known)
         return summary(total.result())
 
 
-def tags_of(network: TaggerNetwork, vocabularies: Vocabularies, batch: Batch) -> list[list[str]]:
-    """The best tags of each sentence of a batch, in the caller's order."""
+def tags_of(network: TaggerNetwork, vocabularies: Vocabularies, layout: Packed, scores: Packed) -> list[list[str]]:
+    """The best tags of each sentence, in the caller's order.
+
+    layout: as `Packed.plan` returns it; scores: (rows, tags)"""
+    best = torch.empty_like(layout.data)
+    best[layout.data] = network.decode(scores)
     names = vocabularies.tags.items
-    best = batch.layout.with_data(network.decode(batch))
-    return [[names[i] for i in sentence.tolist()] for sentence in best.to_list()]
+    tags = [names[i] for i in best.tolist()]
+    lengths = [0] * layout.sequences
+    for i, length in zip(layout.order.tolist(), layout.lengths, strict=True):
+        lengths[i] = length
+    return [tags[end - length : end] for length, end in zip(lengths, accumulate(lengths), strict=True)]
 
 
 def summary(result: TaggingResult) -> dict[str, float]:

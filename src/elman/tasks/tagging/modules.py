@@ -13,7 +13,7 @@ from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, nbest, viterbi
 from elman.layers.features import FormEncoder
 from elman.layers.words import Words
-from elman.recurrent import Cell, Dropout, Layer, Stack, Window, recurrent_stack
+from elman.recurrent import Cell, Dropout, Layer, Packed, Stack, Window, recurrent_stack
 from elman.tasks.examine import Outcome
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies
@@ -57,15 +57,28 @@ class TaggerNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(rows, tags) in the packed order of the batch."""
-        rows = self.words(batch.words, batch.vectors)
+        ys, _ = self.layers(batch.layout.with_data(self.read(batch)))
+        scores: Tensor = self.out(ys.data)
+        return scores
+
+    def read(self, batch: Batch) -> Tensor:
+        """(rows, width): what the layers read at each word. In evaluation it depends on that word alone."""
+        rows: Tensor = self.words(batch.words, batch.vectors)
         if self.characters is not None:
             assert batch.spellings is not None
             rows = torch.cat([rows, self.characters(batch.spellings)], -1)
         if self.forms is not None:
             rows = torch.cat([rows, self.forms(self.forms.ids(batch.distinct)[batch.index])], -1)
-        ys, _ = self.layers(batch.layout.with_data(rows))
-        scores: Tensor = self.out(ys.data)
-        return scores
+        return rows
+
+    def prepare(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Tables of what depends on each word alone, in evaluation, with a row for each. See `Layer.prepare`."""
+        return self.layers.prepare(self.read(batch))
+
+    def run_prepared(self, index: Packed, tables: tuple[Tensor, ...]) -> Packed:
+        """Scores (rows, tags). index.data (rows,): the row of the prepared tables of each word."""
+        ys, _ = self.layers.run_prepared(index, tables, self.layers.initial(index.sequences, tables[0]))
+        return index.with_data(self.out(ys.data))
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the gold tags, summed over the batch."""
@@ -100,22 +113,20 @@ class TaggerNetwork(nn.Module):
             (at_scores,) = torch.autograd.grad(rest, leaf, retain_graph=True)
         return (at_scores * scores).sum(1), rest
 
-    def decode(self, batch: Batch) -> Tensor:
-        """(rows,) the ids of the best tag sequences, legal under the scheme if there is one."""
-        scores = batch.layout.with_data(self(batch))
+    def decode(self, scores: Packed) -> Tensor:
+        """(rows,) the ids of the best tag sequences, legal under the scheme if there is one. scores: (rows, tags)."""
         if self.crf is not None:
             return self.crf.decode(scores)
         if self.constraint is None:
             return scores.data.argmax(-1)
         return viterbi(scores.with_data(scores.data.log_softmax(-1)), allowed=self.constraint)
 
-    def explain(self, batch: Batch, n: int) -> tuple[Tensor, Tensor, list[list[tuple[list[int], float]]]]:
-        """(rows,) best ids, (rows, tags) the probability of every tag at each step, and per sequence (in packed order)
-        the n best tag sequences with their log probabilities.
+    def explain(self, scores: Packed, n: int) -> tuple[Tensor, Tensor, list[list[tuple[list[int], float]]]]:
+        """Of scores (rows, tags): (rows,) best ids, (rows, tags) the probability of every tag at each step, and per
+        sequence (in packed order) the n best tag sequences with their log probabilities.
 
         A CRF's probabilities are its marginals. Without one, steps are independent given the text; under a scheme the n
         best are the legal ones among them, and their log probabilities are not renormalised over the legal ones."""
-        scores = batch.layout.with_data(self(batch))
         if self.crf is None:
             logs = scores.with_data(scores.data.log_softmax(-1))
             paths = nbest(logs, n, allowed=self.constraint)

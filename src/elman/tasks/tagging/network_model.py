@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,15 +14,26 @@ from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
 from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
+from elman.layers.remembered import Remembered
+from elman.recurrent import Packed
+from elman.recurrent.layers import has_hooks
 from elman.tasks import storage
-from elman.tasks.examine import Examined, Lookup, Spelled, by_rows, outputs_of_steps, require_one_per_token
+from elman.tasks.examine import (
+    Examined,
+    Lookup,
+    Spelled,
+    by_rows,
+    form_lookups,
+    outputs_of_steps,
+    require_one_per_token,
+)
 from elman.tasks.model import NetworkModel
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.modules import RecurrentTaggerNetwork, TaggerNetwork
-from elman.tasks.transfer import Rows
+from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text import Sentence
 from elman.text.batching import batches_by_tokens
@@ -35,6 +47,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
+        self._remembered: Remembered | None = None
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         """The network, its weights drawn at random. stored: custom cells are those of the model folder."""
@@ -78,28 +91,54 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def known_words(self) -> Container[str]:
         return set(self.vocabularies.words.items[1:])
 
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """See `Model.remembering`: what depends on a word alone, for as many words as fit into 64 MB."""
+        before, self._remembered = self._remembered, self._words()
+        try:
+            yield
+        finally:
+            self._remembered = before
+
+    def _words(self) -> Remembered:
+        network, vocabularies = self.evaluated, self.vocabularies
+        return Remembered(lambda words: network.prepare(vocabularies.batch([[word] for word in words])))
+
     def _answers(self, texts: list[list[str]], probabilities: bool, nbest: int) -> list[TagPrediction]:
         """Batched by length."""
         network, answers = self.evaluated, [TagPrediction([])] * len(texts)
+        words = self._remembered
+        if words is None and sum(map(len, texts)) > FEW:
+            words = self._words()
+        if any(map(has_hooks, network.modules())):  # which see every word
+            words = None
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
-                batch = self.vocabularies.batch([texts[i] for i in group])
-                if not probabilities and not nbest:
-                    predictions = [TagPrediction(tags) for tags in tags_of(network, self.vocabularies, batch)]
+                chosen = [texts[i] for i in group]
+                if words is None:
+                    batch = self.vocabularies.batch(chosen)
+                    layout, scores = batch.layout, batch.layout.with_data(network(batch))
                 else:
-                    predictions = self._explain(batch, probabilities, nbest)
+                    layout = Packed.plan([len(text) for text in chosen])
+                    index, tables = words.rows([word for text in chosen for word in text])
+                    scores = network.run_prepared(layout.with_data(index[layout.data]), tables)
+                if not probabilities and not nbest:
+                    tagged = tags_of(network, self.vocabularies, layout, scores)
+                    predictions = [TagPrediction(tags) for tags in tagged]
+                else:
+                    predictions = self._explain(scores, probabilities, nbest)
                 for i, answer in zip(group, predictions, strict=True):
                     answers[i] = answer
         return answers
 
-    def _explain(self, batch: Any, probabilities: bool, n: int) -> list[TagPrediction]:
+    def _explain(self, emissions: Packed, probabilities: bool, n: int) -> list[TagPrediction]:
         names = self.vocabularies.tags.items
-        best, chances, paths = self.network.explain(batch, max(n, 1))
+        best, chances, paths = self.network.explain(emissions, max(n, 1))
         chosen = chances.gather(1, best.unsqueeze(1)).squeeze(1)
-        tags = batch.layout.with_data(best).to_list()
-        scores = batch.layout.with_data(chosen).to_list()
+        tags = emissions.with_data(best).to_list()
+        scores = emissions.with_data(chosen).to_list()
         answers = []
-        where = torch.argsort(batch.layout.order).tolist()
+        where = torch.argsort(emissions.order).tolist()
         for i, (ids, p) in enumerate(zip(tags, scores, strict=True)):
             ways = [([names[k] for k in path], float(torch.tensor(s).exp())) for path, s in paths[where[i]]]
             answers.append(
@@ -140,10 +179,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             width = end
         if network.forms is not None:
             ids = network.forms.ids(batch.distinct)[batch.index]
-            for k, kind in enumerate(network.forms.vocabularies):
-                start = width + k * network.forms.size
-                table = f"forms.tables.{kind}.embedding.weight"
-                lookups.append(Lookup(table, ids[:, k], start, start + network.forms.size))
+            lookups += form_lookups(network.forms, ids, width)
         return Examined(
             layout=batch.layout,
             tokens=[list(text) for text in texts],
@@ -180,10 +216,10 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     def weight_rows(self) -> Mapping[str, Rows]:
         tags, words = Rows("tags", self.vocabularies.tags), Rows("words", self.vocabularies.words)
         characters = Rows("characters", self.vocabularies.characters)
-        crf = {"crf.transitions": tags._replace(axes=2), "crf.": tags} if self.settings.model.crf else {}
-        forms = {} if self.network.forms is None else self.network.forms.vocabularies
-        features = {f"forms.tables.{kind}.": Rows("", vocabulary) for kind, vocabulary in forms.items()}
-        return {"words.": words, "characters.embedding.": characters, "out.": tags, **features, **crf}
+        both = tags._replace(columns=self.vocabularies.tags)
+        crf = {"crf.transitions": both, "crf.": tags} if self.settings.model.crf else {}
+        forms = form_rows(self.network.forms)
+        return {"words.": words, "characters.embedding.": characters, "out.": tags, **forms, **crf}
 
 
 class Tagger(NetworkTagger):
@@ -216,6 +252,7 @@ class Tagger(NetworkTagger):
         )
 
 
+FEW = 200  # words: so few, unless they are remembered, are read faster as they stand than each once
 VOCABULARIES = ("words", "characters", "tags", "vectors")
 
 

@@ -22,6 +22,12 @@ from elman.cli.output import note
     "--top-p", type=float, metavar="P", default=1.0, help="Draw from the likeliest that make up P (default 1)."
 )
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same text (default: random).")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="Of a network's products; bfloat16 is faster, and another text (default float32).",
+)
 @threads_option
 @allow_code_option
 def sample(
@@ -32,6 +38,7 @@ def sample(
     top_k: int,
     top_p: float,
     seed: int | None,
+    precision: str,
     threads: int | None,
     allow_code: bool,
 ) -> None:
@@ -60,7 +67,8 @@ def sample(
     out = sys.stdout
     out.write(prompt)
     last = prompt
-    pieces = loaded.sample(tokens, prompt=prompt, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    pieces = loaded.sample(tokens, prompt=prompt, precision=precision, **drawn)
     terminal = out.isatty()
     for last in pieces:
         out.write(last)

@@ -148,6 +148,14 @@ class LanguageModelling(Task):
         """A language model has none."""
         raise UsageError("this is a language model, which has no answers to predict; use elman score or elman sample")
 
+    def size(self, data: TextSource) -> int:
+        """The number of lines."""
+        return sum(1 for _ in data.lines())
+
+    def beginning(self, data: TextSource, count: int) -> TextSource:
+        """The first lines."""
+        return data.beginning(count)
+
     def sample(self, data: TextSource) -> list[str]:
         """The lines."""
         return [line for _, line in data.lines()]

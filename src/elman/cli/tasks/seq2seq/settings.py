@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from elman.cli.settings import ENCODING, INIT, OUT, SKIP_BROKEN, Table
 from elman.config import Setting
-from elman.tasks.seq2seq.config import Seq2SeqConfig, Seq2SeqTraining
+from elman.tasks.seq2seq.config import (
+    CopyConfig,
+    JointConfig,
+    MemoryConfig,
+    RuleConfig,
+    Seq2SeqConfig,
+    Seq2SeqTraining,
+)
 
 # The keys of elman.text.pairs.PAIR_FORMATS, which help must not wait for; a test keeps the two in sync.
 FORMATS = ("tsv", "csv", "jsonl", "parallel", "scan", "text")
@@ -24,5 +31,10 @@ DATA = (
     OUT,
     INIT,
 )
-RIVALS: dict[str, tuple[type, ...]] = {}
+RIVALS = {
+    "copy": (CopyConfig,),
+    "memory": (MemoryConfig,),
+    "rules": (RuleConfig,),
+    "joint": (JointConfig,),
+}
 TABLE = Table(DATA, Seq2SeqConfig, Seq2SeqTraining, RIVALS)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.errors import ModelError
+from elman.errors import ModelError, UsageError
 from elman.tasks import storage
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import HIGHEST, NGramConfig
@@ -66,7 +66,9 @@ class NGramModel(BaseLanguageModel, CountedModel[Data]):
         """The probability of every token of the vocabulary after a line's beginning: (vocabulary,), sums to 1."""
         return self.ngram.next_distribution(self.tokenizer.split(context))[self._table()]
 
-    def _sample(self, tokens: int, prompt: str, choice: Choice) -> Iterator[str]:
+    def _sample(self, tokens: int, prompt: str, choice: Choice, precision: str) -> Iterator[str]:
+        if precision != "float32":
+            raise UsageError(f"precision {precision}: an n-gram model multiplies nothing; leave it out")
         context = self.tokenizer.split(prompt.rpartition("\n")[2])
         return self._pieces(self._drawn(tokens, context, choice), begun=bool(context))
 

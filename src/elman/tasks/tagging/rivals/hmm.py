@@ -6,7 +6,8 @@ the hidden states, words the observations:
     p(words, tags) = start[y_1] * prod transitions[y_t, y_t+1] * prod emissions[y_t, w_t]
 
 There is no end-of-sentence event, so these are probabilities among sentences of one length. Everything is computed in
-log space and float64, exactly: no beam, no underflow.
+log space and float64, exactly: no beam, no underflow. What the end of an unknown word says about its tag follows
+Brants 2000, as in the model of second order.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from elman.tasks.tagging.rivals.counted import (
     probabilities_of,
     stored,
 )
+from elman.tasks.tagging.rivals.suffixes import RARE, Suffixes
 from elman.text.sentence import Sentence
 from elman.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -74,15 +76,22 @@ class HiddenMarkov(MarkovTagger):
     transitions: (K, K)  p(next tag | tag) [tag, next]
     emissions:   (K, V)  p(word | tag)
 
-    `fit` takes relative frequencies, with the setting `smoothing` added to every count (Lidstone). An unseen word is
-    emitted like the words seen once: the unknown word counts, for every tag, as often as all of those together. A row
-    without any count (a tag that nothing ever follows) is uniform.
+    `fit` takes relative frequencies, with the setting `smoothing` added to every count (Lidstone). The unknown word
+    counts, for every tag, as often as all words seen once together. A row without any count (a tag that nothing ever
+    follows) is uniform. An unseen word has the probability of the unknown one, and its tags that of its suffix:
+
+    p(w | tag) = p(unknown) p(tag | suffix) / p(tag)    with p(unknown) = sum over tags of p(tag) p(unknown | tag)
+
+    where p(tag | suffix) is smoothed like the rest, by `smoothing` times p(tag). Tables that are set have no suffixes:
+    there an unseen word is the unknown one.
     """
 
     kind = "hmm"
     config = HMMConfig
     order = "first"
     has_nbest = True
+
+    _suffixes: Suffixes | None = None
 
     def set_tables(
         self, tags: Vocabulary, words: Vocabulary, start: np.ndarray, transitions: np.ndarray, emissions: np.ndarray
@@ -103,7 +112,7 @@ class HiddenMarkov(MarkovTagger):
                 raise UsageError(f"expected probabilities in {name}, each row summing to 1, found other values")
             table.setflags(write=False)
             tables.append(table)
-        self._tags, self._words = tags, words
+        self._tags, self._words, self._suffixes = tags, words, None
         self.start, self.transitions, self.emissions = tables
         with np.errstate(divide="ignore"):  # log 0 = -inf: impossible
             self._start, self._transitions = np.log(self.start), np.log(self.transitions)
@@ -126,6 +135,17 @@ class HiddenMarkov(MarkovTagger):
         emissions[:, 0] += unknown  # on top of a word that is spelled like the unknown one
         tables = (_rates(table + smoothing) for table in (start, transitions, emissions))
         self.set_tables(lexicon.tags, words, *tables)
+        rare = np.zeros((len(words), size), dtype=np.int64)
+        few = lexicon.rare(RARE)
+        rare[np.asarray(words.ids(lexicon.words))[few]] = lexicon.counts[few]
+        totals = lexicon.counts.sum(0)
+        self._set_suffixes(rare, totals / totals.sum())
+
+    def _set_suffixes(self, rare: np.ndarray, prior: np.ndarray) -> None:
+        """rare: (V, K) with which tags the words seen at most RARE times were seen, 0 for others; prior: p(tag)."""
+        seen = np.flatnonzero(rare.any(1))
+        self._rare, self._prior = rare, prior
+        self._suffixes = Suffixes([self.words.items[index] for index in seen], rare[seen], prior)
 
     def log_probability(self, words: Sequence[str], tags: Sequence[str]) -> float:
         """log p(words, tags); minus infinity if impossible, 0 for an empty sentence.
@@ -190,7 +210,8 @@ class HiddenMarkov(MarkovTagger):
         return [([self.tags.items[tag] for tag in path], math.exp(score - total)) for path, score in paths]
 
     def _arrays(self) -> Arrays:
-        return {"start": self.start, "transitions": self.transitions, "emissions": self.emissions}
+        tables = {"start": self.start, "transitions": self.transitions, "emissions": self.emissions}
+        return tables if self._suffixes is None else {**tables, "rare": self._rare, "prior": self._prior}
 
     def _take(self, arrays: Arrays) -> None:
         shapes = _shapes(self.tags, self.words)
@@ -200,12 +221,33 @@ class HiddenMarkov(MarkovTagger):
             )
         except UsageError as error:
             raise ModelError(f"{error}: restore the model or train again") from None
+        if "rare" in arrays or "prior" in arrays:  # without both: tables that were set, or of an older version
+            rare = stored(arrays, "rare", (len(self.words), len(self.tags)), "i")
+            prior = stored(arrays, "prior", (len(self.tags),), "f")
+            if (rare.sum(1) > RARE).any() or not (prior > 0).all() or not np.isclose(prior.sum(), 1):
+                raise ModelError(
+                    "expected the counts of rare words and the shares of the tags, found others: restore the model or "
+                    "train again"
+                )
+            self._set_suffixes(rare, prior)
 
     def _rows(self, words: Sequence[str]) -> np.ndarray:
         """(steps, K): log p(word | tag)."""
         ids = self.words.ids(words)
         rows: np.ndarray = self._emissions[ids]
+        if self._suffixes is not None:
+            for step in np.flatnonzero(np.asarray(ids) == 0).tolist():
+                rows[step] = self._unseen(self._suffixes, words[step])
         return rows
+
+    def _unseen(self, suffixes: Suffixes, word: str) -> np.ndarray:
+        """(K,): log p(word | tag) of a word that was never seen."""
+        smoothing = self.settings.model.smoothing
+        chances = (suffixes.probabilities(word) + smoothing * self._prior) / (1 + smoothing)
+        unknown = self._prior @ self.emissions[:, 0]
+        with np.errstate(divide="ignore"):  # 0 without smoothing where all tags are equally frequent
+            scores: np.ndarray = np.log(unknown * chances / self._prior)
+        return scores
 
     def _forward(self, rows: np.ndarray) -> np.ndarray:
         """(steps, K): log p(words so far, tag here)."""

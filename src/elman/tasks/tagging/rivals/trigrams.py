@@ -22,10 +22,9 @@ from elman.errors import ModelError, UsageError
 from elman.tasks.tagging.config import DecodingConfig
 from elman.tasks.tagging.rivals.counted import Arrays, Lexicon, stored
 from elman.tasks.tagging.rivals.hmm import MarkovTagger, check_lengths, normalized
+from elman.tasks.tagging.rivals.suffixes import RARE, Suffixes, ratio
 from elman.text.sentence import Sentence
 
-LONGEST = 10  # characters of a suffix
-RARE = 10  # unknown words are taken to be like words seen at most this often
 MOST_TAGS = 300  # the table of trigrams is dense: 216 MB at this size
 
 
@@ -36,7 +35,7 @@ class TrigramTagger(MarkovTagger):
     trigrams:    (K+1, K+1, K+1) counts; K is the beginning on the first two axes, the end on the third
     lambdas:     (3,) weights of unigram, bigram and trigram
     transitions: (K+1, K+1, K+1) p(tag | the two before)
-    theta:       weight of the shorter suffix against the longer
+    suffixes:    of unknown words
 
     `fit` raises UsageError for more tags than the trigram table is made for.
     """
@@ -53,26 +52,19 @@ class TrigramTagger(MarkovTagger):
         pairs, singles = trigrams.sum(0), trigrams.sum((0, 1))
         self.transitions = (
             self.lambdas[0] * singles / singles.sum()
-            + self.lambdas[1] * _ratio(pairs, pairs.sum(1, keepdims=True))
-            + self.lambdas[2] * _ratio(trigrams, trigrams.sum(2, keepdims=True))
+            + self.lambdas[1] * ratio(pairs, pairs.sum(1, keepdims=True))
+            + self.lambdas[2] * ratio(trigrams, trigrams.sum(2, keepdims=True))
         )
         self._transitions = np.log(self.transitions)
         totals = lexicon.counts.sum(0)
         prior = totals / totals.sum()  # (K,)
-        self.theta = float(prior.std(ddof=1)) if len(prior) > 1 else 0.0
         # Known words can have only the tags seen with them: word w those from places[w] up to places[w + 1].
         rows, self._known = np.nonzero(lexicon.counts)
         self._known_scores = np.log(lexicon.counts[rows, self._known] / totals[self._known])
         self._places = np.searchsorted(rows, np.arange(len(lexicon.words) + 1)).tolist()
         self._word_ids = {word: index for index, word in enumerate(lexicon.words)}
-        rare = np.flatnonzero(lexicon.rare(RARE)).tolist()
-        self._suffixes: dict[bool, dict[str, int]] = {}
-        self._suffix_tables: dict[bool, np.ndarray] = {}
-        for capital in (False, True):
-            some = [index for index in rare if is_capital(lexicon.words.items[index]) == capital]
-            names = [lexicon.words.items[index] for index in some]
-            self._suffixes[capital], table = suffix_model(names, lexicon.counts[some], prior, self.theta)
-            self._suffix_tables[capital] = table
+        rare = np.flatnonzero(lexicon.rare(RARE))
+        self.suffixes = Suffixes([lexicon.words.items[index] for index in rare], lexicon.counts[rare], prior)
         self._prior, self._all = prior, np.arange(len(prior))
 
     def _estimate(self, data: list[Sentence]) -> None:
@@ -84,15 +76,6 @@ class TrigramTagger(MarkovTagger):
             ids = lexicon.tags.ids(sentence.tags or [])
             np.add.at(trigrams, ([edge, edge, *ids[:-1]], [edge, *ids], [*ids, edge]), 1)
         self._set(lexicon, trigrams)
-
-    def suffix_probabilities(self, word: str) -> np.ndarray:
-        """(K,): p(tag | the end of the word), as for a word that was never seen."""
-        capital = is_capital(word)
-        suffixes = self._suffixes[capital]
-        length = min(len(word), LONGEST)
-        while word[len(word) - length :] not in suffixes:  # the empty one is always there
-            length -= 1
-        return self._suffix_tables[capital][suffixes[word[len(word) - length :]]]
 
     def log_probability(self, words: Sequence[str], tags: Sequence[str]) -> float:
         """log p(words, tags); minus infinity for a known word with a tag that it never had.
@@ -182,7 +165,7 @@ class TrigramTagger(MarkovTagger):
         index = self._word_ids.get(word)
         if index is None:
             with np.errstate(divide="ignore"):  # theta is 0 where all tags are equally frequent
-                return self._all, np.log(self.suffix_probabilities(word) / self._prior)
+                return self._all, np.log(self.suffixes.probabilities(word) / self._prior)
         own = slice(self._places[index], self._places[index + 1])
         return self._known[own], self._known_scores[own]
 
@@ -209,64 +192,16 @@ def deleted_interpolation(trigrams: np.ndarray) -> np.ndarray:
     seen = trigrams[first, second, third]
     left = np.stack(
         [
-            _ratio(singles[third] - 1, singles.sum() - 1),
-            _ratio(pairs[second, third] - 1, pairs.sum(1)[second] - 1),
-            _ratio(seen - 1, trigrams.sum(2)[first, second] - 1),
+            ratio(singles[third] - 1, singles.sum() - 1),
+            ratio(pairs[second, third] - 1, pairs.sum(1)[second] - 1),
+            ratio(seen - 1, trigrams.sum(2)[first, second] - 1),
         ]
     )
     votes = 1.0 + np.bincount(left.argmax(0), weights=seen, minlength=3)
     return votes / votes.sum()
 
 
-def suffix_model(
-    words: Sequence[str], counts: np.ndarray, prior: np.ndarray, theta: float
-) -> tuple[dict[str, int], np.ndarray]:
-    """p(tag | suffix) for every suffix of these words, from the empty one to `LONGEST` characters: row numbers by
-    suffix, and the table (suffixes, K).
-
-    counts: (words, K) with which tags they were seen; prior: (K,) p(tag). Successive abstraction: the relative
-    frequencies of a suffix, and `theta` times the result for the suffix that is one character shorter, made to sum
-    to 1; below the empty suffix is the prior.
-    """
-    rows = {"": 0}
-    parents, lengths = [0], [0]
-    at: list[int] = []
-    which: list[int] = []
-    for index, word in enumerate(words):
-        parent = 0
-        for length in range(min(len(word), LONGEST) + 1):
-            suffix = word[len(word) - length :]
-            row = rows.get(suffix)
-            if row is None:
-                row = rows[suffix] = len(parents)
-                parents.append(parent)
-                lengths.append(length)
-            at.append(row)
-            which.append(index)
-            parent = row
-    table = np.zeros((len(rows), len(prior)))
-    np.add.at(table, at, counts[which])
-    table = _ratio(table, table.sum(1, keepdims=True))
-    above, level = np.asarray(parents), np.asarray(lengths)
-    # Without words nothing is known about the empty suffix either.
-    table[0] = (table[0] + theta * prior) / (1 + theta) if len(words) else prior
-    for length in range(1, int(level.max()) + 1):
-        own = level == length
-        table[own] = (table[own] + theta * table[above[own]]) / (1 + theta)
-    return rows, table
-
-
-def is_capital(word: str) -> bool:
-    """Whether a word begins with a capital, in scripts that have them."""
-    return word[:1].isupper() or word[:1].istitle()
-
-
 def check_size(tags: int) -> None:
     """Raises UsageError for more tags than the trigram table is made for."""
     if tags > MOST_TAGS:
         raise UsageError(f"expected at most {MOST_TAGS} tags for a trigram model, found {tags}: use a coarser set")
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, 0 where below is 0."""
-    return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, np.shape(below))), where=below > 0)

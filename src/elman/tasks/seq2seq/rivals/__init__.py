@@ -1,0 +1,1 @@
+"""The rivals of the recurrent network."""
