@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from elman.tasks.seq2seq.config import Seq2SeqConfig
 from elman.tasks.seq2seq.data import END_ID, Vocabularies
 from elman.tasks.seq2seq.modules import Seq2SeqNetwork
 
-PAIRS = [("abca", "xyx"), ("", "y"), ("bd", ""), ("cab", "xxzyx"), ("d", "z"), ("qa", "qx")]
+SOURCES = ["abca", "", ["<F>", "<G>", "b", "d"], "cab", ["<F>", "d"], "qa"]
+PAIRS = list(zip(SOURCES, ["xyx", "y", "", "xxzyx", "z", "qx"], strict=True))
 KINDS: list[dict[str, Any]] = [
     {"attention": "none"},
     {"attention": "none", "tied": False, "layers": 2},
@@ -49,7 +51,7 @@ def made(seed: int = 1, cell: str = "lstm", **settings: Any) -> tuple[Seq2SeqNet
     return network, vocabularies
 
 
-def single(network: Seq2SeqNetwork, vocabularies: Vocabularies, source: str, target: str) -> Tensor:
+def single(network: Seq2SeqNetwork, vocabularies: Vocabularies, source: Sequence[str], target: str) -> Tensor:
     """log p(target and end | source) of one pair, one product and one sum at a time."""
     config = network.config
     symbols = [*source, "</s>"]
@@ -71,6 +73,8 @@ def single(network: Seq2SeqNetwork, vocabularies: Vocabularies, source: str, tar
     before = END_ID
     for symbol in [*target, "</s>"]:
         x = E[before].reshape(1, -1)
+        for feature in (one for one in symbols if one in ("<F>", "<G>")):
+            x = x + network.source.embedding.weight[vocabularies.source[feature]] @ network.features.weight.T
         context = weights = None
         if config.attention == "additive":
             a = network.additive

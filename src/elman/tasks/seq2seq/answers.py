@@ -8,6 +8,11 @@ from typing import NamedTuple
 from elman.errors import UsageError
 
 
+def is_feature(symbol: str) -> bool:
+    """Whether it is a feature as `Source.read` writes one."""
+    return len(symbol) > 2 and symbol[0] == "<" and symbol[-1] == ">" and symbol not in ("</s>", "<unknown>")
+
+
 class Source(NamedTuple):
     """What is read: its symbols, the features beside them, and its text."""
 

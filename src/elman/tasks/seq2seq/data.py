@@ -15,6 +15,7 @@ from torch import Tensor
 from elman.errors import DataError, UsageError
 from elman.layers.attention import Memory
 from elman.recurrent import Packed
+from elman.tasks.seq2seq.answers import is_feature
 from elman.tasks.transfer import extended
 from elman.text.pair import Pair
 from elman.text.vocabulary import UNKNOWN, Vocabulary
@@ -31,7 +32,8 @@ class Sources:
     rows:     (positions,) the row of each position, source after source in the caller's order
     lengths:  of each source, in the caller's order, the end included
     copies:   (positions,) the id, among target symbols, of the symbol at each position; those that the target's
-              vocabulary lacks have ids beyond its end, and are `extra`
+              vocabulary lacks have ids beyond its end, and are `extra`. 0, which is never written, for features
+    features: (positions,) whether it is a feature
     """
 
     ids: Packed
@@ -39,6 +41,7 @@ class Sources:
     lengths: list[int]
     copies: Tensor
     extra: list[str]
+    features: Tensor
 
     def memory(self, order: Tensor) -> tuple[Memory, Tensor]:
         """The positions of the sources with these indices, one source after the other, and the row of each position."""
@@ -111,13 +114,18 @@ class Vocabularies:
         rows = torch.empty_like(plan.data)
         rows[plan.data] = torch.arange(len(rows))
         known, size, extra = self.target, len(self.target), dict[str, int]()
-        copies = [known[s] if s in known else size + extra.setdefault(s, len(extra)) for s in flat]
+        features = [is_feature(symbol) for symbol in flat]
+        copies = [
+            0 if feature else known[s] if s in known else size + extra.setdefault(s, len(extra))
+            for s, feature in zip(flat, features, strict=True)
+        ]
         return Sources(
             plan.with_data(ids[plan.data]),
             rows,
             [len(source) for source in ended],
             torch.tensor(copies, dtype=torch.long),
             list(extra),
+            torch.tensor(features, dtype=torch.bool),
         )
 
     def batch(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> Batch:

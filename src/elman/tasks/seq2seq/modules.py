@@ -17,6 +17,7 @@ from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
 from elman.recurrent.cell import evaluated, listen_to_gates
 from elman.recurrent.states import map_state
 from elman.tasks.examine import Outcome
+from elman.tasks.seq2seq.answers import is_feature
 from elman.tasks.seq2seq.config import Seq2SeqConfig
 from elman.tasks.seq2seq.data import Batch, Sources, Vocabularies
 
@@ -33,6 +34,7 @@ class Encoded:
     hidden:  (positions, size) their part of the hidden layer of hard attention, or None
     copies:  (positions,) ids of the symbols that can be copied; extra: how many of them the vocabulary lacks
     initial: the state of the decoder before its first step
+    features: (sources, embedding_size) what is added to every vector that the decoder reads, or None
     """
 
     memory: Memory
@@ -42,6 +44,7 @@ class Encoded:
     copies: Tensor
     extra: int
     initial: Any
+    features: Tensor | None
 
 
 class Fed(NamedTuple):
@@ -137,6 +140,7 @@ class Seq2SeqNetwork(nn.Module):
     additive       a = softmax(v tanh(s_{t-1} W + h U)); the decoder reads [y_{t-1}; c]   Bahdanau, Cho and Bengio 2015
     hard           p(y) = sum_j p(j) p(y | j), hidden_j = tanh(s W_s + h_j W_h)   Wu, Shapiro and Cotterell 2018;
                    monotonic: p(j | i) = 0 for j < i, summed by the forward algorithm   Wu and Cotterell 2019
+    features       are read before the source; the sum of their vectors is also added to all that the decoder reads
     copy           p(y) = g p_softmax(y) + (1 - g) sum_{j: x_j = y} a_j            See, Liu and Manning 2017
     """
 
@@ -188,6 +192,7 @@ class Seq2SeqNetwork(nn.Module):
         if not config.tied:
             self.writer = nn.Parameter(torch.empty(len(vocabularies.target), out).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(len(vocabularies.target)))
+        self.features = nn.Linear(size, size, bias=False) if any(map(is_feature, vocabularies.source)) else None
 
     @property
     def output_weight(self) -> Tensor:
@@ -224,7 +229,18 @@ class Seq2SeqNetwork(nn.Module):
             sources.copies[positions],
             len(sources.extra),
             map_state(lambda _: next(parts).contiguous(), like),
+            self._features(sources, positions, memory),
         )
+
+    def _features(self, sources: Sources, positions: Tensor, memory: Memory) -> Tensor | None:
+        """(sources, embedding_size) the sum of each source's features' vectors, times a matrix."""
+        if self.features is None:
+            return None
+        chosen = sources.features[positions]
+        vectors = self.source(sources.ids.data[sources.rows[positions]][chosen])
+        total = vectors.new_zeros(len(memory.starts) - 1, vectors.shape[1])
+        summed: Tensor = self.features(total.index_add(0, memory.owner[chosen], vectors))
+        return summed
 
     # The decoder ------------------------------------------------------------------------------------------------
 
@@ -261,6 +277,8 @@ class Seq2SeqNetwork(nn.Module):
         vectors: (rows, embedding_size) those of the symbols, if they are there already."""
         if vectors is None:
             vectors = embedding(read.data, self.target.weight)
+        if encoded.features is not None:
+            vectors = vectors + encoded.features[read.sequence_of_row]
         reading = Reading.of(encoded.memory, read.sequence_of_row)
         if self.config.fed:
             return *self._run_fed(read, vectors, encoded, reading), reading
@@ -455,6 +473,8 @@ class Seq2SeqNetwork(nn.Module):
         ids (rows,) the symbol written last, or read first; which (rows,) the source of each row."""
         reading = Reading.of(encoded.memory, which)
         vectors = embedding(ids, self.target.weight)
+        if encoded.features is not None:
+            vectors = vectors + encoded.features[which]
         rows = len(ids)
         fed, h = state.fed, None
         if self.config.fed:
