@@ -59,11 +59,12 @@ class JointNgram(CountedTransducer):
 
     def _transduce(self, sources: Sequence[Source], options: SearchSettings) -> list[list[Answer]]:
         beam = max(self.settings.model.joint_beam, options.beam or 1)
-        readings = [Reading(source.read(), len(source.features)) for source in sources]
-        found = search(self._chunks, readings, beam, options.nbest, summed=True)
-        return [[self._written(spelling.chunks, spelling.log_probability) for spelling in best] for best in found]
+        readings = [Reading(tuple(source.read()), len(source.features)) for source in sources]
+        different = list(dict.fromkeys(readings))  # in running text most words come again
+        found = dict(zip(different, search(self._chunks, different, beam, options.nbest, summed=True), strict=True))
+        return [[self._written(*spelling) for spelling in found[reading]] for reading in readings]
 
-    def _written(self, chunks: Sequence[Chunk], log_probability: float) -> Answer:
+    def _written(self, log_probability: float, chunks: Sequence[Chunk]) -> Answer:
         symbols: list[str] = []
         alignment: list[int] = []
         place = 0
