@@ -27,6 +27,8 @@ TINY = {
     "long_sequence": "--steps 200 --hidden 8 --memory 1MB --threads 1",
     "sampling": "{lm} {data}/ptb-mikolov/ptb.valid.txt --tokens 9 --scored 20 --runs 1",
     "predict": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1 --threads 1",
+    "seq2seq": "g2p --data {data} --languages ady --threads 1 --out {out} --epochs 1 --hidden 4 --embedding-size 4",
+    "seq2seq_speed": "--data {data} --sets cmudict --hidden 4 --threads 1 --blocks 1 --steps 1 --out {out}",
     "tagger_speed": "{data}/ud-english-ewt/en_ewt-ud-train.conllu.gz --batches 2 --threads 1 --reference",
     "tagging": "ewt --data {data} --threads 1 --out {out} --epochs 1 --hidden 4 --set word_size=4",
     "unseen_cells": "--seeds 1 --threads 1 --runs 1",
@@ -48,6 +50,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for name, content in (("ptb.train.txt.gz", gzip.compress(text)), ("ptb.valid.txt", text)):
             if ("train" in name) == (part == "train"):
                 (folder / "ptb-mikolov" / name).write_bytes(content)
+    pairs = [f"{word}\t{' '.join(word.upper())}\n" for word in dict.fromkeys(text.decode().split())]
+    pairs = [pair.replace("\t", f"{i}\t", 1) for i in range(-(-400 // len(pairs))) for pair in pairs]
+    for name in ("sigmorphon2020-g2p/ady_{}.tsv", "cmudict-pronasyl2007/g014b2b.{}"):
+        (folder / name).parent.mkdir()
+        for part in ("train", "dev", "test", "ref"):
+            (folder / name.format(part)).write_text("".join(pairs if part == "train" else pairs[:20]))
     train = [*("train", "tag", "--train", folder / "ud-english-ewt" / "en_ewt-ud-test.conllu.gz", "--column", "upos")]
     small = ["--epochs", "1", "--hidden", "4", "--threads", "1", "--out", folder / "model", "--quiet"]
     subprocess.run([sys.executable, "-m", "elman", *train, *small], check=True, stdout=subprocess.DEVNULL)
