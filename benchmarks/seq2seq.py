@@ -21,6 +21,7 @@ from machine import machine
 Files = tuple[str, str, str]  # train, dev, test
 INFLECTION = ["--source-column", "1", "--features-column"]
 HARD = ["--attention", "hard", "--monotonic"]
+SMALL = ["--copy", "--batch-tokens", "300", "--learning-rate", "3e-3"]
 G2P = ["ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin", "hun", "ice", "jpn", "kor", "lit", "rum", "vie"]
 SETS: dict[str, dict] = {
     "scan": {"languages": ["simple"], "flags": [], "words": True, "time": "10m"},
@@ -31,12 +32,15 @@ SETS: dict[str, dict] = {
     },
     "inflection-medium": {
         "languages": ["arabic", "french", "hungarian", "latin", "navajo", "russian"],
-        "flags": [*INFLECTION, "3", "--target-column", "2", *HARD, "--copy"],
+        "flags": [*INFLECTION, "3", "--target-column", "2", *HARD, *SMALL, "--hidden", "200", "--epochs", "60"],
         "time": "3m",
     },
     "inflection-low": {
         "languages": ["arabic", "french", "hungarian", "latin", "navajo", "russian"],
-        "flags": [*INFLECTION, "3", "--target-column", "2", *HARD, "--copy"],
+        "flags": [
+            *[*INFLECTION, "3", "--target-column", "2", *HARD, *SMALL, "--hidden", "100", "--epochs", "15"],
+            *["--invented", "2000"],
+        ],
         "time": "2m",
     },
     "g2p": {
