@@ -113,8 +113,8 @@ def test_predict_from_a_pipe(elman, seq2seq: Path) -> None:
 def test_predict_tables_and_what_is_cut_off(elman, seq2seq: Path, inside: Path) -> None:
     model = package.load(seq2seq)
     (inside / "new.csv").write_text('source,n\nγδ,1\n"a",2\n', encoding="utf-8")
-    ran = elman("predict", seq2seq, "new.csv", "--nbest", "2", "--source-column", "source")
-    best = [[a.text for a in one.answers] for one in model.predict(["γδ", "a"], nbest=2)]
+    ran = elman("predict", seq2seq, "new.csv", "--nbest", "2", "--beam", "2", "--source-column", "source")
+    best = [[a.text for a in one.answers] for one in model.predict(["γδ", "a"], beam=2, nbest=2)]
     cells = [",".join([*each, ""][:2]) for each in best]
     assert ran.code == 0, ran.err
     assert ran.out.splitlines() == ["source,n,predicted_1,predicted_2", f"γδ,1,{cells[0]}", f'"a",2,{cells[1]}']
@@ -136,7 +136,7 @@ def test_score_is_the_probability_of_the_answer(elman, seq2seq: Path, pairs: Pat
 
 
 def test_eval_and_an_ensemble(elman, seq2seq: Path, pairs: Path, inside: Path) -> None:
-    answer = json.loads(elman("eval", seq2seq, pairs, "--nbest", "3", "--json").out)
+    answer = json.loads(elman("eval", seq2seq, pairs, "--nbest", "3", "--beam", "3", "--json").out)
     assert set(answer["accuracy_at"]) == {"1", "2", "3"} and answer["counts"]["items"]["total"] == 72
     stored = json.loads((seq2seq / "metrics.json").read_text())["test"]
     assert stored == {k: v for k, v in json.loads(elman("eval", seq2seq, pairs, "--json").out).items() if k in stored}
@@ -188,6 +188,7 @@ def test_inspect(elman, seq2seq: Path, pairs: Path, inside: Path) -> None:
     [
         (["predict", "MODEL", "--column", "2"], 2, "--column is for the task tag"),
         (["predict", "MODEL", "--nbest", "3", "--beam", "2"], 2, "nbest from 1 to the beam"),
+        (["predict", "MODEL", "--nbest", "2"], 2, "expected a beam of at least 2"),
         (["predict", "MODEL", "--format", "conllu"], 2, "its formats are tsv"),
         (["predict", "MODEL", "--temperature", "-1"], 2, "temperature"),
         (["predict", "MODEL", "none.txt"], 3, "none.txt"),

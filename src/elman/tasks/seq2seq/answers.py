@@ -99,7 +99,9 @@ class SearchSettings:
         """With the defaults filled in. long_symbols: the target's are words or subwords."""
         beam = self.beam
         if beam is None or self.temperature:
-            beam = self.nbest if self.temperature else max(5 if long_symbols else 1, self.nbest)
+            beam = self.nbest if self.temperature else 5 if long_symbols else 1
+            if self.nbest > beam:  # widening the beam could change the best answer
+                raise UsageError(f"expected a beam of at least {self.nbest} for as many answers; give --beam (beam=)")
         penalty = self.length_penalty
         if penalty is None:
             penalty = 1.0 if long_symbols else 0.0

@@ -116,16 +116,25 @@ class Scored:
             return self._reading.dense(self._joint.logsumexp(-1).exp(), 0.0)
         return None if self._weights is None else self._reading.dense(self._weights, 0.0)
 
+    def attended(self, rows: Tensor, symbols: Tensor) -> Tensor | None:
+        """(n,) the position that each symbol was likeliest written from: rows (n,), symbols (n,)."""
+        if self._joint is None:
+            return None if self._weights is None else self._reading.dense(self._weights, 0.0)[rows].argmax(-1)
+        return self._placed(rows, symbols).argmax(-1)
+
+    def _placed(self, rows: Tensor, symbols: Tensor) -> Tensor:
+        """(n, positions) log p(position, symbol)."""
+        assert self._joint is not None
+        table = self._reading.dense(torch.arange(len(self._joint)), 0)
+        exists = self._reading.dense(torch.ones(len(self._joint), dtype=torch.bool), False)
+        return self._joint[table[rows], symbols.unsqueeze(1)].masked_fill(~exists[rows], FAR)
+
     def next(self, rows: Tensor, symbols: Tensor) -> DecoderState:
         """The state of these rows after each has written its symbol: rows (n,), symbols (n,)."""
         state = DecoderState(self._cells, self._fed, None).take(rows)
         if not self._network.config.monotonic:
             return state
-        assert self._joint is not None
-        table = self._reading.dense(torch.arange(len(self._joint)), 0)
-        exists = self._reading.dense(torch.ones(len(self._joint), dtype=torch.bool), False)
-        places = self._joint[table[rows], symbols.unsqueeze(1)].masked_fill(~exists[rows], FAR)
-        return state._replace(places=places.log_softmax(-1))
+        return state._replace(places=self._placed(rows, symbols).log_softmax(-1))
 
 
 class Seq2SeqNetwork(nn.Module):

@@ -116,9 +116,9 @@ def _beam(machines: Sequence[_Machine], settings: SearchSettings, limits: Sequen
         owner = running.unsqueeze(1).expand_as(best)[taken]
         rows = row_of[running.unsqueeze(1), index // beam][taken]
         chosen, sums = symbols[rows, (index % beam)[taken]], best[taken]
-        at = _attended(steps)
+        at = steps[0].attended(rows, chosen)
         if at is not None:
-            here = at[rows].unsqueeze(1)
+            here = at.unsqueeze(1)
             places = here if places is None else torch.cat([places[rows], here], 1)
         written = written[rows]
         ends = chosen == END_ID
@@ -138,12 +138,6 @@ def _beam(machines: Sequence[_Machine], settings: SearchSettings, limits: Sequen
         written = torch.cat([written[left], ids.unsqueeze(1)], 1)
         places = None if places is None else places[left]
     return [_ranked(done or over, settings.nbest) for done, over in zip(finished, cut, strict=True)]
-
-
-def _attended(steps: Sequence[Scored]) -> Tensor | None:
-    """(rows,) the place that each row attends to most."""
-    weights = steps[0].weights
-    return None if weights is None else weights.argmax(-1)
 
 
 def _slots(which: Tensor) -> Tensor:
@@ -190,13 +184,14 @@ def _draw(
     length = 0
     while len(which):
         steps = _step(machines, ids, which)
-        logs, at = _mean(steps), _attended(steps)
+        logs = _mean(steps)
         logs[:, : _first(length, settings)] = -torch.inf
         sums = (logs.double() / settings.temperature).softmax(-1).cumsum(-1)
         u = torch.tensor([chance[source].random() for source in which.tolist()], dtype=torch.float64)
         chosen = torch.searchsorted(sums, (u * sums[:, -1]).unsqueeze(1), right=True).squeeze(1)
         chosen = chosen.clamp(max=logs.shape[1] - 1)
         total = total + logs.gather(1, chosen.unsqueeze(1)).squeeze(1)
+        at = steps[0].attended(torch.arange(len(which)), chosen)
         if at is not None:
             places = at.unsqueeze(1) if places is None else torch.cat([places, at.unsqueeze(1)], 1)
         ends = chosen == END_ID
