@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --use-pep517 --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint format clean
 .DELETE_ON_ERROR:

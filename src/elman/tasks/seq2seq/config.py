@@ -21,7 +21,6 @@ from elman.errors import UsageError
 
 # the keys of elman.text.tokenizing.TOKENIZERS; a test keeps them in sync
 _TOKENIZERS = one_of("characters", "words", "space", "subwords")
-# those that put attention into the recurrence, and those that stand after it; keys of elman.layers.attention.ATTENTIONS
 ATTENTIONS = ("none", "dot", "general", "additive", "hard")
 
 
