@@ -99,7 +99,7 @@ def main() -> None:
                 optimizer.zero_grad()
                 loss, tokens = job.loss(batch)
                 (loss / tokens).backward()
-                clip_gradients(list(job.network.parameters()), 5.0)
+                clip_gradients(optimizer, 5.0)
                 optimizer.step()
                 losses[name] = loss.item() / tokens
                 runs[name].append(tokens / (time.perf_counter() - began))

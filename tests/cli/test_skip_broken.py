@@ -13,12 +13,18 @@ GOOD = {
     "tag": ("tsv", ["Ada\tN\nmet\tV\nMary\tN\n\n", "Mary\tN\nleft\tV\n\n", "he\tP\nleft\tV\n\n"] * 4),
     "classify": ("csv", ["a good film,good\n", "a bad film,bad\n", '"fine, really",good\n'] * 4),
     "lm": ("txt", ["Ada met Mary\n", "Mary left\n", "\n", "he left\n"] * 4),
+    "seq2seq": ("tsv", ["walk\twalked\n", "go\twent\n", "sing\tsang\n"] * 4),
 }
-BROKEN = {"tag": "Ada\tN\n\tV\n\n", "classify": "a film without a label,\n", "lm": "Ada </s> left\n"}
+BROKEN = {
+    "tag": "Ada\tN\n\tV\n\n",
+    "classify": "a film without a label,\n",
+    "lm": "Ada </s> left\n",
+    "seq2seq": "one\tcell\ttoo many\n",
+}
 # The line of the fault when it is put after the first sentence, text or line, and a header row before them.
-LINE = {"tag": 6, "classify": 3, "lm": 2}
-MODEL = {"tag": "majority", "classify": "majority", "lm": "ngram"}
-WHAT = {"tag": "sentence", "classify": "text", "lm": "line"}
+LINE = {"tag": 6, "classify": 3, "lm": 2, "seq2seq": 2}
+MODEL = {"tag": "majority", "classify": "majority", "lm": "ngram", "seq2seq": "memory"}
+WHAT = {"tag": "sentence", "classify": "text", "lm": "line", "seq2seq": "pair"}
 
 
 def test_every_task_is_here() -> None:
@@ -74,7 +80,7 @@ def test_check(elman, task: str) -> None:
     report = json.loads(ran.out)
     assert ran.code == 0 and report["skipped"] == 1
     assert f"left out 1 broken {what}:\n" in ran.err and f"train.{suffix}:{LINE[task]}:" in ran.err
-    counted = {"tag": "sentences", "classify": "examples", "lm": "lines"}[task]
+    counted = {"tag": "sentences", "classify": "examples", "lm": "lines", "seq2seq": "pairs"}[task]
     assert [file[counted] for file in report["files"]] == [len(GOOD[task][1])] * 2
 
 

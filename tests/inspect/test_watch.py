@@ -109,7 +109,7 @@ def by_hand(subject, place):
     """The mean of gradient_norms at each distance from the output at the end of what the cell reads."""
     norms, layout = gradient_norms(subject)[place.name].values, subject.layout
     texts = [text for _, text in subject.outputs]
-    if len(set(texts)) < len(texts):  # a written sequence: one loss for all of it
+    if len(set(texts)) < len(texts) and subject.outputs[0][0] is None:  # a written sequence: one loss for all of it
         own = subject.gradients[subject.places.index(place)]
         sums = torch.zeros(len(layout.lengths), *own.shape[1:]).index_add(0, torch.tensor(texts), own)
         norms, outputs = sums.norm(dim=2).numpy(), [(None, text) for text in range(len(sums))]

@@ -33,10 +33,11 @@ from elman.recurrent import (
     to_torch,
     unroll,
 )
-from elman.recurrent.backend import use_backend
+from elman.recurrent.backend import library_for, use_backend
 from elman.recurrent.bptt import windows
 from elman.recurrent.generator import generator
 from elman.recurrent.kernels import native
+from elman.recurrent.kernels.build import BuildError
 from elman.recurrent.layers import Residual
 from elman.recurrent.noise import Modifiers, Noise
 from elman.recurrent.stepper import stepper
@@ -114,6 +115,10 @@ def file_cell(text, name="Mine"):
         get_cell(f"{folder / 'mine.py'}:{name}")
 
     return call
+
+
+def unbuildable():
+    raise BuildError("no compiler here")
 
 
 def inside(name, call):
@@ -292,6 +297,10 @@ DOORS = {
     "native steps of an override": (
         inside("native", lambda: stepper(recurrent("deep-transition"))),
         "backend native: DeepTransition is not compiled: it overrides R",
+    ),
+    "a library that cannot be built": (
+        inside("native", lambda: library_for("the softmax", unbuildable, [ZEROS])),
+        "backend native: the softmax was not compiled: no compiler here; use backend auto",
     ),
     "no layers": (lambda: recurrent_stack(GRU, 3, 4, 0), "layers of 1 or more, found 0"),
     "length below 0": (lambda: Packed.plan([3, -1]), "lengths of 0 or more, found -1"),

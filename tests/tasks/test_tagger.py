@@ -457,7 +457,7 @@ def test_no_more_of_dev_is_scored_than_is_trained_on(dev: int, expected: int, tm
     settings = {**TINY, "batch_tokens": 8, "warmup_steps": 1}
     settings.pop("epochs", None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("elman.training.schedule.UPDATES", 12)
+        patch.setattr("elman.config.training.TrainingConfig.updates", 12)
         patch.setattr("elman.training.schedule.EPOCHS", 12)
         Tagger(**settings).fit(train, train[:1] * dev, out=tmp_path / "m")
     lines = [json.loads(line) for line in (tmp_path / "m" / "log.jsonl").read_text().splitlines()]
