@@ -223,3 +223,17 @@ def monotonic_steps(dense: Tensor) -> Tensor:
     size = dense.shape[-1]
     back = torch.ones(size, size, dtype=torch.bool, device=dense.device).tril(-1)
     return dense.unsqueeze(-2).expand(*dense.shape, size).masked_fill(back, -torch.inf).log_softmax(-1)
+
+
+def forward_algorithm(steps: Tensor, emissions: Tensor, batch_sizes: list[int]) -> Tensor:
+    """(rows, positions) log p(position | symbols before) of every step; the first step starts from position 0.
+
+    steps (rows, from, to) and emissions (rows, positions): log-probabilities, rows in packed order, longest first.
+    Rabiner 1989, section III; normalised at each step, so that p(symbol | symbols before) is the sum of prior and
+    emission."""
+    priors: list[Tensor] = []
+    alpha: Tensor | None = None  # log p(position | symbols so far)
+    for step, emitted in zip(steps.split(batch_sizes), emissions.split(batch_sizes), strict=True):
+        priors.append(step[:, 0] if alpha is None else (alpha[: len(step)].unsqueeze(-1) + step).logsumexp(-2))
+        alpha = (priors[-1] + emitted).log_softmax(-1)
+    return torch.cat(priors) if priors else emissions

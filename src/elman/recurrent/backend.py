@@ -109,8 +109,8 @@ def library_for(name: str, load: Callable[[], T], tensors: Sequence[Tensor]) -> 
     """What `load` returns, a library for float32 numbers, or None if plain torch is to be used with these tensors:
     because that is requested, or torch must see every operation, or they are not float32 on the CPU.
 
-    load: may raise BuildError, which is told once; name: of what is loaded. Raises UsageError if it cannot be built
-    and the backend is "native"."""
+    load: may raise BuildError, which is reported once, as a warning; name: of what is loaded. Raises UsageError
+    if it cannot be built and the backend is "native"."""
     wanted = current_backend()
     if wanted == "reference" or torch.compiler.is_compiling() or _transformed():
         return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear, logsigmoid
 
-from elman.layers.attention import Additive, Memory, Reading, attend, mix, monotonic_steps, scores
+from elman.layers.attention import Additive, Memory, Reading, attend, forward_algorithm, mix, monotonic_steps, scores
 from elman.layers.embedding import RareEmbedding
 from elman.layers.softmax import log_probabilities, top_log_probabilities, top_of, vocabulary_loss
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
@@ -20,57 +19,9 @@ from elman.tasks.examine import Outcome
 from elman.tasks.seq2seq.answers import is_feature
 from elman.tasks.seq2seq.config import Seq2SeqConfig
 from elman.tasks.seq2seq.data import Batch, Sources, Vocabularies
+from elman.tasks.seq2seq.states import DecoderState, Encoded, Fed
 
 FAR = -1e4  # the score of what does not exist: finite, so that a row of it has a softmax
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Sources as the decoder reads them, one after the other.
-
-    memory:  their layout
-    values:  (positions, width) the encoder's outputs
-    keys:    (positions, size) what queries are compared with
-    hidden:  (positions, size) their part of the hidden layer of hard attention, or None
-    copies:  (positions,) ids of the symbols that can be copied; extra: how many of them the vocabulary lacks
-    initial: the state of the decoder before its first step
-    features: (sources, embedding_size) what is added to every vector that the decoder reads, or None
-    """
-
-    memory: Memory
-    values: Tensor
-    keys: Tensor
-    hidden: Tensor | None
-    copies: Tensor
-    extra: int
-    initial: Any
-    features: Tensor | None
-
-
-class Fed(NamedTuple):
-    """What a step passes on to the next beside the cells' states; None: nothing.
-
-    vector:       (rows, size) what attention gave
-    distribution: (rows, embedding_size) the mean symbol vector under the distribution that was given
-    """
-
-    vector: Tensor | None = None
-    distribution: Tensor | None = None
-
-
-class DecoderState(NamedTuple):
-    """Between two steps. cells: of the recurrent layers; places: (rows, positions) with monotonic attention, the
-    log-probability that the last symbol was written from each position, else None."""
-
-    cells: Any
-    fed: Fed
-    places: Tensor | None
-
-    def take(self, rows: Tensor) -> DecoderState:
-        """The state of these rows: (n,)."""
-        cells = map_state(lambda value: value[rows], self.cells)
-        fed = Fed(*(None if part is None else part[rows] for part in self.fed))
-        return DecoderState(cells, fed, None if self.places is None else self.places[rows])
 
 
 class Scored:
@@ -580,17 +531,3 @@ class _FedDecoder:
             chances = linear(h, network.output_weight, network.bias).softmax(-1)
             distribution = chances @ network.target.weight
         return y, context, weights, tuple(after), Fed(h if config.input_feeding else None, distribution), h
-
-
-def forward_algorithm(steps: Tensor, emissions: Tensor, batch_sizes: list[int]) -> Tensor:
-    """(rows, positions) log p(position | symbols before) of every step; the first step starts from position 0.
-
-    steps (rows, from, to) and emissions (rows, positions): log-probabilities, rows in packed order, longest first.
-    Rabiner 1989, section III; normalised at each step, so that p(symbol | symbols before) is the sum of prior and
-    emission."""
-    priors: list[Tensor] = []
-    alpha: Tensor | None = None  # log p(position | symbols so far)
-    for step, emitted in zip(steps.split(batch_sizes), emissions.split(batch_sizes), strict=True):
-        priors.append(step[:, 0] if alpha is None else (alpha[: len(step)].unsqueeze(-1) + step).logsumexp(-2))
-        alpha = (priors[-1] + emitted).log_softmax(-1)
-    return torch.cat(priors) if priors else emissions

@@ -13,7 +13,8 @@ from torch import Tensor
 from elman.layers.softmax import top_of
 from elman.tasks.seq2seq.answers import SearchSettings
 from elman.tasks.seq2seq.data import END_ID, Sources
-from elman.tasks.seq2seq.modules import Encoded, Scored, Seq2SeqNetwork
+from elman.tasks.seq2seq.modules import Scored, Seq2SeqNetwork
+from elman.tasks.seq2seq.states import Encoded
 
 
 @dataclass(frozen=True)
