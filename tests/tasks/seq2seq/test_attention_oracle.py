@@ -218,3 +218,13 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     ):
         with pytest.raises(UsageError):
             Seq2SeqConfig(**settings)
+
+
+def test_label_smoothing_is_a_share_of_the_mean_over_all_symbols() -> None:
+    network, vocabularies = made(attention="general", label_smoothing=0.2)
+    batch = vocabularies.batch([list(s) for s, _ in PAIRS[:-1]], [list(t) for _, t in PAIRS[:-1]])
+    logs = network.train().outcome(batch).log_probabilities
+    gold = logs.gather(1, batch.targets.unsqueeze(1)).squeeze(1)
+    wanted = -(0.8 * gold + 0.2 * logs.mean(-1)).sum()
+    assert float(network.loss(batch)) == pytest.approx(float(wanted), rel=1e-12)
+    assert float(network.eval().loss(batch)) == pytest.approx(float(-gold.sum()), rel=1e-12)

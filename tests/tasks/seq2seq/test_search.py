@@ -186,3 +186,31 @@ def test_an_ensemble_averages_probabilities() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         SearchSettings(**wrong)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize("beam", [2, 4])
+def test_it_is_a_beam_written_plainly_that_never_stops_early(beam: int, penalty: float) -> None:
+    """One hypothesis after the other; what has ended leaves the beam and takes its place with it."""
+    longest = 6
+    for seed in range(8):
+        network, vocabularies = made(seed=seed, attention="general")
+        with torch.no_grad():
+            network.bias[1] += 1.0  # answers of several lengths
+        for source in ("abca", "", "bd"):
+            live, ended, cut = [((), 0.0)], [], []
+            for length in range(longest):
+                options = []
+                for ids, total in live:
+                    target = [vocabularies.target.items[i] for i in ids]
+                    batch = vocabularies.batch([list(source)], [target])
+                    logs = network.eval().outcome(batch).log_probabilities[length].tolist()
+                    options += [((*ids, i), total + log) for i, log in enumerate(logs) if i > 0]
+                options = sorted(options, key=lambda one: -one[1])[: beam - len(ended)]
+                ended += [(ids[:-1], p / (length + 1) ** penalty) for ids, p in options if ids[-1] == 1]
+                live = [one for one in options if one[0][-1] != 1]
+                cut = live
+            best = sorted(ended or [(ids, p / longest**penalty) for ids, p in cut], key=lambda one: -one[1])
+            (answers,) = found(network, vocabularies, [source], longest, penalty, beam=beam, nbest=1)
+            assert tuple(answers[0].ids) == best[0][0]
+            assert answers[0].score == pytest.approx(best[0][1], rel=1e-9)
