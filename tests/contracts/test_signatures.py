@@ -32,6 +32,7 @@ POSITIONAL = {
     "remembering": [],
     "save": ["path"],
     "load": ["path"],
+    "plan": [],
     "examine": ["texts", "targets"],
     "read_text": ["text"],
 }

@@ -24,6 +24,7 @@ COMMANDS = {
     "eval": "elman.cli.evaluate:evaluate",
     "compare": "elman.cli.compare:compare",
     "inspect": "elman.cli.inspect:inspect",
+    "export": "elman.cli.export:export",
     "predict": "elman.cli.predict:predict",
     "score": "elman.cli.score:score",
     **tasks.COMMANDS,

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from elman.layers.embedding import RareEmbedding
+from elman.layers.plan import Spelled
 from elman.recurrent import Bidirectional, Cell, Packed
+from elman.recurrent.plan import Recurrence, array
 
 LONGEST = 64
 """Words with more characters are read by their first and last 32: what is between says little about the word."""
@@ -62,3 +64,9 @@ class CharacterEncoder(nn.Module):
         ids = spellings.characters
         _, state = self.layer(ids.with_data(self.embedding(ids.data)))
         return self.layer.final(state)[spellings.word]
+
+    def plan(self, characters: Sequence[str]) -> Spelled:
+        """characters: those of the vocabulary, in the order of their ids."""
+        (layer,) = self.layer.plan()
+        assert self.embedding.embedding is not None and isinstance(layer, Recurrence)
+        return Spelled(tuple(characters), array(self.embedding.embedding.weight), LONGEST, layer)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from elman.errors import UsageError
 from elman.layers import decoding
 from elman.layers.decoding import Constraint
+from elman.layers.plan import BestPath
 from elman.recurrent import Packed
 
 # The score of a forbidden transition in training. Minus infinity would make the gradient of a label that no path
@@ -122,6 +123,11 @@ class CRF(nn.Module):
     def decode(self, scores: Packed) -> Tensor:
         """The labels (N,) of the best paths; see `decoding.viterbi`."""
         return decoding.viterbi(scores, self.transitions, self.start, self.end, self._constraint())
+
+    def plan(self) -> BestPath:
+        """How `decode` chooses, as data."""
+        size, legal = len(self.start), self._constraint()
+        return decoding.best_path(size, self.transitions, self.start, self.end, legal, softmax=False)
 
     @torch.no_grad()
     def nbest(self, scores: Packed, k: int) -> list[list[tuple[list[int], float]]]:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from elman import schemes
 from elman.errors import UsageError
+from elman.layers.plan import BestPath
 from elman.recurrent import Packed
 
 Rule = Callable[[str | None, str | None, str], bool]
@@ -85,6 +86,20 @@ def viterbi(
             chosen[running:] = last.argmax(1)
         following, stop = chosen, stop - size
     return torch.from_numpy(tags).to(rows.device)
+
+
+def best_path(
+    labels: int,
+    transitions: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+    allowed: Constraint | None = None,
+    *,
+    softmax: bool,
+) -> BestPath:
+    """How `viterbi` chooses, as data. softmax: the rows are log-probabilities, made from scores."""
+    chain = _chain(torch.zeros(1, labels), transitions, start, end, allowed)
+    return BestPath(chain.start.numpy(), chain.transitions.numpy(), chain.end.numpy(), softmax)
 
 
 def nbest(

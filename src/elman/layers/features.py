@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from elman.layers.embedding import RareEmbedding
+from elman.layers.plan import Table
+from elman.recurrent.plan import array
 from elman.text.vocabulary import UNKNOWN, Vocabulary
 
 MOST = 100_000  # words whose ids are remembered
@@ -87,6 +89,13 @@ class FormEncoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         return torch.cat([table(ids[:, k]) for k, table in enumerate(self.tables.values())], -1)
+
+    def plan(self) -> tuple[Table, ...]:
+        """One look-up for each kind of feature."""
+        return tuple(
+            Table(kind, tuple(vocabulary.items), array(self.tables[kind].embedding.weight))  # type: ignore[union-attr, arg-type]
+            for kind, vocabulary in self.vocabularies.items()
+        )
 
     def _of(self, word: str) -> list[int]:
         ids = self._known.get(word)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError, nearest
+from elman.layers.plan import Pooled
 from elman.recurrent import Packed
+from elman.recurrent.plan import Affine, array
 
 POOLINGS = ("final", "max", "mean", "attention")
 
@@ -39,6 +41,13 @@ class Pooling(nn.Module):
         if self.how == "mean":
             return pool_mean(ys)
         return pool_weighted(ys, self.score(self.hidden(ys.data).tanh()).squeeze(-1))
+
+    def plan(self) -> Pooled:
+        """The same as data."""
+        if self.how != "attention":
+            return Pooled(self.how)
+        hidden = Affine(array(self.hidden.weight), array(self.hidden.bias), "tanh")
+        return Pooled(self.how, hidden, array(self.score.weight[0]))
 
     def extra_repr(self) -> str:
         return self.how

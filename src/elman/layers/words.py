@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from elman.layers.embedding import RareEmbedding
+from elman.layers.plan import Table
+from elman.recurrent.plan import array
 
 
 class Words(RareEmbedding):
@@ -45,3 +49,13 @@ class Words(RareEmbedding):
             return ids.new_zeros(len(ids), 0, dtype=torch.get_default_dtype())
         rows = torch.cat(parts, -1)
         return rows if self.keep_given else self.dropout(rows)
+
+    def plan(self, words: Sequence[str], given: Sequence[str] | None) -> tuple[Table, ...]:
+        """words, given: the tokens of the learned and of the given vectors, in the order of their ids."""
+        parts: list[Table] = []
+        if self.embedding is not None:
+            parts.append(Table("token", tuple(words), array(self.embedding.weight)))
+        if self.vectors is not None:
+            assert given is not None
+            parts.append(Table("given", tuple(given), array(self.vectors)))
+        return tuple(parts)

@@ -19,6 +19,7 @@ from elman.recurrent.loop import run
 from elman.recurrent.noise import Modifiers
 from elman.recurrent.one_step import OneStep, Resident, cell_step, resident
 from elman.recurrent.packed import Packed
+from elman.recurrent.plan import Direction, Neighbours, Part, Recurrence, Skip, direction_of
 from elman.recurrent.states import check_state, map_state
 
 
@@ -97,6 +98,12 @@ class Layer(nn.Module):
         """Its compiled cells, bottom to top, each keeping its own state, in evaluation. dtype: of the weights in
         products. None if it computes anything else, or on another path."""
         return [] if self.idle else None
+
+    def plan(self) -> tuple[Part, ...]:
+        """What it computes in evaluation, as data. Raises UsageError for what has no such form."""
+        if self.idle:
+            return ()
+        raise UsageError(f"export: a {type(self).__name__} cannot leave Python; expected Recurrent, Window, Stack, ...")
 
     def require_causal(self, work: str) -> None:
         """Raise UsageError unless the layer is causal; `work` names what needs it."""
@@ -178,6 +185,15 @@ class Recurrent(Layer):
         one = None if self.reverse else resident(cell, self.modifiers.evaluation(self.cell), dtype)
         return None if one is None else [one]
 
+    def direction(self) -> Direction:
+        """The cell with its weights, as data. Raises UsageError as `equation_of` does, and with zoneout."""
+        if self.modifiers.evaluation(self.cell) is not None:
+            raise UsageError(f"export: zoneout changes the step of {type(self.cell).__name__}; train without it")
+        return direction_of(evaluated(self.cell), self.reverse)
+
+    def plan(self) -> tuple[Part, ...]:
+        return (Recurrence((self.direction(),)),)
+
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.cell.initial(sequences, like)
 
@@ -243,6 +259,9 @@ class Bidirectional(Layer):
         ys, (ahead, back) = _run_prepared((self.ahead, self.back), index, tables, state)
         return ys, (ahead, back)
 
+    def plan(self) -> tuple[Part, ...]:
+        return (Recurrence((self.ahead.direction(), self.back.direction())),)
+
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.ahead.initial(sequences, like), self.back.initial(sequences, like)
 
@@ -298,6 +317,9 @@ class Stack(Layer):
             xs, after = layer.run(xs, before)  # type: ignore[operator]
             states.append(after)
         return xs, tuple(states)
+
+    def plan(self) -> tuple[Part, ...]:
+        return tuple(part for layer in self.layers for part in layer.plan())  # type: ignore[operator]
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return tuple(layer.initial(sequences, like) for layer in self.layers)  # type: ignore[operator]
@@ -361,6 +383,9 @@ class Residual(Layer):
         ys, state = through(self.layer, xs, state)
         return ys.with_data(ys.data + xs.data), state
 
+    def plan(self) -> tuple[Part, ...]:
+        return (Skip(self.layer.plan()),)
+
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         return self.layer.initial(sequences, like)
 
@@ -417,6 +442,9 @@ class Window(Layer):
         sequence = torch.arange(xs.sequences, device=device).unsqueeze(1).expand(-1, self.before)
         last = lengths.unsqueeze(1) + torch.arange(-self.before, 0, device=device)
         return xs.with_data(ys), (table[row(last, sequence)].reshape(xs.sequences, self.before * dim),)
+
+    def plan(self) -> tuple[Part, ...]:
+        return (Neighbours(self.before, self.after),)
 
     def initial(self, sequences: int, like: Tensor | None = None) -> Any:
         assert self.input_size is not None

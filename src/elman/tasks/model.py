@@ -21,6 +21,7 @@ from elman.recurrent.check import check_cell
 from elman.tasks import card, storage
 from elman.tasks.bounded import TooLargeError, bounded
 from elman.tasks.measure import Measure
+from elman.tasks.plan import Plan
 from elman.tasks.settings import NoTraining, Settings
 from elman.tasks.transfer import Rows, take_over
 from elman.text.vocabulary import Vocabulary
@@ -77,6 +78,12 @@ class Model(Generic[D]):
         """Inside the `with`, what can be used again is kept from one prediction to the next: faster, the same answers.
         Only one thread may predict with this model there, and its weights must not change."""
         return nullcontext()
+
+    def plan(self) -> Plan:
+        """What it computes, as data, for `elman export`. Raises UsageError for a model that cannot leave Python."""
+        raise UsageError(
+            f"a model of kind {self.task} {self.kind} cannot be exported; docs/export.md lists those that can"
+        )
 
     def describe(self) -> list[str]:
         """The paragraphs of the model card that describe this model."""

@@ -17,6 +17,7 @@ from elman.tasks.classification.answers import LabelPrediction, chosen, scored
 from elman.tasks.classification.data import label_vocabulary, require_labels, split
 from elman.tasks.measure import Measure
 from elman.tasks.model import Model
+from elman.tasks.plan import Labels, Text
 from elman.tasks.transfer import extended, require_same_settings
 from elman.tasks.unseen import notice_unseen
 from elman.text.example import Example
@@ -120,6 +121,13 @@ class ClassificationModel(Model[Iterable[Example]]):
                     line=example.line or None,
                 )
         return texts
+
+    def _text(self) -> Text:
+        model = self.settings.model
+        return Text(self.tokenizer.to_json(), model.lowercase, model.longest or 0)
+
+    def _choice(self) -> Labels:
+        return Labels(tuple(self.labels), self.settings.model.several)
 
     # Use
 

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from elman.layers.features import FormEncoder
+from elman.layers.plan import Input, Pooled
 from elman.layers.pooling import Pooling
 from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
+from elman.recurrent.plan import Affine, Part, array
 from elman.tasks.classification.config import ClassifierConfig, WordsConfig
 from elman.tasks.classification.data import Batch, Vocabularies
 from elman.tasks.examine import Outcome
@@ -65,6 +67,23 @@ class TextClassifierNetwork(nn.Module):
         if self.ngrams is not None:
             scores = scores + self.ngrams(batch.ngrams, batch.ngram_starts)
         return scores
+
+    def plan(
+        self, vocabularies: Vocabularies
+    ) -> tuple[tuple[Input, ...], tuple[Part, ...], Pooled, tuple[Affine, ...]]:
+        """Inputs, layers, pooling and head, as data. Raises UsageError for a layer that has no such form."""
+        given = None if vocabularies.vectors is None else vocabularies.vectors.items
+        inputs: tuple[Input, ...] = self.words.plan(vocabularies.words.items, given)
+        if self.forms is not None:
+            inputs += self.forms.plan()
+        layers, pooled = self._between()
+        maps = [part for part in self.head if isinstance(part, nn.Linear)]
+        head = (*(Affine(array(one.weight), array(one.bias), "relu") for one in maps),)
+        return inputs, layers, pooled, (*head, Affine(array(self.out.weight), array(self.out.bias)))
+
+    def _between(self) -> tuple[tuple[Part, ...], Pooled]:
+        """`pooled` as data. Defined by subclasses."""
+        raise NotImplementedError
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the gold labels, summed over the texts."""
@@ -129,6 +148,9 @@ class ClassifierNetwork(TextClassifierNetwork):
     def pooled(self, xs: Packed) -> Tensor:
         ys, state = self.layers(xs)
         return self.pooling(ys, self.layers.final(state) if self.pooling.how == "final" else None)
+
+    def _between(self) -> tuple[tuple[Part, ...], Pooled]:
+        return self.layers.plan(), self.pooling.plan()
 
 
 def loss(scores: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float, *, reduction: str = "sum") -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.errors import DataError, ModelError, UsageError, quoted
+from elman.recurrent.plan import array
 from elman.tasks import storage
 from elman.tasks.classification.answers import chosen
 from elman.tasks.classification.base import ClassificationModel, as_examples
@@ -21,6 +22,7 @@ from elman.tasks.classification.job import ClassifierJob, in_batches, probabilit
 from elman.tasks.classification.modules import ClassifierNetwork, TextClassifierNetwork, balanced
 from elman.tasks.examine import Examined, Lookup, form_lookups
 from elman.tasks.model import NetworkModel
+from elman.tasks.plan import Plan, Wide
 from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text.example import Example
@@ -95,6 +97,14 @@ class NetworkClassifier(ClassificationModel, NetworkModel[Iterable[Example]]):
                 network, self.vocabularies, tokens, network.encoded_size, "encode"
             ).numpy()
         return vectors
+
+    def plan(self) -> Plan:
+        network, known = self.evaluated, self.vocabularies
+        inputs, layers, pooled, head = network.plan(known)
+        wide = None
+        if known.ngrams is not None:
+            wide = Wide(known.order, True, tuple(known.ngrams.items), array(network.ngrams.weight))
+        return Plan(self.task, self.kind, self._text(), inputs, layers, pooled, head, self._choice(), wide)
 
     def read_text(self, text: str) -> tuple[list[str], None]:
         """The tokens of a text."""

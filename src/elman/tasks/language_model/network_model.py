@@ -9,8 +9,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from elman.layers.plan import Table
 from elman.layers.softmax import log_probabilities
 from elman.recurrent import Packed
+from elman.recurrent.plan import Affine, array
 from elman.tasks.examine import Examined, Lookup, Outcome, by_rows, outputs_of_steps, require_one_per_token
 from elman.tasks.language_model.base import BaseLanguageModel, Data, Floats
 from elman.tasks.language_model.config import LanguageModelConfig, LanguageModelTraining
@@ -20,6 +22,7 @@ from elman.tasks.language_model.modules import LanguageModelNetwork
 from elman.tasks.language_model.next_token import NextToken
 from elman.tasks.language_model.sampling import Choice
 from elman.tasks.model import NetworkModel
+from elman.tasks.plan import Next, Plan, Text
 from elman.tasks.transfer import Rows
 from elman.text.batching import batches_by_tokens
 from elman.training import Job, RunFolder
@@ -177,6 +180,18 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
             run=run,
             annotated=False,
         )
+
+    def plan(self) -> Plan:
+        network: LanguageModelNetwork = self.evaluated
+        table, items = array(network.embedding), tuple(self.vocabulary.items)
+        writer = table if network.writer is None else array(network.writer)  # one array where they are tied
+        head: tuple[Affine, ...] = (Affine(writer, array(network.bias)),)
+        if network.projection is not None:
+            projection = array(network.projection.weight)
+            head = (Affine(projection, np.zeros(len(projection), np.float32)), *head)
+        inputs, text = (Table("token", items, table),), Text(self.tokenizer.to_json())
+        answer = Next(items, self.carries)
+        return Plan(self.task, self.kind, text, inputs, network.layers.plan(), None, head, answer)
 
     def _restore(self, path: Path) -> None:
         super()._restore(path)

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from elman.layers.characters import CharacterEncoder
 from elman.layers.crf import CRF
-from elman.layers.decoding import Constraint, nbest, viterbi
+from elman.layers.decoding import Constraint, best_path, nbest, viterbi
 from elman.layers.features import FormEncoder
+from elman.layers.plan import BestPath, Input
 from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Layer, Packed, Stack, Window, recurrent_stack
+from elman.recurrent.plan import Affine, Part, array
 from elman.tasks.examine import Outcome
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies
@@ -79,6 +81,20 @@ class TaggerNetwork(nn.Module):
         """Scores (rows, tags). index.data (rows,): the row of the prepared tables of each word."""
         ys, _ = self.layers.run_prepared(index, tables, self.layers.initial(index.sequences, tables[0]))
         return index.with_data(self.out(ys.data))
+
+    def plan(self, vocabularies: Vocabularies) -> tuple[tuple[Input, ...], tuple[Part, ...], Affine, BestPath | None]:
+        """Inputs, layers, head and best path, as data. Raises UsageError for a layer that has no such form."""
+        given = None if vocabularies.vectors is None else vocabularies.vectors.items
+        inputs: tuple[Input, ...] = self.words.plan(vocabularies.words.items, given)
+        if self.characters is not None:
+            inputs += (self.characters.plan(vocabularies.characters.items),)
+        if self.forms is not None:
+            inputs += self.forms.plan()
+        if self.crf is not None:
+            path: BestPath | None = self.crf.plan()
+        else:
+            path = None if self.constraint is None else best_path(self.tags, allowed=self.constraint, softmax=True)
+        return inputs, self.layers.plan(), Affine(array(self.out.weight), array(self.out.bias)), path
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the gold tags, summed over the batch."""

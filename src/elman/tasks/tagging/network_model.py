@@ -28,6 +28,7 @@ from elman.tasks.examine import (
     require_one_per_token,
 )
 from elman.tasks.model import NetworkModel
+from elman.tasks.plan import Plan, Tags, Text
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Vocabularies
@@ -149,6 +150,11 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
                 )
             )
         return answers
+
+    def plan(self) -> Plan:
+        inputs, layers, head, path = self.evaluated.plan(self.vocabularies)
+        answer = Tags(tuple(self.labels), path)
+        return Plan(self.task, self.kind, Text({"kind": "space"}), inputs, layers, None, (head,), answer)
 
     # Inspection -------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from elman.layers.plan import Pooled
 from elman.layers.pooling import pool_mean
 from elman.recurrent import Packed
+from elman.recurrent.plan import Part
 from elman.tasks.classification.config import CbowConfig
 from elman.tasks.classification.data import Vocabularies
 from elman.tasks.classification.modules import TextClassifierNetwork
@@ -23,6 +25,9 @@ class CbowNetwork(TextClassifierNetwork):
 
     def pooled(self, xs: Packed) -> Tensor:
         return pool_mean(xs)
+
+    def _between(self) -> tuple[tuple[Part, ...], Pooled]:
+        return (), Pooled("mean")
 
 
 class Cbow(NetworkClassifier):

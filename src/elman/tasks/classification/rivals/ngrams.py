@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from elman.recurrent.plan import array
 from elman.tasks import storage
 from elman.tasks.classification.answers import scored
 from elman.tasks.classification.base import Prepared
 from elman.tasks.classification.config import NgramClassifierConfig
 from elman.tasks.classification.data import label_ids
 from elman.tasks.classification.rivals.counted import CountedClassifier
+from elman.tasks.plan import Plan, Wide
 from elman.text.vocabulary import Vocabulary
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the L2 penalty, to choose from on dev data
@@ -68,6 +70,11 @@ class NgramClassifier(CountedClassifier):
 
     def _tables(self) -> Mapping[str, Vocabulary | None]:
         return {"ngrams": self._features}
+
+    def plan(self) -> Plan:
+        wide = Wide(self.settings.model.ngram_order, False, tuple(self._features.items), array(self._weight))
+        bias = array(self._bias)
+        return Plan(self.task, self.kind, self._text(), (), (), None, (), self._choice(), wide, bias)
 
     def _weights(self) -> Mapping[str, Tensor]:
         return {"weight": self._weight, "bias": self._bias}

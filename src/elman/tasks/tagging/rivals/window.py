@@ -7,15 +7,18 @@ and capitals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from elman.layers.characters import Spellings
+from elman.layers.characters import LONGEST, Spellings
 from elman.layers.decoding import Constraint
 from elman.layers.embedding import RareEmbedding
+from elman.layers.plan import Ends
 from elman.recurrent import Dropout, Layer, Packed, Stack, Window
+from elman.recurrent.plan import Affine, Part, array
 from elman.tasks.tagging.config import WindowConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.modules import TaggerNetwork
@@ -47,6 +50,11 @@ class Affixes(nn.Module):
         both = torch.cat([pick(place.expand(ids.sequences, -1)), pick(lengths - 1 - place)], 1)
         return table[both].flatten(1)[spellings.word]
 
+    def plan(self, characters: Sequence[str]) -> Ends:
+        """characters: those of the vocabulary, in the order of their ids."""
+        assert self.embedding.embedding is not None
+        return Ends(tuple(characters), array(self.embedding.embedding.weight), LONGEST, self.length)
+
 
 class Hidden(Layer):
     """tanh(W x + b) at every step independently."""
@@ -58,6 +66,9 @@ class Hidden(Layer):
 
     def run(self, xs: Packed, state: Any) -> tuple[Packed, Any]:
         return xs.with_data(torch.tanh(self.linear(xs.data))), state
+
+    def plan(self) -> tuple[Part, ...]:
+        return (Affine(array(self.linear.weight), array(self.linear.bias), "tanh"),)
 
 
 class WindowNetwork(TaggerNetwork):
