@@ -14,7 +14,7 @@ from elman.recurrent.backend import library_for
 from elman.recurrent.kernels import attention
 from elman.recurrent.kernels.attention import Layout
 
-# The score of what cannot be reached: exp of it is 0 and, unlike minus infinity, a row of it has a softmax and gradients.
+# The score of what cannot be reached: exp of it is 0, and unlike minus infinity it leaves softmax and gradients finite.
 FAR = -1e4
 
 
