@@ -24,8 +24,10 @@ from elman.layers.embedding import RareEmbedding
 from elman.layers.softmax import log_probabilities, top_log_probabilities, top_of, vocabulary_loss
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
 from elman.recurrent.cell import evaluated, listen_to_gates
+from elman.recurrent.plan import affine, array
 from elman.recurrent.states import map_state
 from elman.tasks.examine import Outcome
+from elman.tasks.plan import Attending
 from elman.tasks.seq2seq.answers import is_feature
 from elman.tasks.seq2seq.config import Seq2SeqConfig
 from elman.tasks.seq2seq.data import Batch, Sources, Vocabularies
@@ -301,6 +303,23 @@ class Seq2SeqNetwork(nn.Module):
         first = torch.tensor(encoded.memory.starts, dtype=torch.long)
         position = starts[read.position_of_row[reading.row]] + first[reading.which[reading.row]] + reading.place
         return s, torch.cat(contexts), torch.cat(shares)[position]
+
+    def attending(self) -> Attending:
+        """Attention, as data."""
+        query, key, v = self.query, self.key, None
+        if self.additive is not None:
+            query, key, v = self.additive.query, self.additive.key, array(self.additive.v)
+        return Attending(
+            self.config.attention,
+            None if query is None else array(query.weight),
+            None if key is None else affine(key),
+            v,
+            affine(self.hidden),
+            None if self.read_h is None else affine(self.read_h),
+            not self.config.tied,
+            None if self.moves is None else array(self.moves),
+            None if self.gate is None else affine(self.gate),
+        )
 
     def log_probabilities(self, batch: Batch) -> Tensor:
         """(rows,) of each target symbol and end, given those before it."""
