@@ -2,8 +2,10 @@
 
 The plain one: packed nn.LSTM encoder in both directions, nn.LSTM decoder, general attention on padded memory with a
 mask, one softmax over padded rows. Both start from the same weights and see the same pairs, in turn, in blocks of a few
-steps; medians of the ratios of blocks. The beams are 5 wide. Since the networks are hardly trained, no answer may end
-before it is as long as the mean target, on either side, and most end soon after."""
+steps; medians of the ratios of blocks. The beams are 5 wide. Where the networks are hardly trained, no answer may end
+before it is as long as the mean target, on either side, and most end soon after. With --model, a folder that
+`seq2seq.py multi30k` left, the beams are those of a trained network over the test data of Multi30k, without a length
+penalty, and what both write is compared."""
 
 from __future__ import annotations
 
@@ -121,11 +123,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--steps", type=int, default=4, help="of a block")
+    parser.add_argument("--model", help="a trained folder of Multi30k: measure its beam alone, over the test data")
     parser.add_argument("--out", default="benchmark-models", help="folder for prepared files")
     given = parser.parse_args()
     if not given.data:
         parser.error("expected --data DIR or ELMAN_DATA: the folder of the corpora")
     torch.set_num_threads(given.threads)
+    if given.model:
+        print(machine(), f"{given.threads} threads, {given.model}", sep=", ", flush=True)
+        search_trained(given)
+        return
     print(machine(), f"{given.threads} threads, {given.hidden} units, float32, Adam", sep=", ", flush=True)
     for name in given.sets:
         compare(name, given)
@@ -171,7 +178,18 @@ def compare(name: str, given: argparse.Namespace) -> None:
         print(f"{name}: training, {side} against plain: {statistics.median(ratios):.2f}", flush=True)
     some = train[: SEARCHED * (given.blocks + 1)]
     shortest = round(statistics.mean(len(target) for _, target in some))
-    search_both(name, plain, networks["none"], vocabularies, [source for source, _ in some], shortest)
+    for network in (plain, networks["none"]):
+        with torch.no_grad():
+            network.bias[END_ID] += 3.0
+    sources = [source for source, _ in some]
+    search_both(name, plain, networks["none"], vocabularies, sources, shortest, shortest + 20)
+
+
+def search_trained(given: argparse.Namespace) -> None:
+    model = elman.load(given.model)
+    pairs = read_pairs(multi30k(Path(given.data), "de-en", Path())[2], format="parallel")
+    sources = [model.source(pair).read() for pair in pairs]
+    search_both("multi30k test", Plain(model.evaluated), model.evaluated, model.vocabularies, sources, 0, 60)
 
 
 def padded(ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -188,28 +206,34 @@ def plain_loss(plain: Plain, vocabularies: Vocabularies, sources, targets) -> to
 
 
 def search_both(
-    name: str, plain: Plain, ours: Seq2SeqNetwork, vocabularies: Vocabularies, sources, shortest: int
+    name: str, plain: Plain, ours: Seq2SeqNetwork, vocabularies: Vocabularies, sources, shortest: int, longest: int
 ) -> None:
-    for network in (plain, ours):
-        network.eval()
-        with torch.no_grad():
-            network.bias[END_ID] += 3.0
+    plain.eval()
+    ours.eval()
+    same = 0
     settings = SearchSettings(BEAM, 1, 0.0, shortest)
     seconds: dict[str, list[float]] = {"plain": [], "elman": []}
     for first in range(0, len(sources), SEARCHED):
         some = sources[first : first + SEARCHED]
-        longest = shortest + 20
         began = time.perf_counter()
-        plain.search(*padded([[*vocabularies.source.ids(s), END_ID] for s in some]), shortest, longest)
+        theirs = plain.search(*padded([[*vocabularies.source.ids(s), END_ID] for s in some]), shortest, longest)
         seconds["plain"].append(time.perf_counter() - began)
         began = time.perf_counter()
         with torch.inference_mode():
-            search([ours], [vocabularies.sources(some)], settings, [longest] * len(some), [""] * len(some))
+            found = search([ours], [vocabularies.sources(some)], settings, [longest] * len(some), [""] * len(some))
         seconds["elman"].append(time.perf_counter() - began)
+        same += sum(
+            mine[0].ids == [*row, END_ID][: [*row, END_ID].index(END_ID)]
+            for mine, row in zip(found, theirs, strict=True)
+        )
     ratios = [a / b for a, b in zip(seconds["plain"][1:], seconds["elman"][1:], strict=True)]
     speed = {side: SEARCHED / statistics.median(times[1:]) for side, times in seconds.items()}
     print(f"{name}: beam {BEAM}, sources/s: " + ", ".join(f"{side} {value:,.1f}" for side, value in speed.items()))
-    print(f"{name}: beam {BEAM}, elman against plain: {statistics.median(ratios):.2f}", flush=True)
+    ratio = statistics.median(ratios)
+    print(
+        f"{name}: beam {BEAM}, elman against plain: {ratio:.2f}; {same} of {len(sources)} answers are the same",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
