@@ -123,7 +123,7 @@ def scored(folders: list[str], files: Files, given: argparse.Namespace, bleu: bo
         result = json.loads(elman(*command, *(["--text-scores"] if bleu else [])))
         scores[part] = 100 * result["accuracy"]
         if bleu:
-            scores[f"{part} BLEU"] = result["bleu"]
+            scores[f"{part} BLEU"] = result["bleu"]["score"]
     return scores
 
 
