@@ -24,44 +24,49 @@ SPACE = ["--source-tokenizer", "space", "--target-tokenizer", "space"]
 HARD = ["--attention", "hard", "--monotonic"]
 SMALL = ["--copy", "--batch-tokens", "300", "--learning-rate", "3e-3"]
 G2P = ["ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin", "hun", "ice", "jpn", "kor", "lit", "rum", "vie"]
+# How the files are read, by every model; how the network is made and trained; and the most time for that.
 SETS: dict[str, dict] = {
-    "scan": {"languages": ["simple"], "flags": SPACE, "time": "10m"},
+    "scan": {"languages": ["simple"], "reading": SPACE, "network": [], "time": "10m"},
     "inflection-2016": {
         "languages": ["arabic", "hungarian", "navajo", "russian"],
-        "flags": [*INFLECTION, "2", "--target-column", "3", "--features-separator", ",", *HARD],
+        "reading": [*INFLECTION, "2", "--target-column", "3", "--features-separator", ","],
+        "network": [*HARD, "--copy"],
         "time": "15m",
     },
     "inflection-medium": {
         "languages": ["arabic", "french", "hungarian", "latin", "navajo", "russian"],
-        "flags": [*INFLECTION, "3", "--target-column", "2", *HARD, *SMALL, "--hidden", "200", "--epochs", "60"],
+        "reading": [*INFLECTION, "3", "--target-column", "2"],
+        "network": [*HARD, *SMALL, "--hidden", "200", "--epochs", "60"],
         "time": "3m",
     },
     "inflection-low": {
         "languages": ["arabic", "french", "hungarian", "latin", "navajo", "russian"],
-        "flags": [
-            *[*INFLECTION, "3", "--target-column", "2", *HARD, *SMALL, "--hidden", "100", "--epochs", "15"],
-            *["--invented", "2000"],
-        ],
+        "reading": [*INFLECTION, "3", "--target-column", "2"],
+        "network": [*HARD, *SMALL, "--hidden", "100", "--epochs", "15", "--invented", "2000"],
         "time": "2m",
     },
-    "g2p": {
-        "languages": G2P,
-        "flags": ["--target-tokenizer", "space", *HARD],
-        "time": "5m",
+    "g2p": {"languages": G2P, "reading": ["--target-tokenizer", "space"], "network": HARD, "time": "5m"},
+    "cmudict": {
+        "languages": ["english"],
+        "reading": ["--target-tokenizer", "space", "--several"],
+        "network": ["--dropout", "0.2"],
+        "time": "30m",
     },
-    "cmudict": {"languages": ["english"], "flags": ["--target-tokenizer", "space", "--several"], "time": "30m"},
     "histnorm": {
         "languages": ["german-ridges", "slovene-goo300k-bohoric", "icelandic-icepahc"],
-        "flags": HARD,
+        "reading": [],
+        "network": HARD,
         "time": "10m",
     },
     "multi30k": {
         "languages": ["de-en"],
-        "flags": [*SPACE, "--minimum", "2", "--epochs", "14", "--batch-tokens", "2000"],
+        "reading": SPACE,
+        "network": ["--minimum", "2", "--epochs", "14", "--batch-tokens", "2000"],
         "time": "60m",
         "bleu": True,
     },
 }
+RIVALS = ("copy", "memory", "rules", "joint")
 
 
 def main() -> None:
@@ -73,25 +78,36 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--dev-only", action="store_true", help="leave the test data unread")
+    parser.add_argument("--rivals", action="store_true", help=f"train and score these instead: {', '.join(RIVALS)}")
     parser.add_argument("--out", default="benchmark-models", help="folder for the models")
     parser.epilog = "Further flags are passed on to `elman train seq2seq`."
     given, rest = parser.parse_known_args()
     if not given.data:
         parser.error("expected --data DIR or ELMAN_DATA: the folder of the corpora")
     chosen = SETS[given.set]
-    print(machine(), f"{given.threads} threads", f"beam {given.beam}", " ".join(chosen["flags"]), sep=", ", flush=True)
+    how = "rivals" if given.rivals else " ".join([*chosen["network"], *rest])
+    print(machine(), f"{given.threads} threads", f"beam {given.beam}", how, sep=", ", flush=True)
     means: dict[str, list[float]] = {}
     for language in given.languages or chosen["languages"]:
         out = Path(given.out) / f"{given.set}-{language}"
         out.mkdir(parents=True, exist_ok=True)
         files = FILES[given.set](Path(given.data), language, out)
+        common = ["train", "seq2seq", "--train", files[0], "--dev", files[1], "--format", FORMATS[given.set]]
+        common += chosen["reading"]
+        for rival in RIVALS if given.rivals else ():
+            elman(*common, "--model", rival, "--out", str(out / rival), *rest, "--quiet")
+            scores = scored([str(out / rival)], files, given, bool(chosen.get("bleu")))
+            print(f"{language}  {rival}  {shown(scores)}", flush=True)
+            for name, value in scores.items():
+                means.setdefault(f"{rival} {name}", []).append(value)
+        if given.rivals:
+            continue
         folders = []
         for seed in given.seeds:
             folders.append(str(out / f"seed-{seed}"))
-            command = ["train", "seq2seq", "--train", files[0], "--dev", files[1], "--format", FORMATS[given.set]]
-            command += [*chosen["flags"], "--max-time", chosen["time"], "--seed", str(seed), "--out", folders[-1]]
             began = time.monotonic()
-            elman(*command, "--threads", str(given.threads), *rest, "--quiet")
+            command = [*common, *chosen["network"], "--max-time", chosen["time"], "--seed", str(seed)]
+            elman(*command, "--out", folders[-1], "--threads", str(given.threads), *rest, "--quiet")
             minutes = (time.monotonic() - began) / 60
             scores = scored(folders[-1:], files, given, bool(chosen.get("bleu")))
             training = json.loads(Path(folders[-1], "metrics.json").read_text())["training"]
@@ -117,7 +133,9 @@ def scored(folders: list[str], files: Files, given: argparse.Namespace, bleu: bo
     for part, file in (("dev", files[1]), ("test", files[2])):
         if part == "test" and given.dev_only:
             continue
-        command = ["eval", folders[0], file, "--beam", str(given.beam), "--threads", str(given.threads), "--json"]
+        command = ["eval", folders[0], file, "--json"]
+        if not given.rivals:
+            command += ["--beam", str(given.beam), "--threads", str(given.threads)]
         for other in folders[1:]:
             command += ["--ensemble", other]
         result = json.loads(elman(*command, *(["--text-scores"] if bleu else [])))
@@ -169,8 +187,14 @@ def inflection_2017(size: str):
 
 
 def g2p(data: Path, language: str, out: Path) -> Files:
-    folder = data / "sigmorphon2020-g2p"
-    return tuple(named(folder / f"{language}_{part}.tsv") for part in ("train", "dev", "test"))  # type: ignore[return-value]
+    """Words decomposed (NFD), so that Hangul is read letter by letter and accents as symbols of their own."""
+    parts = ("train", "dev", "test")
+    lines = {part: rows(data / "sigmorphon2020-g2p" / f"{language}_{part}.tsv") for part in parts}
+    cells = {part: [line.partition("\t") for line in lines[part]] for part in parts}
+    return tuple(  # type: ignore[return-value]
+        written(out / f"{part}.tsv", (f"{unicodedata.normalize('NFD', a)}\t{b}" for a, _, b in cells[part]))
+        for part in parts
+    )
 
 
 def cmudict(data: Path, language: str, out: Path) -> Files:
