@@ -45,7 +45,12 @@ SETS: dict[str, dict] = {
         "network": [*HARD, *SMALL, "--hidden", "100", "--epochs", "15", "--invented", "2000"],
         "time": "2m",
     },
-    "g2p": {"languages": G2P, "reading": ["--target-tokenizer", "space"], "network": HARD, "time": "5m"},
+    "g2p": {
+        "languages": G2P,
+        "reading": ["--target-tokenizer", "space"],
+        "network": [*HARD, "--dropout", "0.4", "--epochs", "20"],
+        "time": "5m",
+    },
     "cmudict": {
         "languages": ["english"],
         "reading": ["--target-tokenizer", "space", "--several"],
