@@ -1,0 +1,73 @@
+"""The files of a model: graphs with what is needed to feed them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from elman.errors import ResourceError, UsageError
+from elman.export.onnx.network import network, one_step
+from elman.layers.plan import Table
+from elman.tasks.plan import Labels, Next, Plan, Tags
+
+FORMAT = 1
+
+
+def write_files(model: Any, path: Path, weights: str, check: Any) -> Mapping[str, Any]:
+    """See `elman.export.onnx.write`."""
+    graphs = protos(model)
+    files = {path if name == "" else path.with_name(f"{path.stem}.{name}.onnx"): p for name, p in graphs.items()}
+    for file in files:
+        if file != path and file.exists() and not path.exists():
+            raise UsageError(f"{file}: expected nothing there, found a file; choose another --out, or remove it")
+    sizes = {}
+    for file, proto in files.items():
+        try:
+            onnx.save(proto, file)
+        except OSError as problem:
+            raise ResourceError(f"{file}: cannot be written: {problem.strerror or problem}") from problem
+        sizes[str(file)] = file.stat().st_size
+    return {"files": sizes, "notes": []}
+
+
+def protos(model: Any) -> dict[str, onnx.ModelProto]:
+    """The graphs of a model: "" is the whole network, "step" one step of a language model.
+
+    Raises UsageError for a model that has no such form."""
+    plan = model.plan()
+    data = {"elman": json.dumps(about(plan, model.settings.flat()))}
+    graphs = {"": network(plan).model(f"{plan.task} {plan.model}", data)}
+    if isinstance(plan.answer, Next):
+        graphs["step"] = one_step(plan).model(f"{plan.task} {plan.model}, one step", data)
+    return graphs
+
+
+def about(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What one must know to feed the graph and to read its answers."""
+    inputs: list[dict[str, Any]] = []
+    for one in plan.inputs:
+        if isinstance(one, Table):
+            inputs.append({"of": one.of, "items": one.items})
+        else:
+            inputs.append({"of": "characters", "longest": one.longest, "items": one.items})
+    if plan.wide is not None:
+        inputs.append({"of": "ngrams", "order": plan.wide.order, "edges": plan.wide.edges, "items": plan.wide.items})
+    answer = plan.answer
+    kind = "tags" if isinstance(answer, Tags) else "next" if isinstance(answer, Next) else ""
+    return {
+        "format": FORMAT,
+        "task": plan.task,
+        "model": plan.model,
+        "tokenizer": plan.text.tokenizer,
+        "lowercase": plan.text.lowercase,
+        "longest": plan.text.longest,
+        "inputs": inputs,
+        "answer": kind or ("labels" if isinstance(answer, Labels) and answer.several else "label"),
+        "labels": answer.labels,
+        "carries": isinstance(answer, Next) and answer.carries,
+        "settings": dict(settings),
+    }
