@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from functools import cache
 
 import exported_models as small
 import numpy as np
@@ -10,49 +12,301 @@ import plan_reading as reading
 import pytest
 import torch
 
+from elman.layers.plan import Spelled
 from elman.recurrent.kernels.operations import OPERATIONS
+from elman.recurrent.plan import Direction, Recurrence, Skip
+from elman.tasks.plan import Labels
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 from elman.export.onnx.feeds import Feeder  # noqa: E402
+from elman.export.onnx.files import protos  # noqa: E402
 from elman.export.onnx.graph import Graph, operation  # noqa: E402
 from elman.export.onnx.network import network  # noqa: E402
 
+draw = random.Random(3)
+WORDS = [*small.WORDS, "unseen", "ΟΔΟΣ", "東京", "🧑‍🚀", "a" * 70]
+SHORT = [" ".join(draw.choices(WORDS, k=draw.choice([0, 1, 2, 3, 5, 8, 13]))) for _ in range(200)]
+LMS = [name for name in small.MODELS if name.startswith("lm")]
+OTHERS = [name for name in small.MODELS if name not in LMS]
 
-def session(graph):
+
+def opened(proto):
+    """A session on a graph that the checker has passed."""
+    onnx.checker.check_model(proto, full_check=True)
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def run(graph, feeds):
-    names = [one.name for one in graph.get_outputs()]
-    return dict(zip(names, graph.run(names, feeds), strict=True))
+def run(session, feeds):
+    names = [one.name for one in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
 
 
-def checked(proto):
-    onnx.checker.check_model(proto, full_check=True)
-    return session(proto.SerializeToString())
+@cache
+def exported(name):
+    """(plan, feeder, proto and session by graph)."""
+    plan = small.model(name).plan()
+    graphs = protos(small.model(name))
+    return plan, Feeder.of(plan), graphs, {graph: opened(proto) for graph, proto in graphs.items()}
+
+
+def batches(texts, size):
+    return [texts[i : i + size] for i in range(0, len(texts), size)]
+
+
+def answers(name, texts):
+    """(log-probabilities, names) of each text, with what is beyond the ends checked and cut off."""
+    plan, feeder, _, sessions = exported(name)
+    result = run(sessions[""], feeder(texts))
+    labels = plan.answer.labels
+    if isinstance(plan.answer, Labels):
+        for i, logs in enumerate(result["log_probabilities"]):
+            if plan.answer.several:
+                chosen = [k for k in np.argsort(-logs, kind="stable") if result["labels"][i, k]]
+            else:
+                chosen = [result["label"][i]]
+            yield logs, [labels[k] for k in chosen]
+        return
+    for text, tags, logs in zip(texts, result["tags"], result["log_probabilities"], strict=True):
+        assert (tags[len(text) :] == -1).all() and not logs[len(text) :].any()
+        yield logs[: len(text)], [labels[k] for k in tags[: len(text)]]
+
+
+def expected(name, texts):
+    """The same from the model. texts: lists of tokens, and as they were given."""
+    model, plan = small.model(name), exported(name)[0]
+    if isinstance(plan.answer, Labels):
+        for answer in model.predict([text for _, text in texts], probabilities=True):
+            yield np.log(list(answer.probabilities.values())), answer.labels
+        return
+    for (tokens, _), answer in zip(texts, model.predict([t for t, _ in texts]), strict=True):
+        yield marginals(name, tokens), answer.tags
+
+
+def marginals(name, tokens):
+    """(tokens, tags): the log-probabilities, of a CRF by its own forward and backward algorithms."""
+    plan = exported(name)[0]
+    if plan.answer.path is None or plan.answer.path.softmax:
+        return None
+    network = small.model(name).evaluated
+    batch = small.model(name).vocabularies.batch([tokens])
+    with torch.no_grad():
+        scores = batch.layout.with_data(network(batch))
+    return network.crf.marginals(scores).log().detach().numpy()
+
+
+def compare(name, texts, size):
+    plan = exported(name)[0]
+    tokens = [reading.tokens_of(plan, text) for text in texts]
+    found = [each for batch in batches(tokens, size) for each in answers(name, batch)]
+    wanted = expected(name, list(zip(tokens, texts, strict=True)))
+    for text, (logs, names), (true_logs, true_names) in zip(tokens, found, wanted, strict=True):
+        assert names == true_names, (name, text[:8])
+        if true_logs is not None:
+            np.testing.assert_allclose(np.exp(logs), np.exp(true_logs), atol=1e-5)
+            seen = true_logs > -60
+            np.testing.assert_allclose(logs[seen], true_logs[seen], atol=1e-4)
+    return tokens, found
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_short_texts_have_the_models_answers(name):
+    tokens, found = compare(name, SHORT, 23)
+    for text, (logs, names) in list(zip(tokens, found, strict=True))[:20]:
+        ((alone, same),) = answers(name, [text])
+        assert names == same
+        np.testing.assert_allclose(alone, logs, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_texts_that_are_hard_to_read_have_the_models_answers(name):
+    compare(name, small.HOSTILE, len(small.HOSTILE))
+
+
+@pytest.mark.parametrize("name", [name for name in OTHERS if name.startswith("tag") and "window" not in name])
+def test_the_log_probabilities_of_tags_are_those_of_the_plan(name):
+    plan = exported(name)[0]
+    tokens = [text.split() for text in SHORT[:12]]
+    if plan.answer.path is not None and not plan.answer.path.softmax:
+        pytest.skip("a CRF's are compared with its marginals")
+    for text, (logs, _) in zip(tokens, answers(name, tokens), strict=True):
+        if text:
+            np.testing.assert_allclose(logs, reading.log_softmax(reading.scores(plan, text)), atol=2e-5)
+
+
+def numbered(name, text):
+    """The ids of a text with a line's end on both sides, as a language model reads it."""
+    labels = exported(name)[0].answer.labels
+    place = {item: i for i, item in enumerate(labels)}
+    ends = labels.index("</s>")
+    return [ends, *(place.get(token, 0) for token in small.model(name).tokenizer.split(text)), ends]
+
+
+def started(session):
+    (size,) = (one.shape[1] for one in session.get_inputs() if one.name == "state")
+    return np.zeros((0, size), np.float32)
+
+
+@pytest.mark.parametrize("name", LMS)
+def test_a_language_model_scores_as_in_python(name):
+    _, _, _, sessions = exported(name)
+    model, session = small.model(name), sessions[""]
+    begin = started(session)
+    texts = [*SHORT[:60], *small.HOSTILE]
+    for batch in batches(texts, 19):
+        ids = [numbered(name, text) for text in batch]
+        lengths = np.array([len(each) - 1 for each in ids])
+        table = np.zeros((len(ids), lengths.max()), np.int64)
+        for row, each in zip(table, ids, strict=True):
+            row[: len(each) - 1] = each[:-1]
+        logs = run(session, {"token": table, "lengths": lengths, "state": begin})["log_probabilities"]
+        assert not any(row[n:].any() for row, n in zip(logs, lengths, strict=True))
+        for row, each, text in zip(logs, ids, batch, strict=True):
+            (scored,) = model.score([text])
+            found = row[np.arange(len(each) - 1), each[1:]]
+            np.testing.assert_allclose(found, scored.log_probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LMS)
+def test_a_language_models_step_is_its_whole_network(name):
+    _, _, _, sessions = exported(name)
+    whole, step = sessions[""], sessions["step"]
+    ids = np.array([numbered(name, "the Cat sees dogs")[:5], numbered(name, "run . x-1 the")[:5]])
+    result = run(whole, {"token": ids, "lengths": np.array([5, 5]), "state": started(whole)})
+    state = started(step)
+    for t in range(5):
+        one = run(step, {"token": ids[:, t], "state": state})
+        np.testing.assert_allclose(one["log_probabilities"], result["log_probabilities"][:, t], atol=2e-5)
+        state = one["next_state"]
+    np.testing.assert_allclose(state, result["next_state"], atol=2e-5)
+    # carried from call to call, over rows that have nothing to read too
+    first = run(whole, {"token": ids[:, :2], "lengths": np.array([2, 0]), "state": started(whole)})
+    second = run(whole, {"token": ids[:, 2:], "lengths": np.array([3, 3]), "state": first["next_state"]})
+    np.testing.assert_allclose(second["log_probabilities"][0], result["log_probabilities"][0, 2:], atol=2e-5)
+    fresh = run(whole, {"token": ids[:, 2:], "lengths": np.array([3, 3]), "state": started(whole)})
+    np.testing.assert_allclose(second["log_probabilities"][1], fresh["log_probabilities"][1], atol=2e-5)
+
+
+def operators(graph):
+    """The operators of a graph and of the bodies in it."""
+    for node in graph.node:
+        yield node.op_type
+        for attribute in node.attribute:
+            yield from operators(attribute.g)
+
+
+RECURRENT = {"LSTM", "GRU", "RNN", "Scan"}
+OF_CELL = {"elman": "RNN", "elman-relu": "RNN", "lstm": "LSTM", "lstm-peephole": "LSTM", "gru": "GRU"}
+OF_MODEL = {  # characters, whose cell is an LSTM unless another is given, then words
+    **{f"tag, {cell}": {OF_CELL.get(cell, "Scan"), "LSTM"} for cell in small.FITTING},
+    "tag, user's cell": {"Scan"},
+    "tag, two layers, delays": {"Scan", "LSTM"},
+    "tag, CRF": {"LSTM", "Scan"},  # the path
+    "tag, scheme": {"LSTM", "Scan"},
+    "tag, window": set(),
+    "classify, cbow": set(),
+    "classify, ngrams": set(),
+    "lm, by lines, gru": {"GRU"},
+}
 
 
 @pytest.mark.parametrize("name", small.MODELS)
-def test_it(name):
-    model = small.model(name)
-    plan = model.plan()
-    graph = checked(network(plan).model("t", {}))
-    feeder = Feeder.of(plan)
-    texts = [reading.tokens_of(plan, t) for t in small.HOSTILE]
-    feeds = feeder(texts)
-    if plan.task == "lm":
-        return
-    got = run(graph, feeds)
-    if plan.task == "tag":
-        expected = model.predict(texts)
-        for ids, e, t in zip(got["tags"], expected, texts):
-            assert [plan.answer.labels[i] for i in ids[: len(t)]] == e.tags
-            assert (ids[len(t) :] == -1).all()
+def test_equations_that_have_an_operator_use_it(name):
+    graph = exported(name)[2][""].graph
+    assert set(operators(graph)) & RECURRENT == OF_MODEL.get(name, {"LSTM"})
+
+
+def test_a_users_cell_with_a_known_equation_uses_the_operator():
+    from elman import Cell
+    from elman.export.onnx.recurrence import operator_of
+    from elman.recurrent.plan import direction_of
+
+    class Mine(Cell):
+        gates = ("reset", "keep", "new")
+        recurrent_bias = ("new",)
+
+        def step(self, s, x, r):
+            a, b = torch.sigmoid(x.reset + r.reset), torch.sigmoid(x.keep + r.keep)
+            new = torch.tanh(x.new + a * r.new)
+            return self.State(h=new + b * (s.h - new))
+
+    class Other(Mine):
+        def step(self, s, x, r):
+            a, b = torch.sigmoid(x.reset + r.reset), torch.sigmoid(x.keep + r.keep)
+            new = torch.tanh(x.new + a * r.new)
+            return self.State(h=s.h + b * (new - s.h))
+
+    assert operator_of(direction_of(Mine(3, 4), False)).op == "GRU"
+    assert operator_of(direction_of(Mine(3, 4, delays=2), False)) is None
+    assert operator_of(direction_of(Other(3, 4), False)) is None
+
+
+def begun_elsewhere(part, generator):
+    """The part with states before the first step that are not zero."""
+    if isinstance(part, Recurrence):
+        return Recurrence(tuple(begun_elsewhere(one, generator) for one in part.directions))
+    if isinstance(part, Skip):
+        return Skip(tuple(begun_elsewhere(one, generator) for one in part.parts))
+    if not isinstance(part, Direction):
+        return part
+    state = generator.normal(size=part.state.shape).astype(np.float32)
+    seen = generator.normal(size=part.seen.shape).astype(np.float32)
+    if len(seen):
+        seen[0] = state[0]
+    return replace(part, state=state, seen=seen, output=state[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["tag, lstm", "tag, gru", "tag, elman", "tag, mgu", "tag, two layers, delays", "classify, final"]
+)
+def test_states_before_the_first_step_may_be_any(name):
+    plan = small.model(name).plan()
+    generator = np.random.default_rng(5)
+    plan = replace(
+        plan,
+        inputs=tuple(
+            replace(one, layer=begun_elsewhere(one.layer, generator)) if isinstance(one, Spelled) else one
+            for one in plan.inputs
+        ),
+        layers=tuple(begun_elsewhere(part, generator) for part in plan.layers),
+    )
+    session, texts = opened(network(plan).model("begun", {})), [["the", "Cat"], [], ["x-1"], ["dogs", "run", "", "."]]
+    logs = run(session, Feeder.of(plan)(texts))["log_probabilities"]
+    for row, text in zip(logs, texts, strict=True):
+        wanted = reading.log_softmax(reading.scores(plan, text))
+        np.testing.assert_allclose(row[: len(text)] if row.ndim == 2 else row, wanted, atol=2e-5)
+
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -1.5, 3.0, -3.0, 1e-7, -1e-7, 30.0, -30.0, 1e30, np.inf, -np.inf, np.nan]
+LOGIC = ("and", "or", "xor", "not")
+RATHER = {"erfc": 1e-6}  # 1 - Erf: absolute
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_every_operation_is_computed_as_torch_does(op):
+    generator = np.random.default_rng(1)
+    arity = OPERATIONS[op].cpp.count("{")
+    values = [generator.uniform(-4, 4, 400), generator.uniform(-1e-3, 1e-3, 100), generator.uniform(1, 88, 100)]
+    rows = [np.concatenate([generator.permutation(np.concatenate(values)), *grid]) for grid in _grids(arity)]
+    rows = [row.astype(np.float32) for row in rows]
+    truths = arity if op in LOGIC else int(op == "where")
+    g = Graph()
+    names = [g.input(f"a{i}", "bool" if i < truths else "float", ["n"]) for i in range(arity)]
+    g.output(operation(g, OPERATIONS[op].onnx, names), "value", "bool" if OPERATIONS[op].truth else "float", ["n"])
+    feeds = {name: row > 0 if i < truths else row for i, (name, row) in enumerate(zip(names, rows, strict=True))}
+    found = run(opened(g.model(op, {})), feeds)["value"]
+    meant = OPERATIONS[op].torch(*(torch.from_numpy(feed) for feed in feeds.values())).numpy()
+    if OPERATIONS[op].truth:
+        np.testing.assert_array_equal(found, meant)
     else:
-        expected = model.predict(small.HOSTILE, probabilities=True)
-        for i, e in enumerate(expected):
-            np.testing.assert_allclose(np.exp(got["log_probabilities"][i]), list(e.probabilities.values()), atol=1e-5)
+        np.testing.assert_allclose(found, meant, rtol=1e-5, atol=RATHER.get(op, 2e-7))
+
+
+def _grids(arity):
+    """Every combination of special numbers, as one list for each argument."""
+    axes = np.meshgrid(*[np.array(SPECIAL)] * min(arity, 2))
+    flat = [axis.reshape(-1) for axis in axes]
+    return [[each] for each in (*flat, flat[0])][:arity]

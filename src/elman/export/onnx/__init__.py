@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ def write(model: Any, path: Path, *, weights: str, check: Any) -> Mapping[str, A
            texts of its own
     Raises UsageError for a model that has no such form, and where the packages onnx and onnxruntime are missing."""
     try:
-        import onnx
-        import onnxruntime  # noqa: F401
+        for package in ("onnx", "onnxruntime"):
+            importlib.import_module(package)
     except ImportError as problem:
         raise UsageError("ONNX needs the packages onnx and onnxruntime; pip install 'elman[onnx]'") from problem
     from elman.export.onnx.files import write_files

@@ -38,8 +38,8 @@ def network(plan: Plan) -> Graph:
         lengths = g.input("lengths", "int64", [BATCH])
         rows = _Reading(g, [BATCH, TIME])
         ids = [rows.ids(one) for one in plan.inputs]
-        like = g("Transpose", ids[0], perm=[1, 0])
-        steps = Steps.of(g, lengths, like)
+        across = [g("Transpose", each, perm=[1, 0]) for each in ids]
+        steps = Steps.of(g, lengths, across[0])
         if isinstance(plan.answer, Next):
             states.before = _carried(g, plan.layers, steps.batch)
         x = _beside(
@@ -120,8 +120,9 @@ class _Reading:
         characters = g.input("characters", "int64", ["spellings", "letters"])
         letters = g.input("character_lengths", "int64", ["spellings"])
         table = g.constant(one.vectors, "character_vectors")
-        read = _spelled if isinstance(one, Spelled) else _ends
-        return g("Gather", read(g, one, table, characters, letters), ids, axis=0)
+        if isinstance(one, Spelled):
+            return g("Gather", _spelled(g, one, table, characters, letters), ids, axis=0)
+        return g("Gather", _ends(g, one, table, characters, letters), ids, axis=0)
 
 
 def _spelled(g: Graph, one: Spelled, table: str, characters: str, letters: str) -> str:

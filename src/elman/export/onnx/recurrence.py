@@ -1,4 +1,4 @@
-"""Recurrent layers as ONNX: the operators LSTM, GRU and RNN where an equation is theirs, `Scan` with its graph elsewhere.
+"""Recurrent layers as ONNX: the operators LSTM, GRU, RNN where an equation is theirs, `Scan` with its graph elsewhere.
 
 Sequences are padded and time-major: (time, batch, size)."""
 
@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elman.export.onnx.graph import Graph, elementwise
 from elman.recurrent import get_cell
@@ -164,10 +163,7 @@ def _neighbours(g: Graph, part: Neighbours, x: str, steps: Steps) -> str:
 def _recurrence(g: Graph, part: Recurrence, x: str, steps: Steps, states: States) -> tuple[str, str]:
     operators = [operator_of(one) for one in part.directions]
     first = operators[0]
-    both = [one.reverse for one in part.directions] == [False, True] and len(
-        {one.hidden_size for one in part.directions}
-    ) == 1
-    if first is not None and both and operators[1] is first:
+    if first is not None and len(operators) == 2 and operators[1] is first and _both_ways(part.directions):
         return _operator(g, first, part.directions, x, steps, states)
     sides = [
         _scan(g, one, x, steps, states) if operator is None else _operator(g, operator, [one], x, steps, states)
@@ -176,6 +172,11 @@ def _recurrence(g: Graph, part: Recurrence, x: str, steps: Steps, states: States
     if len(sides) == 1:
         return sides[0]
     return g("Concat", *(y for y, _ in sides), axis=2), g("Concat", *(end for _, end in sides), axis=1)
+
+
+def _both_ways(sides: Sequence[Direction]) -> bool:
+    one, other = sides
+    return not one.reverse and other.reverse and one.hidden_size == other.hidden_size
 
 
 def _before(g: Graph, one: Direction, steps: Steps, states: States, side: int = 0) -> list[str]:

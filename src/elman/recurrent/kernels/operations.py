@@ -1,4 +1,4 @@
-"""The one table of elementwise operations: what expression graphs consist of, with the C++, torch and ONNX form of each."""
+"""The one table of elementwise operations: what expression graphs consist of, in C++, torch and ONNX."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ _HALF_TURN = f"Where(Or(Less({_X}, 0), Less(1 / {_X}, 0)), 3.141592653589793 - {
 _ATAN2 = f"Where(Or(Less({_Y}, 0), Less(1 / {_Y}, 0)), Neg({_HALF_TURN}), {_HALF_TURN})"
 _LONG, _SHORT = "Max(Abs({0}), Abs({1}))", "Min(Abs({0}), Abs({1}))"
 _SLOPE = f"{_SHORT} / {_LONG}"
-_HYPOT = f"Where(Or(Equal({_LONG}, 0), IsInf({_LONG})), {_LONG}, {_LONG} * Sqrt(1 + ({_SLOPE}) * ({_SLOPE})))"
+_SLANT = f"Where(Equal({_LONG}, 0), {_LONG}, {_LONG} * Sqrt(1 + ({_SLOPE}) * ({_SLOPE})))"
+_HYPOT = f"Where(Or(IsInf({{0}}), IsInf({{1}})), 1e999, {_SLANT})"
+_SIGN = "Where(Greater({0}, 0), 1, Where(Less({0}, 0), -1, 0))"
 
 OPERATIONS: dict[str, Operation] = {
     "add": Operation("{0} + {1}", torch.add, "Add({0}, {1})"),
@@ -54,7 +56,7 @@ OPERATIONS: dict[str, Operation] = {
     "div": _expensive("{0} / {1}", torch.div, "Div({0}, {1})"),
     "neg": Operation("-{0}", torch.neg, "Neg({0})"),
     "abs": Operation("vabs({0})", torch.abs, "Abs({0})"),
-    "sign": Operation("vsign({0})", torch.sign, "Sign({0})"),
+    "sign": Operation("vsign({0})", torch.sign, _SIGN),
     "minimum": Operation("vmin({0}, {1})", torch.minimum, "Min({0}, {1})"),
     "maximum": Operation("vmax({0}, {1})", torch.maximum, "Max({0}, {1})"),
     "where": Operation("{0} ? {1} : {2}", torch.where, "Where({0}, {1}, {2})"),
