@@ -10,6 +10,8 @@ from typing import Any
 import onnx
 
 from elman.errors import ResourceError, UsageError
+from elman.export.onnx.check import compare, notes
+from elman.export.onnx.lighter import lighter
 from elman.export.onnx.network import network, one_step
 from elman.layers.plan import Table
 from elman.tasks.plan import Labels, Next, Plan, Tags
@@ -27,11 +29,15 @@ def write_files(model: Any, path: Path, weights: str, check: Any) -> Mapping[str
     sizes = {}
     for file, proto in files.items():
         try:
-            onnx.save(proto, file)
+            onnx.save(lighter(proto, weights), file)
         except OSError as problem:
             raise ResourceError(f"{file}: cannot be written: {problem.strerror or problem}") from problem
         sizes[str(file)] = file.stat().st_size
-    return {"files": sizes, "notes": []}
+    written: dict[str, Any] = {"files": sizes, "weights": weights}
+    if check is not None:
+        written["check"] = compare(model, dict(zip(graphs, files, strict=True)), check)
+        written["notes"] = notes(written["check"])
+    return written
 
 
 def protos(model: Any) -> dict[str, onnx.ModelProto]:

@@ -1,0 +1,136 @@
+"""Exported files compared with the model that they were made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elman.export.onnx.running import Network, Session
+from elman.tasks.plan import Next, Plan, Tags
+from elman.text.tokenizing import tokenizer_from_json
+
+# Read when no data is given: scripts, words never seen, long words, marks that belong to letters.
+SAMPLES = (
+    "The cat that the dogs saw runs .",
+    "Ὁ Ὀδυσσεὺς ἦλθε καὶ ἔφη ΟΔΥΣΣΕΥΣ",
+    "北京 是 中国的首都 。 東京タワー",
+    "👍🏽 🧑‍🚀 e\u0301t\u00e9 İstanbul ß ŉ",
+    "never-seen McDonald's-1984 1,000 km/h https://example.org ada@example.org",
+    "a" * 300 + " b",
+    "",
+    "one two three four five six seven eight nine ten " * 10,
+)
+
+
+def compare(model: Any, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+    """What ONNX Runtime answers beside what the model does.
+
+    files: by graph, as `files.protos` names them; data: as for `elman.export.onnx.write`
+    Returns examples; answers and how many of them are different; largest_difference of their probabilities, or of
+    log-probabilities for a language model; and with gold answers, accuracy or perplexity of both."""
+    plan = model.plan()
+    if isinstance(plan.answer, Next):
+        return _language_model(model, plan, files, data)
+    if isinstance(plan.answer, Tags):
+        return _tagger(model, plan, files, data)
+    return _classifier(model, plan, files, data)
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """The result in words."""
+    parts = [f"{result['examples']:,} texts, {result['answers']:,} {result['unit']}"]
+    if result["different"] is not None:
+        parts.append(f"{result['different'] or 'none':,} different" if result["different"] else "none different")
+    what = "log-probabilities" if result["unit"] == "tokens" else "probabilities"
+    lines = [f"check: {', '.join(parts)}; {what} differ by at most {result['largest_difference']:.2g}"]
+    for name, digits in (("accuracy", 2), ("perplexity", 3)):
+        if name in result:
+            scores = {k: 100 * v if name == "accuracy" else v for k, v in result[name].items()}
+            change = scores["onnx"] - scores["python"]
+            both = f"{scores['python']:.{digits}f} in Python, {scores['onnx']:.{digits}f} in ONNX Runtime"
+            lines.append(f"check: {name} {both}: {change:+.{digits}f}")
+    return lines
+
+
+def _tagger(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+    texts = [text.split() for text in SAMPLES] if data is True else [list(sentence.words) for sentence in data]
+    gold = None if data is True else [sentence.tags for sentence in data]
+    mine, place = model.predict(texts, probabilities=True), {tag: i for i, tag in enumerate(plan.answer.labels)}
+    found = Network(plan, files[""]).answers(texts)
+    largest = 0.0
+    for answer, (tags, logs) in zip(mine, found, strict=True):
+        for t, (tag, other) in enumerate(zip(answer.tags, tags, strict=True)):
+            if tag == other and answer.probabilities is not None:
+                largest = max(largest, abs(math.exp(logs[t, place[tag]]) - answer.probabilities[t]))
+    pairs = [
+        pair for answer, (tags, _) in zip(mine, found, strict=True) for pair in zip(answer.tags, tags, strict=True)
+    ]
+    right = None if gold is None or None in gold else [tag for tags in gold for tag in tags]
+    return _result("tags", len(texts), pairs, right, largest)
+
+
+def _classifier(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+    texts = list(SAMPLES) if data is True else [example.text for example in data]
+    gold = None if data is True else [example.labels for example in data]
+    tokenizer = tokenizer_from_json(plan.text.tokenizer)
+    tokens = [tokenizer.split(text.lower() if plan.text.lowercase else text) for text in texts]
+    found = Network(plan, files[""]).answers(tokens)
+    mine = model.predict(texts, probabilities=True)
+    largest = 0.0
+    for answer, (_, logs) in zip(mine, found, strict=True):
+        there = np.array([answer.probabilities[label] for label in plan.answer.labels])
+        largest = max(largest, float(np.abs(np.exp(logs) - there).max()))
+    pairs = [(sorted(answer.labels), sorted(labels)) for answer, (labels, _) in zip(mine, found, strict=True)]
+    right = None if gold is None or None in gold else [sorted(labels) for labels in gold]
+    return _result("labels", len(texts), pairs, right, largest)
+
+
+def _result(
+    unit: str, examples: int, pairs: Sequence[tuple[Any, Any]], gold: Sequence[Any] | None, largest: float
+) -> dict[str, Any]:
+    """pairs: (the model's, the file's) answers."""
+    different = sum(a != b for a, b in pairs)
+    result: dict[str, Any] = {"examples": examples, "unit": unit, "answers": len(pairs), "different": different}
+    result["largest_difference"] = largest
+    if gold:
+        result["accuracy"] = {
+            name: sum(pair[k] == right for pair, right in zip(pairs, gold, strict=True)) / len(gold)
+            for k, name in enumerate(("python", "onnx"))
+        }
+    return result
+
+
+def _language_model(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+    from elman.tasks.language_model.data import TextSource
+
+    lines = list(SAMPLES) if data is True else [line for _, line in TextSource.of(data).lines()]
+    network, cut = Network(plan, files[""]), model.tokenizer.split
+    mine = np.concatenate([scored.log_probabilities for scored in model.score(lines)] or [np.zeros(0)])
+    tokens = [cut(line) for line in lines]
+    found = np.concatenate([np.array(scores) for scores in network.scores(tokens)] or [np.zeros(0)])
+    largest = max(_difference(mine, found), _step_difference(network, Session(files["step"]), tokens))
+    result = {"examples": len(lines), "unit": "tokens", "answers": len(mine), "different": None}
+    result["largest_difference"] = largest
+    if data is not True and len(mine):
+        result["perplexity"] = {"python": float(np.exp(-mine.mean())), "onnx": float(np.exp(-found.mean()))}
+    return result
+
+
+def _step_difference(network: Network, step: Session, lines: Sequence[Sequence[str]]) -> float:
+    """Between the whole network's log-probabilities and the step's, over the first tokens."""
+    place = {item: i for i, item in enumerate(network.plan.answer.labels)}
+    ids = np.array([1, *(place.get(token, 0) for line in lines for token in line)][:100])
+    whole = network.session({"token": ids[None], "lengths": np.array([len(ids)]), "state": network.session.begin()})
+    state, largest = step.begin(), 0.0
+    for one, logs in zip(ids, whole["log_probabilities"][0], strict=True):
+        result = step({"token": one[None], "state": state})
+        largest, state = max(largest, _difference(result["log_probabilities"][0], logs)), result["next_state"]
+    return largest
+
+
+def _difference(a: Any, b: Any) -> float:
+    return float(np.abs(a - b).max(initial=0.0))
