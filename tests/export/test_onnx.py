@@ -16,6 +16,7 @@ from elman.layers.plan import Spelled
 from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.plan import Direction, Recurrence, Skip
 from elman.tasks.plan import Labels
+from elman.text.pair import Pair
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -24,12 +25,14 @@ from elman.export.onnx.feeds import Feeder  # noqa: E402
 from elman.export.onnx.files import protos  # noqa: E402
 from elman.export.onnx.graph import Graph, operation  # noqa: E402
 from elman.export.onnx.network import network  # noqa: E402
+from elman.export.onnx.running import Rewriter  # noqa: E402
 
 draw = random.Random(3)
 WORDS = [*small.WORDS, "unseen", "ΟΔΟΣ", "東京", "🧑‍🚀", "a" * 70]
 SHORT = [" ".join(draw.choices(WORDS, k=draw.choice([0, 1, 2, 3, 5, 8, 13]))) for _ in range(200)]
 LMS = [name for name in small.MODELS if name.startswith("lm")]
-OTHERS = [name for name in small.MODELS if name not in LMS]
+REWRITERS = [name for name in small.MODELS if name.startswith("seq2seq")]
+OTHERS = [name for name in small.MODELS if name not in (*LMS, *REWRITERS)]
 
 
 def opened(proto):
@@ -50,7 +53,8 @@ def exported(name):
     """(plan, feeder, proto and session by graph)."""
     plan = small.model(name).plan()
     graphs = protos(small.model(name))
-    return plan, Feeder.of(plan), graphs, {graph: opened(proto) for graph, proto in graphs.items()}
+    feeder = None if name in REWRITERS else Feeder.of(plan)
+    return plan, feeder, graphs, {graph: opened(proto) for graph, proto in graphs.items()}
 
 
 def batches(texts, size):
@@ -190,6 +194,28 @@ def test_a_language_models_step_is_its_whole_network(name):
     np.testing.assert_allclose(second["log_probabilities"][1], fresh["log_probabilities"][1], atol=2e-5)
 
 
+def pairs(texts):
+    """Pairs with targets, some of whose symbols are copied or unknown, and some with features."""
+    return [Pair(text[:30], ["the Cat ΣΣ 京"], ("PL", "new") if i % 3 else ()) for i, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("name", REWRITERS)
+def test_an_encoder_decoder_writes_as_in_python(name):
+    model, plan, graphs = small.model(name), exported(name)[0], exported(name)[2]
+    network = Rewriter(plan, *(graphs[graph].SerializeToString() for graph in ("", "step")))
+    data = pairs([*SHORT[:30], *small.HOSTILE])
+    sources = [model.source(pair).read() for pair in data]
+    targets = [model.target_tokenizer.split(pair.targets[0]) for pair in data]
+    scored = [log for _, logs in network.run(sources, targets) for log in logs]
+    np.testing.assert_allclose(scored, model.log_probabilities(data), atol=1e-4)
+    written = network.run(sources)
+    for (symbols, _), answer in zip(written, model.predict(data, beam=1), strict=True):
+        assert symbols == answer.answers[0].symbols
+    ((symbols, logs),) = network.run(sources[4:5])
+    assert symbols == written[4][0]
+    np.testing.assert_allclose(logs, written[4][1], atol=2e-5)
+
+
 def operators(graph):
     """The operators of a graph and of the bodies in it."""
     for node in graph.node:
@@ -210,6 +236,8 @@ OF_MODEL = {  # characters, whose cell is an LSTM unless another is given, then 
     "classify, cbow": set(),
     "classify, ngrams": set(),
     "lm, by lines, gru": {"GRU"},
+    "seq2seq, none, not tied, two layers": {"GRU"},
+    "seq2seq, user's cell": {"Scan"},
 }
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elman.export.onnx.running import Network, Session
-from elman.tasks.plan import Next, Plan, Tags
+from elman.export.onnx.running import TOKENS, Network, Rewriter, Session
+from elman.tasks.plan import Next, Plan, Rewriting, Tags
+from elman.text.batching import batches_by_tokens
 from elman.text.tokenizing import tokenizer_from_json
 
 # Read when no data is given: scripts, words never seen, long words, marks that belong to letters.
@@ -30,9 +32,12 @@ def compare(model: Any, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
     """What ONNX Runtime answers beside what the model does.
 
     files: by graph, as `files.protos` names them; data: as for `elman.export.onnx.write`
-    Returns examples; answers and how many of them are different; largest_difference of their probabilities, or of
-    log-probabilities for a language model; and with gold answers, accuracy or perplexity of both."""
+    Returns examples; answers and how many of them are different; largest_difference of their probabilities, or for a
+    language model and an encoder-decoder of log-probabilities; and with gold answers, accuracy or perplexity of both.
+    An encoder-decoder answers greedily, and its accuracy is the share of answers that are right."""
     plan = model.plan()
+    if isinstance(plan, Rewriting):
+        return _rewriter(model, plan, files, data)
     if isinstance(plan.answer, Next):
         return _language_model(model, plan, files, data)
     if isinstance(plan.answer, Tags):
@@ -44,8 +49,8 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     """The result in words."""
     parts = [f"{result['examples']:,} texts, {result['answers']:,} {result['unit']}"]
     if result["different"] is not None:
-        parts.append(f"{result['different'] or 'none':,} different" if result["different"] else "none different")
-    what = "log-probabilities" if result["unit"] == "tokens" else "probabilities"
+        parts.append(f"{result['different']:,} different" if result["different"] else "none different")
+    what = "log-probabilities" if result["unit"] in ("tokens", "answers") else "probabilities"
     lines = [f"check: {', '.join(parts)}; {what} differ by at most {result['largest_difference']:.2g}"]
     for name, digits in (("accuracy", 2), ("perplexity", 3)):
         if name in result:
@@ -117,6 +122,36 @@ def _language_model(model: Any, plan: Plan, files: Mapping[str, Path], data: Any
     result["largest_difference"] = largest
     if data is not True and len(mine):
         result["perplexity"] = {"python": float(np.exp(-mine.mean())), "onnx": float(np.exp(-found.mean()))}
+    return result
+
+
+def _rewriter(model: Any, plan: Rewriting, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+    """Greedy answers, and the log-probabilities of targets, or of the model's answers."""
+    from elman.text.pair import Pair
+
+    pairs = [Pair(text[:100], None) for text in SAMPLES] if data is True else list(data)
+    mine = [prediction.answers[0] for prediction in model.predict(pairs, beam=1)]
+    network = Rewriter(plan, files[""], files["step"])
+    sources, cut = [model.source(pair).read() for pair in pairs], model.target_tokenizer.split
+    gold = None if data is True or any(pair.targets is None for pair in pairs) else [pair.targets for pair in pairs]
+    texts = [answer.text for answer in mine] if gold is None else [targets[0] for targets in gold]
+    scored = model.log_probabilities([replace(pair, targets=[text]) for pair, text in zip(pairs, texts, strict=True)])
+    answers: dict[int, str] = {}
+    logs: dict[int, list[float]] = {}
+    for group in batches_by_tokens([len(source) + 1 for source in sources], TOKENS):
+        chosen = [sources[i] for i in group]
+        for i, (symbols, _) in zip(group, network.run(chosen), strict=True):
+            answers[i] = model.target_tokenizer.join(symbols)
+        for i, (_, row) in zip(group, network.run(chosen, [cut(texts[i]) for i in group]), strict=True):
+            logs[i] = row
+    found = np.array([value for i in range(len(pairs)) for value in logs[i]])
+    results = [(answer.text, answers[i]) for i, answer in enumerate(mine)]
+    result = _result("answers", len(pairs), results, None, _difference(found, scored))
+    if gold:
+        result["accuracy"] = {
+            name: sum(texts[k] in targets for texts, targets in zip(results, gold, strict=True)) / len(gold)
+            for k, name in enumerate(("python", "onnx"))
+        }
     return result
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from elman.layers.features import KINDS
 from elman.layers.plan import Input, Table
-from elman.tasks.plan import Plan, Wide
+from elman.tasks.plan import Plan, Rewriting, Wide
+from elman.tasks.seq2seq.answers import is_feature
 
 Feeds = dict[str, NDArray[Any]]
 
@@ -53,6 +54,33 @@ class Feeder:
         lengths = range(1, self._wide.order + 1)
         grams = dict.fromkeys(" ".join(row[i : i + n]) for n in lengths for i in range(len(row) - n + 1))
         return [self._grams[gram] for gram in grams if gram in self._grams]
+
+
+class SourceFeeder:
+    """Numbers the symbols of sources: features, the text, the end."""
+
+    def __init__(self, plan: Rewriting) -> None:
+        self.plan = plan
+        self._source = {item: i for i, item in enumerate(plan.source_symbols)}
+        self._target = {item: i for i, item in enumerate(plan.target_symbols)}
+
+    def __call__(self, sources: Sequence[Sequence[str]]) -> tuple[Feeds, list[str]]:
+        """What the graphs are fed for a batch of sources without their ends, and the symbols by their ids in it: those
+        of the targets, and where the network copies, others of the sources."""
+        known = dict(self._target)
+        ended = [[*symbols, self.plan.source_symbols[1]] for symbols in sources]
+        if self.plan.attention.gate is not None:
+            for symbol in (symbol for symbols in ended for symbol in symbols):
+                if not is_feature(symbol):
+                    known.setdefault(symbol, len(known))
+        feeds: Feeds = {
+            "lengths": np.array([len(symbols) for symbols in ended]),
+            "source": padded([[self._source.get(symbol, 0) for symbol in symbols] for symbols in ended]),
+            "features": padded([[is_feature(symbol) for symbol in symbols] for symbols in ended]) > 0,
+            "copied": padded([[0 if is_feature(s) else known.get(s, 0) for s in symbols] for symbols in ended]),
+        }
+        feeds["position"] = np.zeros(feeds["source"].shape, np.float32)
+        return feeds, list(known)
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int = 0) -> NDArray[np.int64]:

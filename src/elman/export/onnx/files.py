@@ -13,8 +13,9 @@ from elman.errors import ResourceError, UsageError
 from elman.export.onnx.check import compare, notes
 from elman.export.onnx.lighter import lighter
 from elman.export.onnx.network import network, one_step
+from elman.export.onnx.rewriting import decoder_step, encoder
 from elman.layers.plan import Table
-from elman.tasks.plan import Labels, Next, Plan, Tags
+from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
 
 FORMAT = 1
 
@@ -41,10 +42,17 @@ def write_files(model: Any, path: Path, weights: str, check: Any) -> Mapping[str
 
 
 def protos(model: Any) -> dict[str, onnx.ModelProto]:
-    """The graphs of a model: "" is the whole network, "step" one step of a language model.
+    """The graphs of a model: "" is the whole network, "step" one step of a language model; of an encoder-decoder, the
+    encoder, and one step of the decoder.
 
     Raises UsageError for a model that has no such form."""
     plan = model.plan()
+    if isinstance(plan, Rewriting):
+        data = {"elman": json.dumps(about_rewriting(plan, model.settings.flat()))}
+        return {
+            "": encoder(plan).model(f"{plan.task} {plan.model}, encoder", data),
+            "step": decoder_step(plan).model(f"{plan.task} {plan.model}, one step of the decoder", data),
+        }
     data = {"elman": json.dumps(about(plan, model.settings.flat()))}
     graphs = {"": network(plan).model(f"{plan.task} {plan.model}", data)}
     if isinstance(plan.answer, Next):
@@ -75,5 +83,24 @@ def about(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
         "answer": kind or ("labels" if isinstance(answer, Labels) and answer.several else "label"),
         "labels": answer.labels,
         "carries": isinstance(answer, Next) and answer.carries,
+        "settings": dict(settings),
+    }
+
+
+def about_rewriting(plan: Rewriting, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What one must know to feed the encoder and the decoder's step."""
+    return {
+        "format": FORMAT,
+        "task": plan.task,
+        "model": plan.model,
+        "tokenizer": plan.source.tokenizer,
+        "target_tokenizer": plan.target.tokenizer,
+        "inputs": [{"of": "source", "items": plan.source_symbols}],
+        "answer": "rewriting",
+        "labels": plan.target_symbols,
+        "copies": plan.attention.gate is not None,
+        "beam": plan.beam,
+        "length_penalty": plan.length_penalty,
+        "longest": plan.longest,
         "settings": dict(settings),
     }

@@ -42,7 +42,7 @@ def network(plan: Plan) -> Graph:
         steps = Steps.of(g, lengths, across[0])
         if isinstance(plan.answer, Next):
             states.before = _carried(g, plan.layers, steps.batch)
-        x = _beside(
+        x = beside(
             g, [rows.vectors(one, g("Transpose", i, perm=[1, 0])) for one, i in zip(plan.inputs, ids, strict=True)]
         )
         x, ends = run_parts(g, plan.layers, x, steps, states)
@@ -62,7 +62,7 @@ def network(plan: Plan) -> Graph:
         _labels(g, plan.answer, x)
     else:
         logs = masked(g, g("LogSoftmax", x, axis=-1), steps)
-        g.output(_by_batch(g, logs), "log_probabilities", "float", [BATCH, TIME, len(plan.answer.labels)])
+        g.output(by_batch(g, logs), "log_probabilities", "float", [BATCH, TIME, len(plan.answer.labels)])
         _give_state(g, states, plan.layers)
     return g
 
@@ -74,7 +74,7 @@ def one_step(plan: Plan) -> Graph:
     ids = [rows.ids(one) for one in plan.inputs]
     batch = g("Shape", ids[0])
     before = _carried(g, plan.layers, batch)
-    x = _beside(g, [rows.vectors(one, i) for one, i in zip(plan.inputs, ids, strict=True)])
+    x = beside(g, [rows.vectors(one, i) for one, i in zip(plan.inputs, ids, strict=True)])
     after: list[str] = []
     x = step_parts(g, plan.layers, x, before, after)
     for part in plan.head:
@@ -95,7 +95,7 @@ def step_parts(g: Graph, parts: Sequence[Part], x: str, before: Sequence[str], a
             new, x = step(g, one, products(g, one, x), state)
             after.append(new[0] if len(new) == 1 else g("Concat", *new, axis=1))
         elif isinstance(part, Neighbours):
-            raise UsageError("a window of neighbours sees steps to come, so the network has no single step in ONNX")
+            raise UsageError("a window of neighbours is no part of a single step in ONNX; train without one")
         else:
             x = g("Add", x, step_parts(g, part.parts, x, before, after))
     return x
@@ -148,11 +148,11 @@ def _ends(g: Graph, one: Ends, table: str, characters: str, letters: str) -> str
     return g("Reshape", vectors, np.array([-1, one.output_size]))
 
 
-def _beside(g: Graph, values: Sequence[str]) -> str:
+def beside(g: Graph, values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else g("Concat", *values, axis=-1)
 
 
-def _by_batch(g: Graph, x: str) -> str:
+def by_batch(g: Graph, x: str) -> str:
     """(time, batch, size) -> (batch, time, size)."""
     return g("Transpose", x, perm=[1, 0, 2])
 
@@ -165,7 +165,9 @@ def state_sizes(parts: Sequence[Part]) -> list[int]:
 def _carried(g: Graph, parts: Sequence[Part], batch: str) -> list[str]:
     """The input `state`, by directions: (batch, sizes) or, for the beginning, without rows."""
     if any(one.reverse for one in directions(parts)):
-        raise UsageError("a layer that reads backwards has no state to carry on; a language model reads one way")
+        raise UsageError(
+            "a layer that reads backwards has no state to carry on; train a language model that reads one way"
+        )
     sizes = state_sizes(parts)
     given = g.input("state", "float", ["state_batch", sum(sizes)])
     start = np.concatenate([initial(one) for one in directions(parts)])[None]
@@ -177,7 +179,7 @@ def _carried(g: Graph, parts: Sequence[Part], batch: str) -> list[str]:
 
 
 def _give_state(g: Graph, states: States, parts: Sequence[Part]) -> None:
-    g.output(_beside(g, states.after), "next_state", "float", [BATCH, sum(state_sizes(parts))])
+    g.output(beside(g, states.after), "next_state", "float", [BATCH, sum(state_sizes(parts))])
 
 
 def _pool(g: Graph, pooled: Pooled, x: str, ends: str, steps: Steps) -> str:
@@ -220,7 +222,7 @@ def _tags(g: Graph, answer: Tags, scores: str, steps: Steps) -> None:
             logs = g("Cast", marginals(g, path, rows, steps), to=FLOAT)
     tags = g("Where", g("Squeeze", steps.inside, np.array([2])), tags, -1)
     g.output(g("Transpose", tags, perm=[1, 0]), "tags", "int64", [BATCH, TIME])
-    g.output(_by_batch(g, masked(g, logs, steps)), "log_probabilities", "float", [BATCH, TIME, len(answer.labels)])
+    g.output(by_batch(g, masked(g, logs, steps)), "log_probabilities", "float", [BATCH, TIME, len(answer.labels)])
 
 
 def _labels(g: Graph, answer: Labels, scores: str) -> None:

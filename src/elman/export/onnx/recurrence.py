@@ -74,7 +74,7 @@ OPERATORS: Mapping[str, Operator] = {
 
 def operator_of(one: Direction) -> Operator | None:
     """The operator that computes exactly a direction's equation, whatever its gates are called; None: there is none."""
-    if one.equation.delays != 1 or _stored(one):
+    if one.equation.delays != 1 or stored(one):
         return None
     return _known().get(_form(one.equation))
 
@@ -100,14 +100,14 @@ def _field_of_q(one: Direction) -> int | None:
     return None
 
 
-def _stored(one: Direction) -> list[int]:
-    """The rows of `seen` that the state has beside its fields."""
+def stored(one: Direction) -> list[int]:
+    """The rows of `seen` that a state has beside its fields; the first may be one of these."""
     return list(range(0 if _field_of_q(one) is None else 1, len(one.seen) if one.equation.recurrent else 0))
 
 
 def initial(one: Direction) -> Floats:
     """(state_size,): the fields of a direction's state, then what U multiplies, unless a field is that."""
-    return np.concatenate([*one.state, *(one.seen[i] for i in _stored(one))])
+    return np.concatenate([*one.state, *(one.seen[i] for i in stored(one))])
 
 
 def directions(parts: Sequence[Part]) -> list[Direction]:
@@ -119,6 +119,18 @@ def directions(parts: Sequence[Part]) -> list[Direction]:
         elif not isinstance(part, Affine | Neighbours):
             found += directions(part.parts)
     return found
+
+
+def output_size(parts: Sequence[Part], size: int) -> int:
+    """The width of what parts make of vectors of this size."""
+    for part in parts:
+        if isinstance(part, Recurrence):
+            size = part.output_size
+        elif isinstance(part, Affine):
+            size = len(part.b)
+        elif isinstance(part, Neighbours):
+            size *= part.before + 1 + part.after
+    return size  # what is added to its input is as wide
 
 
 def run_parts(g: Graph, parts: Sequence[Part], x: str, steps: Steps, states: States) -> tuple[str, str]:
@@ -244,7 +256,7 @@ def step(g: Graph, one: Direction, a: str, before: Sequence[str]) -> tuple[list[
         groups["r"] = split(g, products, len(equation.recurrent))
     inputs = {(kind, i): name for kind, names in groups.items() for i, name in enumerate(names)}
     *after, y, q = elementwise(g, equation.results, inputs)
-    return [*after, *([q, *seen][i] for i in _stored(one))], y
+    return [*after, *([q, *seen][i] for i in stored(one))], y
 
 
 def products(g: Graph, one: Direction, x: str) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from elman.export.onnx.feeds import Feeder, Feeds
-from elman.tasks.plan import Labels, Next, Plan
+from elman.export.onnx.feeds import Feeder, Feeds, SourceFeeder
+from elman.tasks.plan import Labels, Next, Plan, Rewriting
 from elman.text.batching import batches_by_tokens
 
 TOKENS = 2000  # of a batch
@@ -29,10 +29,12 @@ class Session:
         graph = file if isinstance(file, bytes) else str(file)
         self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self.outputs = [one.name for one in self.session.get_outputs()]
-        self.widths = {one.name: one.shape[-1] for one in self.session.get_inputs() if one.shape}
+        self.widths = {one.name: one.shape[-1] for one in self.session.get_inputs()}
 
     def __call__(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
+        """The outputs by name. Feeds that it has no input for are left out."""
+        chosen = {name: value for name, value in feeds.items() if name in self.widths}
+        return dict(zip(self.outputs, self.session.run(self.outputs, chosen), strict=True))
 
     def begin(self, name: str = "state") -> NDArray[np.float32]:
         """The input that stands for the state before the first step."""
@@ -87,3 +89,43 @@ class Network:
             logs += result["log_probabilities"][0, np.arange(len(read)), written].tolist()
             state = result["next_state"]
         return logs, state
+
+
+class Rewriter:
+    """An encoder and the step of its decoder, with their plan."""
+
+    def __init__(self, plan: Rewriting, encoder: str | Path | bytes, step: str | Path | bytes) -> None:
+        self.plan, self.feeder = plan, SourceFeeder(plan)
+        self.encoder, self.step = Session(encoder), Session(step)
+
+    def run(
+        self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]] | None = None
+    ) -> list[tuple[list[str], list[float]]]:
+        """Of each source, the symbols written, and the log-probability of each and of the end: those of a target, or
+        greedily."""
+        feeds, names = self.feeder(sources)
+        feeds |= self.encoder(feeds)
+        known = {name: i for i, name in enumerate(names)}
+        rows, before = np.arange(len(sources)), np.ones(len(sources), np.int64)
+        most = [max(2 * self.plan.longest + 10, 3 * len(source)) for source in sources]
+        wanted = None if targets is None else [[*(known.get(s, 0) for s in target), 1] for target in targets]
+        results: list[tuple[list[str], list[float]]] = [([], []) for _ in sources]
+        going = set(range(len(sources)))
+        while going:
+            result = self.step({**feeds, "token": before})
+            logs = result["log_probabilities"]
+            if wanted is None:
+                before = 1 + logs[:, 1:].argmax(1)
+            else:
+                before = np.array([row.pop(0) if row else 1 for row in wanted])
+            for i in sorted(going):
+                symbols, scores = results[i]
+                scores.append(float(logs[i, before[i]]))
+                if before[i] != 1:
+                    symbols.append(names[before[i]])
+                if before[i] == 1 or (wanted is None and len(symbols) >= most[i]):
+                    going.remove(i)
+            feeds["state"] = result["next_state"]
+            if "positions" in result:
+                feeds["position"] = result["positions"][rows, :, before]
+        return results
