@@ -133,7 +133,8 @@ def _rewriter(model: Any, plan: Rewriting, files: Mapping[str, Path], data: Any)
     mine = [prediction.answers[0] for prediction in model.predict(pairs, beam=1)]
     network = Rewriter(plan, files[""], files["step"])
     sources, cut = [model.source(pair).read() for pair in pairs], model.target_tokenizer.split
-    gold = None if data is True or any(pair.targets is None for pair in pairs) else [pair.targets for pair in pairs]
+    given = [] if data is True else [pair.targets for pair in pairs if pair.targets is not None]
+    gold = given if len(given) == len(pairs) else None
     texts = [answer.text for answer in mine] if gold is None else [targets[0] for targets in gold]
     scored = model.log_probabilities([replace(pair, targets=[text]) for pair, text in zip(pairs, texts, strict=True)])
     answers: dict[int, str] = {}

@@ -108,7 +108,11 @@ class Rewriter:
         known = {name: i for i, name in enumerate(names)}
         rows, before = np.arange(len(sources)), np.ones(len(sources), np.int64)
         most = [max(2 * self.plan.longest + 10, 3 * len(source)) for source in sources]
-        wanted = None if targets is None else [[*(known.get(s, 0) for s in target), 1] for target in targets]
+        wanted = None
+        if targets is not None:  # a symbol that only another source has cannot be written
+            own = [{*self.plan.target_symbols, *source} for source in sources]
+            each = zip(own, targets, strict=True)
+            wanted = [[*(known.get(s, 0) if s in able else 0 for s in target), 1] for able, target in each]
         results: list[tuple[list[str], list[float]]] = [([], []) for _ in sources]
         going = set(range(len(sources)))
         while going:
