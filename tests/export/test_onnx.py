@@ -21,11 +21,10 @@ from elman.text.pair import Pair
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
-from elman.export.onnx.feeds import Feeder  # noqa: E402
+from elman.export.onnx import reader  # noqa: E402
 from elman.export.onnx.files import protos  # noqa: E402
 from elman.export.onnx.graph import Graph, operation  # noqa: E402
 from elman.export.onnx.network import network  # noqa: E402
-from elman.export.onnx.running import Rewriter  # noqa: E402
 
 draw = random.Random(3)
 WORDS = [*small.WORDS, "unseen", "ΟΔΟΣ", "東京", "🧑‍🚀", "a" * 70]
@@ -38,14 +37,7 @@ OTHERS = [name for name in small.MODELS if name not in (*LMS, *REWRITERS)]
 def opened(proto):
     """A session on a graph that the checker has passed."""
     onnx.checker.check_model(proto, full_check=True)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return runtime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def run(session, feeds):
-    names = [one.name for one in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+    return reader.Session(proto.SerializeToString())
 
 
 @cache
@@ -53,7 +45,7 @@ def exported(name):
     """(plan, feeder, proto and session by graph)."""
     plan = small.model(name).plan()
     graphs = protos(small.model(name))
-    feeder = None if name in REWRITERS else Feeder.of(plan)
+    feeder = None if name in REWRITERS else reader.Network(graphs[""].SerializeToString()).feeds
     return plan, feeder, graphs, {graph: opened(proto) for graph, proto in graphs.items()}
 
 
@@ -64,7 +56,7 @@ def batches(texts, size):
 def answers(name, texts):
     """(log-probabilities, names) of each text, with what is beyond the ends checked and cut off."""
     plan, feeder, _, sessions = exported(name)
-    result = run(sessions[""], feeder(texts))
+    result = sessions[""](feeder(texts))
     labels = plan.answer.labels
     if isinstance(plan.answer, Labels):
         for i, logs in enumerate(result["log_probabilities"]):
@@ -149,16 +141,11 @@ def numbered(name, text):
     return [ends, *(place.get(token, 0) for token in small.model(name).tokenizer.split(text)), ends]
 
 
-def started(session):
-    (size,) = (one.shape[1] for one in session.get_inputs() if one.name == "state")
-    return np.zeros((0, size), np.float32)
-
-
 @pytest.mark.parametrize("name", LMS)
 def test_a_language_model_scores_as_in_python(name):
     _, _, _, sessions = exported(name)
     model, session = small.model(name), sessions[""]
-    begin = started(session)
+    begin = session.begin()
     texts = [*SHORT[:60], *small.HOSTILE]
     for batch in batches(texts, 19):
         ids = [numbered(name, text) for text in batch]
@@ -166,7 +153,7 @@ def test_a_language_model_scores_as_in_python(name):
         table = np.zeros((len(ids), lengths.max()), np.int64)
         for row, each in zip(table, ids, strict=True):
             row[: len(each) - 1] = each[:-1]
-        logs = run(session, {"token": table, "lengths": lengths, "state": begin})["log_probabilities"]
+        logs = session({"token": table, "lengths": lengths, "state": begin})["log_probabilities"]
         assert not any(row[n:].any() for row, n in zip(logs, lengths, strict=True))
         for row, each, text in zip(logs, ids, batch, strict=True):
             (scored,) = model.score([text])
@@ -179,18 +166,18 @@ def test_a_language_models_step_is_its_whole_network(name):
     _, _, _, sessions = exported(name)
     whole, step = sessions[""], sessions["step"]
     ids = np.array([numbered(name, "the Cat sees dogs")[:5], numbered(name, "run . x-1 the")[:5]])
-    result = run(whole, {"token": ids, "lengths": np.array([5, 5]), "state": started(whole)})
-    state = started(step)
+    result = whole({"token": ids, "lengths": np.array([5, 5]), "state": whole.begin()})
+    state = step.begin()
     for t in range(5):
-        one = run(step, {"token": ids[:, t], "state": state})
+        one = step({"token": ids[:, t], "state": state})
         np.testing.assert_allclose(one["log_probabilities"], result["log_probabilities"][:, t], atol=2e-5)
         state = one["next_state"]
     np.testing.assert_allclose(state, result["next_state"], atol=2e-5)
     # carried from call to call, over rows that have nothing to read too
-    first = run(whole, {"token": ids[:, :2], "lengths": np.array([2, 0]), "state": started(whole)})
-    second = run(whole, {"token": ids[:, 2:], "lengths": np.array([3, 3]), "state": first["next_state"]})
+    first = whole({"token": ids[:, :2], "lengths": np.array([2, 0]), "state": whole.begin()})
+    second = whole({"token": ids[:, 2:], "lengths": np.array([3, 3]), "state": first["next_state"]})
     np.testing.assert_allclose(second["log_probabilities"][0], result["log_probabilities"][0, 2:], atol=2e-5)
-    fresh = run(whole, {"token": ids[:, 2:], "lengths": np.array([3, 3]), "state": started(whole)})
+    fresh = whole({"token": ids[:, 2:], "lengths": np.array([3, 3]), "state": whole.begin()})
     np.testing.assert_allclose(second["log_probabilities"][1], fresh["log_probabilities"][1], atol=2e-5)
 
 
@@ -201,12 +188,12 @@ def pairs(texts):
 
 @pytest.mark.parametrize("name", REWRITERS)
 def test_an_encoder_decoder_writes_as_in_python(name):
-    model, plan, graphs = small.model(name), exported(name)[0], exported(name)[2]
-    network = Rewriter(plan, *(graphs[graph].SerializeToString() for graph in ("", "step")))
+    model, graphs = small.model(name), exported(name)[2]
+    network = reader.Rewriter(*(graphs[graph].SerializeToString() for graph in ("", "step")))
     data = pairs([*SHORT[:30], *small.HOSTILE])
     sources = [model.source(pair).read() for pair in data]
     targets = [model.target_tokenizer.split(pair.targets[0]) for pair in data]
-    scored = [log for _, logs in network.run(sources, targets) for log in logs]
+    scored = [log for _, logs in network.sources(targets) for log in logs]
     np.testing.assert_allclose(scored, model.log_probabilities(data), atol=1e-4)
     written = network.run(sources)
     for (symbols, _), answer in zip(written, model.predict(data, beam=1), strict=True):
@@ -301,8 +288,11 @@ def test_states_before_the_first_step_may_be_any(name):
         ),
         layers=tuple(begun_elsewhere(part, generator) for part in plan.layers),
     )
-    session, texts = opened(network(plan).model("begun", {})), [["the", "Cat"], [], ["x-1"], ["dogs", "run", "", "."]]
-    logs = run(session, Feeder.of(plan)(texts))["log_probabilities"]
+    session, texts = (
+        opened(network(plan).model("begun", {"elman": "{}"})),
+        [["the", "Cat"], [], ["x-1"], ["dogs", "run", "", "."]],
+    )
+    logs = session(exported(name)[1](texts))["log_probabilities"]
     for row, text in zip(logs, texts, strict=True):
         wanted = reading.log_softmax(reading.scores(plan, text))
         np.testing.assert_allclose(row[: len(text)] if row.ndim == 2 else row, wanted, atol=2e-5)
@@ -325,7 +315,7 @@ def test_every_operation_is_computed_as_torch_does(op):
     names = [g.input(f"a{i}", "bool" if i < truths else "float", ["n"]) for i in range(arity)]
     g.output(operation(g, OPERATIONS[op].onnx, names), "value", "bool" if OPERATIONS[op].truth else "float", ["n"])
     feeds = {name: row > 0 if i < truths else row for i, (name, row) in enumerate(zip(names, rows, strict=True))}
-    found = run(opened(g.model(op, {})), feeds)["value"]
+    found = opened(g.model(op, {"elman": "{}"}))(feeds)["value"]
     meant = OPERATIONS[op].torch(*(torch.from_numpy(feed) for feed in feeds.values())).numpy()
     if OPERATIONS[op].truth:
         np.testing.assert_array_equal(found, meant)

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.export.onnx.running import TOKENS, Network, Rewriter, Session
+from elman.export.onnx.reader import END, Network, Rewriter, Session, batches
 from elman.tasks.plan import Next, Plan, Rewriting, Tags
-from elman.text.batching import batches_by_tokens
-from elman.text.tokenizing import tokenizer_from_json
 
 # Read when no data is given: scripts, words never seen, long words, marks that belong to letters.
 SAMPLES = (
@@ -37,9 +35,9 @@ def compare(model: Any, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
     An encoder-decoder answers greedily, and its accuracy is the share of answers that are right."""
     plan = model.plan()
     if isinstance(plan, Rewriting):
-        return _rewriter(model, plan, files, data)
+        return _rewriter(model, files, data)
     if isinstance(plan.answer, Next):
-        return _language_model(model, plan, files, data)
+        return _language_model(model, files, data)
     if isinstance(plan.answer, Tags):
         return _tagger(model, plan, files, data)
     return _classifier(model, plan, files, data)
@@ -65,7 +63,7 @@ def _tagger(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dic
     texts = [text.split() for text in SAMPLES] if data is True else [list(sentence.words) for sentence in data]
     gold = None if data is True else [sentence.tags for sentence in data]
     mine, place = model.predict(texts, probabilities=True), {tag: i for i, tag in enumerate(plan.answer.labels)}
-    found = Network(plan, files[""]).answers(texts)
+    found = Network(files[""]).answers(texts)
     largest = 0.0
     for answer, (tags, logs) in zip(mine, found, strict=True):
         for t, (tag, other) in enumerate(zip(answer.tags, tags, strict=True)):
@@ -81,9 +79,8 @@ def _tagger(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dic
 def _classifier(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
     texts = list(SAMPLES) if data is True else [example.text for example in data]
     gold = None if data is True else [example.labels for example in data]
-    tokenizer = tokenizer_from_json(plan.text.tokenizer)
-    tokens = [tokenizer.split(text.lower() if plan.text.lowercase else text) for text in texts]
-    found = Network(plan, files[""]).answers(tokens)
+    network = Network(files[""])
+    found = network.answers([network.tokens(text) for text in texts])
     mine = model.predict(texts, probabilities=True)
     largest = 0.0
     for answer, (_, logs) in zip(mine, found, strict=True):
@@ -109,13 +106,13 @@ def _result(
     return result
 
 
-def _language_model(model: Any, plan: Plan, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+def _language_model(model: Any, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
     from elman.tasks.language_model.data import TextSource
 
     lines = list(SAMPLES) if data is True else [line for _, line in TextSource.of(data).lines()]
-    network, cut = Network(plan, files[""]), model.tokenizer.split
+    network = Network(files[""])
     mine = np.concatenate([scored.log_probabilities for scored in model.score(lines)] or [np.zeros(0)])
-    tokens = [cut(line) for line in lines]
+    tokens = [network.tokens(line) for line in lines]
     found = np.concatenate([np.array(scores) for scores in network.scores(tokens)] or [np.zeros(0)])
     largest = max(_difference(mine, found), _step_difference(network, Session(files["step"]), tokens))
     result = {"examples": len(lines), "unit": "tokens", "answers": len(mine), "different": None}
@@ -125,21 +122,21 @@ def _language_model(model: Any, plan: Plan, files: Mapping[str, Path], data: Any
     return result
 
 
-def _rewriter(model: Any, plan: Rewriting, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
+def _rewriter(model: Any, files: Mapping[str, Path], data: Any) -> dict[str, Any]:
     """Greedy answers, and the log-probabilities of targets, or of the model's answers."""
     from elman.text.pair import Pair
 
     pairs = [Pair(text[:100], None) for text in SAMPLES] if data is True else list(data)
     mine = [prediction.answers[0] for prediction in model.predict(pairs, beam=1)]
-    network = Rewriter(plan, files[""], files["step"])
-    sources, cut = [model.source(pair).read() for pair in pairs], model.target_tokenizer.split
+    network = Rewriter(files[""], files["step"])
+    sources, cut = [network.symbols(pair.source, pair.features) for pair in pairs], model.target_tokenizer.split
     given = [] if data is True else [pair.targets for pair in pairs if pair.targets is not None]
     gold = given if len(given) == len(pairs) else None
     texts = [answer.text for answer in mine] if gold is None else [targets[0] for targets in gold]
     scored = model.log_probabilities([replace(pair, targets=[text]) for pair, text in zip(pairs, texts, strict=True)])
     answers: dict[int, str] = {}
     logs: dict[int, list[float]] = {}
-    for group in batches_by_tokens([len(source) + 1 for source in sources], TOKENS):
+    for group in batches([len(source) + 1 for source in sources]):
         chosen = [sources[i] for i in group]
         for i, (symbols, _) in zip(group, network.run(chosen), strict=True):
             answers[i] = model.target_tokenizer.join(symbols)
@@ -158,8 +155,8 @@ def _rewriter(model: Any, plan: Rewriting, files: Mapping[str, Path], data: Any)
 
 def _step_difference(network: Network, step: Session, lines: Sequence[Sequence[str]]) -> float:
     """Between the whole network's log-probabilities and the step's, over the first tokens."""
-    place = {item: i for i, item in enumerate(network.plan.answer.labels)}
-    ids = np.array([1, *(place.get(token, 0) for line in lines for token in line)][:100])
+    place = {item: i for i, item in enumerate(network.labels)}
+    ids = np.array([END, *(place.get(token, 0) for line in lines for token in line)][:100])
     whole = network.session({"token": ids[None], "lengths": np.array([len(ids)]), "state": network.session.begin()})
     state, largest = step.begin(), 0.0
     for one, logs in zip(ids, whole["log_probabilities"][0], strict=True):

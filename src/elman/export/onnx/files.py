@@ -15,7 +15,8 @@ from elman.export.onnx.lighter import lighter
 from elman.export.onnx.network import network, one_step
 from elman.export.onnx.rewriting import decoder_step, encoder
 from elman.layers.plan import Table
-from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
+from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags, Text
+from elman.text.tokenizing import Words
 
 FORMAT = 1
 
@@ -77,6 +78,7 @@ def about(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
         "task": plan.task,
         "model": plan.model,
         "tokenizer": plan.text.tokenizer,
+        "pattern": _pattern(plan.text),
         "lowercase": plan.text.lowercase,
         "longest": plan.text.longest,
         "inputs": inputs,
@@ -94,6 +96,7 @@ def about_rewriting(plan: Rewriting, settings: Mapping[str, Any]) -> dict[str, A
         "task": plan.task,
         "model": plan.model,
         "tokenizer": plan.source.tokenizer,
+        "pattern": _pattern(plan.source),
         "target_tokenizer": plan.target.tokenizer,
         "inputs": [{"of": "source", "items": plan.source_symbols}],
         "answer": "rewriting",
@@ -104,3 +107,9 @@ def about_rewriting(plan: Rewriting, settings: Mapping[str, Any]) -> dict[str, A
         "longest": plan.longest,
         "settings": dict(settings),
     }
+
+
+def _pattern(text: Text) -> str | None:
+    """What a token is, as a regular expression of Python's `re`; None for subwords, which the tokenizer says all of."""
+    kind = text.tokenizer["kind"]
+    return Words().pattern if kind == "words" else {"space": r"\S+", "characters": r"(?s:.)"}.get(kind)
