@@ -193,7 +193,7 @@ def test_an_encoder_decoder_writes_as_in_python(name):
     data = pairs([*SHORT[:30], *small.HOSTILE])
     sources = [model.source(pair).read() for pair in data]
     targets = [model.target_tokenizer.split(pair.targets[0]) for pair in data]
-    scored = [log for _, logs in network.sources(targets) for log in logs]
+    scored = [log for _, logs in network.run(sources, targets) for log in logs]
     np.testing.assert_allclose(scored, model.log_probabilities(data), atol=1e-4)
     written = network.run(sources)
     for (symbols, _), answer in zip(written, model.predict(data, beam=1), strict=True):
