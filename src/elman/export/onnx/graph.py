@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Graph:
     def constant(self, array: NDArray[Any], name: str = "constant") -> str:
         """name: what to call it; equal arrays are one."""
         array = np.ascontiguousarray(array).reshape(array.shape)
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (array.dtype.str, array.shape, sha256(array.tobytes()).digest())
         if key not in self._constants:
             self._constants[key] = self.fresh(name)
             self._tensors.append(numpy_helper.from_array(array, self._constants[key]))

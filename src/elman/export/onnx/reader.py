@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Feeds = dict[str, NDArray[Any]]
-TOKENS = 2000  # of a batch
+TOKENS = 500  # of a batch, padding included
 STEPS = 500  # of a running text at once
 END = 1  # the id of the end of a line or of a sequence; 0 is what is unknown
 

@@ -40,7 +40,9 @@ def encoder(plan: Rewriting) -> Graph:
         parts.append(_of_state(g, last, last.equation.read, per_layer[-1]))
     zeros = [width for name, width in _beside_layers(plan) if name in ("fed", "mixed")]
     if zeros:
-        parts.append(g("Expand", np.float32(0).reshape(1, 1), g("Concat", steps.batch, np.array([sum(zeros)]), axis=0)))
+        parts.append(
+            g("Expand", np.zeros((1, 1), np.float32), g("Concat", steps.batch, np.array([sum(zeros)]), axis=0))
+        )
     if plan.features is not None or a.monotonic:
         marks = g.input("features", "bool", [BATCH, TIME])
         inside = g("And", g("Unsqueeze", g("Transpose", marks, perm=[1, 0]), np.array([2])), steps.inside)
