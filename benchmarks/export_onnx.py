@@ -1,5 +1,5 @@
-"""A tagger as ONNX, in processes that have neither torch nor elman: seconds until the first answer, peak memory, size, and
-words per second on one thread, with weights of each precision."""
+"""A tagger as ONNX, in processes that have neither torch nor elman: size, seconds until the first answer, peak memory,
+words per second on one thread, and accuracy, with weights of each precision."""
 
 from __future__ import annotations
 

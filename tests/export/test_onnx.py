@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,7 @@ import plan_reading as reading
 import pytest
 import torch
 
-from elman.layers.plan import Spelled
+from elman.layers.plan import BestPath, Spelled
 from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.plan import Direction, Recurrence, Skip
 from elman.tasks.plan import Labels
@@ -25,9 +26,12 @@ from elman.export.onnx import reader  # noqa: E402
 from elman.export.onnx.files import protos  # noqa: E402
 from elman.export.onnx.graph import Graph, operation  # noqa: E402
 from elman.export.onnx.network import network  # noqa: E402
+from elman.export.onnx.path import best_tags  # noqa: E402
+from elman.export.onnx.path import marginals as marginals_of  # noqa: E402
+from elman.export.onnx.recurrence import Steps  # noqa: E402
 
 draw = random.Random(3)
-WORDS = [*small.WORDS, "unseen", "ΟΔΟΣ", "東京", "🧑‍🚀", "a" * 70]
+WORDS = [*small.WORDS, "unseen", "ΟΔΟΣ", "東京", "🧑‍🚀", "dog" + "a" * 70 + "sees"]
 SHORT = [" ".join(draw.choices(WORDS, k=draw.choice([0, 1, 2, 3, 5, 8, 13]))) for _ in range(200)]
 LMS = [name for name in small.MODELS if name.startswith("lm")]
 REWRITERS = [name for name in small.MODELS if name.startswith("seq2seq")]
@@ -257,6 +261,50 @@ def test_a_users_cell_with_a_known_equation_uses_the_operator():
     assert operator_of(direction_of(Mine(3, 4), False)).op == "GRU"
     assert operator_of(direction_of(Mine(3, 4, delays=2), False)) is None
     assert operator_of(direction_of(Other(3, 4), False)) is None
+
+
+def chain(labels, softmax, generator):
+    """A path of small whole numbers, so that paths are equal often, and with some forbidden."""
+    start, end = (generator.integers(-2, 3, labels).astype(float) for _ in range(2))
+    transitions = generator.integers(-2, 3, (labels, labels)).astype(float)
+    transitions[generator.random((labels, labels)) < 0.2] = -np.inf
+    transitions[np.arange(labels), np.arange(labels)] = 0.0  # one path is legal
+    start[1], end[2] = -np.inf, -np.inf
+    return BestPath(start, transitions, end, softmax)
+
+
+def chained(path, rows, lengths):
+    """(tags, log-marginals): (batch, time), (batch, time, labels)."""
+    g = Graph()
+    values = g.input("rows", "double", ["time", "batch", rows.shape[2]])
+    steps = Steps.of(g, g.input("lengths", "int64", ["batch"]), values)
+    g.output(best_tags(g, path, values, steps), "tags", "int64", ["time", "batch"])
+    g.output(marginals_of(g, path, values, steps), "marginals", "double", ["time", "batch", rows.shape[2]])
+    result = opened(g.model("path", {"elman": "{}"}))({"rows": rows, "lengths": lengths})
+    return result["tags"].T, result["marginals"].transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_paths_and_marginals_are_those_of_all_paths(seed):
+    generator = np.random.default_rng(seed)
+    path, lengths = chain(4, False, generator), np.array([5, 1, 0, 3, 4, 2])
+    rows = generator.integers(-2, 3, (5, 6, 4)).astype(float)
+    tags, logs = chained(path, rows, lengths)
+    for b, length in enumerate(lengths):
+        if not length:
+            continue
+        scores = {}
+        for ids in itertools.product(range(4), repeat=int(length)):
+            total = path.start[ids[0]] + path.end[ids[-1]] + sum(rows[t, b, k] for t, k in enumerate(ids))
+            scores[ids] = total + sum(path.transitions[i, j] for i, j in itertools.pairwise(ids))
+        assert tags[b, :length].tolist() == reading.best(path, rows[:length, b].astype(np.float32))
+        # of equal paths the one with the lowest last label, then the one before it
+        best = min((ids[::-1] for ids, score in scores.items() if score == max(scores.values())))[::-1]
+        assert tuple(tags[b, :length]) == best
+        chances = np.zeros((length, 4))
+        for ids, score in scores.items():
+            chances[np.arange(length), ids] += np.exp(score)
+        np.testing.assert_allclose(np.exp(logs[b, :length]), chances / chances[0].sum(), atol=1e-12)
 
 
 def begun_elsewhere(part, generator):
