@@ -17,6 +17,7 @@ import elman
 from elman.errors import UsageError
 from elman.export import FORMATS, export
 from elman.layers.features import KINDS
+from elman.tasks import TASKS
 from elman.tasks.load import model_class
 from elman.text.pair import Pair
 
@@ -126,6 +127,16 @@ def test_a_text_that_is_too_long_is_refused(tmp_path):
     export(model, "onnx", tmp_path / "m.onnx")
     with pytest.raises(ValueError, match="at most 30 tokens, found 31"):
         reader.Network(tmp_path / "m.onnx").tokens("a " * 31)
+
+
+def test_every_kind_of_model_is_written_or_refused():
+    written = {(task, kind) for task, kind, *_ in small.MODELS.values()}
+    for task, kinds in TASKS.items():
+        for kind in kinds:
+            if (task, kind) not in written:
+                with pytest.raises(UsageError, match="cannot be exported"):
+                    export(model_class(task, kind)(), "onnx", "nowhere.onnx")
+            assert kind in GUIDE, kind
 
 
 TORCHLESS = """
