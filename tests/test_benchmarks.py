@@ -20,6 +20,7 @@ PARTS = ("machine", "random_cells")  # what several benchmarks use
 # {lm} that of a language model.
 TINY = {
     "agreement": "--sentences 300 --hidden-size 4 --epochs 1 --threads 1",
+    "export_onnx": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1",
     "hashes": "--sentences 60 --only tag/majority",
     "help": "--runs 1",
     "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",
@@ -71,6 +72,9 @@ def test_every_benchmark_has_a_smallest_setting() -> None:
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.usefixtures("compiler")
 def test_it_runs(name: str, made: dict[str, str], tmp_path: Path) -> None:
+    if name == "export_onnx":
+        pytest.importorskip("onnx", reason="the extra onnx is not installed")
+        pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     arguments = TINY[name].format(**made).split()
     command = [sys.executable, str(FOLDER / f"{name.partition(':')[0]}.py"), *arguments]
     ran = subprocess.run(

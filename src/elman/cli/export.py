@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from elman.cli.models import load_model, read_config
 from elman.cli.options import allow_code_option, json_option
 from elman.cli.output import emit_json, note, size
+from elman.cli.tasks import get_task
 from elman.errors import UsageError
 
 
@@ -18,11 +20,25 @@ from elman.errors import UsageError
 @click.option("--to", required=True, metavar="FORM", help="onnx, c, or page.")
 @click.option("--out", "-o", metavar="PATH", help="What to write (default: DIR's name, with the form's ending).")
 @click.option("--weights", metavar="TYPE", help="float32, or smaller: see docs/export.md (default: the form's own).")
+@click.option(
+    "--check",
+    metavar="FILE",
+    is_flag=False,
+    flag_value="",
+    help="onnx: compare with the model on a file that `elman eval` reads, or without FILE on a few texts.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @allow_code_option
 @json_option
 def export(
-    model: str, to: str, out: str | None, overwrite: bool, allow_code: bool, as_json: bool, **given: Any
+    model: str,
+    to: str,
+    out: str | None,
+    check: str | None,
+    overwrite: bool,
+    allow_code: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Write a trained model in a form that needs neither torch nor elman.
 
@@ -37,8 +53,10 @@ def export(
             f"{path}: expected nothing there, found a file or folder; choose another --out, or --overwrite"
         )
     folder = Path(model)
-    loaded = load_model(folder, read_config(folder)["task"], allow_code=allow_code)
-    result = write(loaded, to, path, **given)
+    config = read_config(folder)
+    data = None if check is None else _data(check, config)
+    loaded = load_model(folder, config["task"], allow_code=allow_code)
+    result = write(loaded, to, path, check=data, **given)
     if as_json:
         emit_json(result)
         return
@@ -46,3 +64,11 @@ def export(
         click.echo(f"{name}  {size(count)}")
     for line in result.get("notes", ()):
         note(line)
+
+
+def _data(file: str, config: Mapping[str, Any]) -> Any:
+    """What a file contains, as `evaluate` takes it; True without a file."""
+    if not file:
+        return True
+    as_trained = {"format": None, "encoding": None}
+    return get_task(config["task"]).reader(file, as_trained, config).read(file)

@@ -25,7 +25,9 @@ class Format:
     options: tuple[str, ...] = ()
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "onnx": Format("elman.export.onnx:write", ".onnx", ("float32", "float16", "int8"), ("check",)),
+}
 
 
 def export(model: Any, to: str, out: str | Path, **options: Any) -> Mapping[str, Any]:

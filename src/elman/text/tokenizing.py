@@ -126,6 +126,11 @@ class Words(_Plain):
 
     name = "words"
 
+    @property
+    def pattern(self) -> str:
+        """What a token is, as a regular expression of `re`."""
+        return _words().pattern
+
     def split(self, text: str) -> list[str]:
         return _words().findall(text)
 
