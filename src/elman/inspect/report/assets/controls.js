@@ -15,7 +15,7 @@ export function start() {
   }
   document.getElementById("largest")?.addEventListener("click", () => select({ unit: null }));
   const typing = (control) => control.type === "number" && control === document.activeElement;
-  follow([...numbers, "what", "parameter"], () => bound.filter((control) => !typing(control)).forEach(show));
+  follow([...numbers, "what", "parameter", "text"], () => bound.filter((control) => !typing(control)).forEach(show));
 }
 
 function show(control) {
