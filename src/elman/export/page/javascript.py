@@ -41,6 +41,7 @@ class Function:
     """A step as JavaScript.
 
     name:       of the function, an identifier
+    doc:        of the cell's class
     source:     its lines
     assigned:   line (from 0) -> the names of `quantities` that get their value there
     quantities: name -> (group, index): what the function reads and writes, under the names in its source; the groups
@@ -50,6 +51,7 @@ class Function:
     """
 
     name: str
+    doc: str
     source: tuple[str, ...]
     assigned: Mapping[int, tuple[str, ...]]
     quantities: Mapping[str, tuple[str, int]]
@@ -120,7 +122,7 @@ class _Writer:
         assigned = {line + len(head): names for line, names in self.assigned.items()}
         names = tuple(equation.names[node] for node in gates)
         return Function(
-            self.name, source, assigned, self.quantities, {**self.members, "gate": names}, frozenset(self.uses)
+            self.name, equation.doc, source, assigned, self.quantities, {**self.members, "gate": names}, frozenset(self.uses)
         )
 
     def _expression(self, node: Node) -> tuple[str, int]:
