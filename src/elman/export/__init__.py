@@ -25,7 +25,9 @@ class Format:
     options: tuple[str, ...] = ()
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "page": Format("elman.export.page:write", ".html", ("bfloat16", "int8", "float32"), ("text",)),
+}
 
 
 def export(model: Any, to: str, out: str | Path, **options: Any) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ def module(bundle: Bundle, bytes_: str) -> str:
     """One JavaScript module that exports `answer`, and whatever else the model does: for other pages, or Node.
 
     bytes_: the payload's, in base64"""
-    scripts = modules(__package__ or "")
+    scripts = modules(__package__)
     parts = [_closed(name, scripts[name]) for name in COMPUTING]
     return "\n".join(
         [

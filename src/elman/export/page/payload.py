@@ -40,7 +40,7 @@ class Payload:
 
     def _plain(self, value: Any, across: bool = False) -> Any:
         if isinstance(value, Equation):
-            return {"step": self._step(value)}
+            return {"step": self.function(value)}
         if isinstance(value, np.ndarray):
             return {"array": self._array(value, across)}
         if is_dataclass(value):
@@ -57,7 +57,8 @@ class Payload:
             return {key: self._plain(one) for key, one in value.items()}
         return value
 
-    def _step(self, equation: Equation) -> int:
+    def function(self, equation: Equation) -> int:
+        """The number of an equation's function in `steps`."""
         if equation.key not in self._known:
             name, taken = identifier(equation.name), {one.name for one in self.steps}
             while name in taken:

@@ -112,9 +112,9 @@ def modules(package: str) -> dict[str, str]:
     return {file.name.removesuffix(".js"): file.read_text(encoding="utf-8") for file in scripts}
 
 
-def asset(name: str) -> str:
-    """The text of a file in assets/."""
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+def asset(name: str, package: str = __package__) -> str:
+    """The text of a file in the assets/ of a package."""
+    return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _address(script: str) -> str:

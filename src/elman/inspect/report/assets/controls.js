@@ -1,5 +1,6 @@
 // Lists, numbers and sliders with data-bind="key" show that key of the selection and change it.
 
+import { view } from "elman/data";
 import { follow, select, selection, unit, units } from "elman/selection";
 
 const numbers = new Set(["place", "step", "unit", "output", "k"]);
@@ -20,6 +21,7 @@ export function start() {
 
 function show(control) {
   const key = control.dataset.bind;
+  if (key === "step") control.max = view.tokens.length - 1;
   if (key === "unit") control.max = units(selection.place) - 1;
   control.value = key === "unit" ? unit() : selection[key];
 }

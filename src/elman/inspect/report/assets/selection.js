@@ -44,7 +44,7 @@ export function select(changes) {
 
 /** What a place has heat maps for: "state h", "gate f". */
 export function whats(place) {
-  const { states, gates } = view.places[place];
+  const { states, gates } = view.places[place] ?? { states: {}, gates: {} };
   return [...Object.keys(states).map((name) => `state ${name}`), ...Object.keys(gates).map((name) => `gate ${name}`)];
 }
 

@@ -1,0 +1,54 @@
+// The page of a model: what is typed is answered, and shown from the inside.
+
+import * as answers from "elman/answers";
+import * as choice from "elman/choice";
+import * as colours from "elman/colours";
+import * as controls from "elman/controls";
+import { show, view } from "elman/data";
+import * as equation from "elman/equation";
+import * as heat from "elman/heat";
+import * as marks from "elman/marks";
+import { modelOf } from "elman/model";
+import { unpack } from "elman/payload";
+import * as pointer from "elman/pointer";
+import * as readout from "elman/readout";
+import { visible } from "elman/scene";
+import { select, selection } from "elman/selection";
+import * as theme from "elman/theme";
+
+const SLOW = 60; // milliseconds; what takes longer waits for a pause in typing
+
+/** Start the page. steps: the equations as functions. */
+export function start(steps) {
+  const read = (id) => document.getElementById(id).textContent;
+  const data = JSON.parse(read("model"));
+  const model = modelOf(unpack(data, read("bytes"), steps), data.letters);
+  const box = document.getElementById("typed");
+  const answered = answers.of(model, box, refresh);
+  document.documentElement.classList.add("live");
+
+  function refresh() {
+    const records = [];
+    const answer = model.answer(box.value, records);
+    const tokens = answer.tokens.slice(answer.skipped ?? 0);
+    show(tokens, [], records);
+    answered.show(answer);
+    select({ text: selection.text + 1, step: tokens.length - 1, over: null });
+  }
+
+  let waiting = 0;
+  let last = 0; // what the last answer took
+  box.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      const began = performance.now();
+      refresh();
+      last = performance.now() - began;
+    }, last > SLOW ? 4 * last : 0);
+  });
+  refresh();
+  const shown = view.places.length ? [choice, controls, heat, marks, equation, colours, readout] : [marks];
+  for (const part of [...shown, pointer, theme]) part.start();
+  answered.start();
+  globalThis.elman = { model, answer: (text) => model.answer(text) };
+}
