@@ -20,6 +20,7 @@ from elman.inspect.view import PlaceView
 from elman.recurrent.plan import Direction
 from elman.tasks.plan import Next, Plan
 
+
 def document(plan: Plan, bundle: Bundle, bytes_: str, title: str, text: str) -> str:
     """The whole page. bytes_: the payload's, in base64; text: what is typed in it at first."""
     directions = [

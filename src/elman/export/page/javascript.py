@@ -122,7 +122,13 @@ class _Writer:
         assigned = {line + len(head): names for line, names in self.assigned.items()}
         names = tuple(equation.names[node] for node in gates)
         return Function(
-            self.name, equation.doc, source, assigned, self.quantities, {**self.members, "gate": names}, frozenset(self.uses)
+            self.name,
+            equation.doc,
+            source,
+            assigned,
+            self.quantities,
+            {**self.members, "gate": names},
+            frozenset(self.uses),
         )
 
     def _expression(self, node: Node) -> tuple[str, int]:

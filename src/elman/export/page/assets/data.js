@@ -2,7 +2,7 @@
 
 const { places, functions, palette } = JSON.parse(document.getElementById("view").textContent);
 
-export { palette };
+export { functions, palette };
 
 let records = [];
 

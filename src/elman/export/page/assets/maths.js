@@ -1,9 +1,13 @@
 // The functions that steps of cells are written in, on numbers. Each is what torch's operation of this name computes.
 
 export const {
-  abs, sign, min, max, floor, ceil, trunc, tanh, exp, expm1, log, log2, log10, log1p, sqrt, sin, cos, tan, asin, acos,
+  abs, min, max, floor, ceil, trunc, tanh, exp, expm1, log, log2, log10, log1p, sqrt, sin, cos, tan, asin, acos,
   atan, atan2, sinh, cosh, asinh, acosh, atanh, hypot,
 } = Math;
+
+export function sign(x) {
+  return x > 0 ? 1 : x < 0 ? -1 : 0;
+}
 
 export function sigmoid(x) {
   return 1 / (1 + exp(-x));

@@ -4,7 +4,7 @@ import * as answers from "elman/answers";
 import * as choice from "elman/choice";
 import * as colours from "elman/colours";
 import * as controls from "elman/controls";
-import { show, view } from "elman/data";
+import { functions, show, view } from "elman/data";
 import * as equation from "elman/equation";
 import * as heat from "elman/heat";
 import * as marks from "elman/marks";
@@ -24,6 +24,7 @@ export function start(steps) {
   const data = JSON.parse(read("model"));
   const model = modelOf(unpack(data, read("bytes"), steps), data.letters);
   const box = document.getElementById("typed");
+  const row = document.querySelector("[data-answers]");
   const answered = answers.of(model, box, refresh);
   document.documentElement.classList.add("live");
 
@@ -34,6 +35,7 @@ export function start(steps) {
     show(tokens, [], records);
     answered.show(answer);
     select({ text: selection.text + 1, step: tokens.length - 1, over: null });
+    row.dataset.text = box.value; // what is shown
   }
 
   let waiting = 0;
@@ -50,5 +52,6 @@ export function start(steps) {
   const shown = view.places.length ? [choice, controls, heat, marks, equation, colours, readout] : [marks];
   for (const part of [...shown, pointer, theme]) part.start();
   answered.start();
-  globalThis.elman = { model, answer: (text) => model.answer(text) };
+  // for other scripts
+  globalThis.elman = { model, functions, answer: (text) => model.answer(text) };
 }

@@ -21,7 +21,7 @@ export function start() {
     for (const button of buttons) reach(button, Number(button.dataset.output) === selection.output);
   });
   follow(["place", "step"], () => {
-    const { name } = view.places[selection.place];
+    const name = view.places[selection.place]?.name;
     for (const cell of cells) {
       const is = cell.dataset.place === name && Number(cell.dataset.step) === selection.step;
       cell.classList.toggle("chosen", is);
