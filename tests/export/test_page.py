@@ -302,7 +302,7 @@ def test_characters_are_what_they_are_in_python(show):
     assert page.evaluate("(texts) => texts.map((text) => elman.model.text.shape(text))", words) == [
         shape(word) for word in words
     ]
-    blank = "a".join(letters[i] for i in range(0, 0x3100))
+    blank = "a".join(letters[i] for i in range(0x3100))
     assert page.evaluate("(text) => elman.model.tokens(text)", blank) == blank.split()
 
 
@@ -364,7 +364,7 @@ def test_a_click_shows_the_numbers_of_that_step(show):
     name = "tag, two layers, delays"
     model, page = small.model(name), show(name, text="the Cat sees dogs .")
     plan = model.plan()
-    xs = np.concatenate([reading._read(one, "the Cat sees dogs .".split()) for one in plan.inputs], -1)
+    xs = np.concatenate([reading._read(one, ["the", "Cat", "sees", "dogs", "."]) for one in plan.inputs], -1)
     below, _ = reading._part(plan.layers[0], xs)
     page.locator("#equation [data-bind=place]").select_option("2")
     page.locator("[data-answers] .chip").nth(3).click()

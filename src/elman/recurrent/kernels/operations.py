@@ -24,12 +24,12 @@ class Operation:
     js: str = field(kw_only=True)
 
 
-def _expensive(cpp: str, torch: Callable[..., Tensor], **forms: str) -> Operation:
-    return Operation(cpp, torch, expensive=True, **forms)
+def _expensive(cpp: str, torch: Callable[..., Tensor], *, js: str) -> Operation:
+    return Operation(cpp, torch, expensive=True, js=js)
 
 
-def _truth(cpp: str, torch: Callable[..., Tensor], **forms: str) -> Operation:
-    return Operation(cpp, torch, truth=True, **forms)
+def _truth(cpp: str, torch: Callable[..., Tensor], *, js: str) -> Operation:
+    return Operation(cpp, torch, truth=True, js=js)
 
 
 OPERATIONS: dict[str, Operation] = {
