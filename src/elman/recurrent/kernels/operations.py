@@ -1,4 +1,4 @@
-"""The one table of elementwise operations: what expression graphs consist of, with the C++, torch and JavaScript form of each."""
+"""The one table of elementwise operations: what expression graphs consist of, and their C++, torch and JavaScript."""
 
 from __future__ import annotations
 
