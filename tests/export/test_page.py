@@ -412,7 +412,7 @@ def test_states_are_drawn_as_the_report_draws_them(show, what):
         page.evaluate(
             """async () => {
               const records = [];
-              elman.model.answer(document.getElementById("typed").value, records);
+              elman.model.answer(document.getElementById("typed").value, { records });
               const [group, index] = elman.functions[0][WHAT];
               const numbers = records[0].of([group, index]);
               return Array.from({ length: numbers.rows }, (_, t) =>

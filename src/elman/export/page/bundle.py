@@ -10,16 +10,17 @@ from elman.export.page.javascript import Function
 from elman.export.page.letters import tables
 from elman.export.page.payload import Payload, as_json
 from elman.inspect.report.page import modules
-from elman.tasks.plan import Plan
+from elman.tasks.plan import Plan, Rewriting
 
 # What computes; the other scripts show it. In the order in which they need each other.
-COMPUTING = ("maths", "payload", "text", "network", "paths", "random", "model")
+COMPUTING = ("maths", "payload", "text", "network", "paths", "random", "rewriting", "model")
 
 
 class Bundle:
     """A plan as what scripts read. payload: its numbers; text: JSON of the rest."""
 
-    def __init__(self, plan: Plan, weights: str) -> None:
+    def __init__(self, plan: Plan | Rewriting, weights: str) -> None:
+        self.started = isinstance(plan, Rewriting)
         self.payload = Payload(plan, weights)
         self.data: dict[str, Any] = {**self.payload.data, "letters": tables(plan)}
 
@@ -31,16 +32,19 @@ class Bundle:
         """The equations as functions, in a list STEPS, after the names of maths.js that they use."""
         uses = sorted(set().union(*(one.uses for one in self.payload.steps)))
         names = ", ".join(one.name for one in self.payload.steps)
-        functions = "\n\n".join(map(written, self.payload.steps))
+        functions = "\n\n".join(written(one, self.started) for one in self.payload.steps)
         head = f'import {{ {", ".join(uses)} }} from "elman/maths";\n\n' if uses else ""
         return f"{head}{functions}\n\nconst STEPS = [{names}];\n"
 
 
-def written(step: Function) -> str:
-    """A function with the equation in words above it, and below it the names of what it reads and writes."""
+def written(step: Function, started: bool = False) -> str:
+    """A function with the equation in words above it, and below it the names of what it reads and writes.
+
+    started: and what a state gives that no step has made, for a decoder"""
     about = "\n".join(f"// {line}".rstrip() for line in _plain(step.doc).splitlines())
     members = json.dumps(step.members, ensure_ascii=False)
-    return "\n".join([about, *step.source, f"{step.name}.members = {members};"])
+    states = [f"{step.name}.{name} = (s, j) => {text};" for name, text in step.of_state.items()] if started else []
+    return "\n".join([about, *step.source, f"{step.name}.members = {members};", *states])
 
 
 def module(bundle: Bundle, bytes_: str) -> str:

@@ -103,6 +103,7 @@ class Function:
     quantities: name -> (group, index): what the function reads and writes, under the names in its source; the groups
                 are its arguments x, r, s, p, gate and after
     members:    group -> the names of its members; `gate` are those that the cell names, `after` those of `s`
+    of_state:   "y" and "q" -> an expression of the state s alone, for a state that no step has made
     uses:       the functions of maths.js in it
     """
 
@@ -112,6 +113,7 @@ class Function:
     assigned: Mapping[int, tuple[str, ...]]
     quantities: Mapping[str, tuple[str, int]]
     members: Mapping[str, tuple[str, ...]]
+    of_state: Mapping[str, str]
     uses: frozenset[str]
 
 
@@ -150,13 +152,7 @@ class _Writer:
         for node in nodes:
             targets = [f"gate.{equation.names[node]}[j]"] if node in equation.names else []
             targets += [f"after.{equation.fields[i]}[j]" for i in fields.get(node, ())]
-            if node.op == "input":
-                kind, index = node.value
-                self.text[node] = f"{kind}.{self.members[kind][index]}[j]", TIGHTEST
-            elif node.op == "const":
-                self.text[node] = _number(node.value), TIGHTEST if node.value >= 0 else 14
-            else:
-                self.text[node] = self._expression(node)
+            self._write(node)
             words = self.text[node][0]
             simple = node.op in ("input", "const")
             if targets:
@@ -177,6 +173,7 @@ class _Writer:
         source = (*head, *self.lines, "  }", "}")
         assigned = {line + len(head): names for line, names in self.assigned.items()}
         names = tuple(equation.names[node] for node in gates)
+        of_state = {"y": self._of_state(equation.read), "q": self._of_state(equation.seen)}
         return Function(
             self.name,
             equation.doc,
@@ -184,8 +181,27 @@ class _Writer:
             assigned,
             self.quantities,
             {**self.members, "gate": names},
+            {name: text for name, text in of_state.items() if text},
             frozenset(self.uses),
         )
+
+    def _of_state(self, result: Node | None) -> str:
+        """An expression without names; empty if there is none."""
+        if result is None:
+            return ""
+        self.text = {}
+        for node in ordered([result]):
+            self._write(node)
+        return self.text[result][0]
+
+    def _write(self, node: Node) -> None:
+        if node.op == "input":
+            kind, index = node.value
+            self.text[node] = f"{kind}.{self.members[kind][index]}[j]", TIGHTEST
+        elif node.op == "const":
+            self.text[node] = _number(node.value), TIGHTEST if node.value >= 0 else 14
+        else:
+            self.text[node] = self._expression(node)
 
     def _expression(self, node: Node) -> tuple[str, int]:
         form = OPERATIONS[node.op].js

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from elman.layers.plan import Table
-from elman.tasks.plan import Plan
+from elman.tasks.plan import Plan, Rewriting
 from elman.text import tokenizing
 
 # Beyond are no characters, but private ones.
@@ -20,7 +20,7 @@ CODES = (*range(0x40000), *range(0xE0000, 0xE1000))
 FORMS = ("lower", "given", "prefix1", "prefix2", "prefix3", "suffix1", "suffix2", "suffix3", "suffix4")
 
 
-def tables(plan: Plan) -> dict[str, Any]:
+def tables(plan: Plan | Rewriting) -> dict[str, Any]:
     """What this plan's text and forms of tokens need, by name:
 
     space:   what separates tokens
@@ -28,14 +28,17 @@ def tables(plan: Plan) -> dict[str, Any]:
     pieces:  that by which texts are cut before subwords are looked for
     lower:   {"from", "to"}: characters and their lower case, "cased" and "ignorable": for a sigma at the end of a word
     upper, alpha, digit: for the shape of a word"""
-    kind = plan.text.tokenizer["kind"]
+    text = plan.source if isinstance(plan, Rewriting) else plan.text
+    kind = text.tokenizer["kind"]
     found: dict[str, Any] = {}
     if kind == "space":
         found["space"] = _class(str.isspace)
     elif kind == "words":
         found["words"] = words()
     elif kind == "subwords":
-        found["pieces"] = _pieces(plan.text.tokenizer["tokenizer"])
+        found["pieces"] = _pieces(text.tokenizer["tokenizer"])
+    if isinstance(plan, Rewriting):
+        return found
     of = {one.of for one in plan.inputs if isinstance(one, Table)}
     if plan.text.lowercase or of.intersection(FORMS) or (plan.wide is not None and plan.wide.edges):
         found["lower"] = _lower()

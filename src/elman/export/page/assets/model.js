@@ -3,10 +3,12 @@
 import { affine, affineRows, Inputs, logSoftmax, partOf, placesOf, pool, Record, runAll } from "elman/network";
 import { bestPath, marginals } from "elman/paths";
 import { generator } from "elman/random";
+import { Rewriter } from "elman/rewriting";
 import { ngrams, Text } from "elman/text";
 
 /** The model of a plan; letters: what the plan's text needs to know about characters. */
 export function modelOf(plan, letters) {
+  if (plan.is === "Rewriting") return new Rewriter(plan, letters);
   const text = new Text(plan.text, letters);
   return new KINDS[plan.answer.is](plan, text);
 }
@@ -49,7 +51,7 @@ class Network {
 class Tagger extends Network {
   /** {tokens, tags, probabilities}: for each token its tag, and the probability of every label.
       records: a list that what happened in each direction of each layer is added to. */
-  answer(text, records) {
+  answer(text, { records } = {}) {
     const tokens = this.tokens(text);
     const { path } = this.plan.answer;
     const scores = tokens.length ? this.scores(tokens, records) : [];
@@ -66,7 +68,7 @@ class Tagger extends Network {
 
 class Classifier extends Network {
   /** {tokens, labels, probabilities}: the labels given, and the probability of every label. */
-  answer(text, records) {
+  answer(text, { records } = {}) {
     const tokens = this.tokens(text);
     const [scores] = this.scores(tokens, records);
     const each = Array.from(scores, (_, i) => i);
@@ -94,7 +96,7 @@ class LanguageModel extends Network {
   /** {tokens, logs, next}: what is read, which begins with a line's end; the log-probability of each token but the first;
       and that of every label after the last. Each line of the text ends but the last.
       records: of the last steps only; `skipped` is how many come before them. */
-  answer(text, records) {
+  answer(text, { records } = {}) {
     const tokens = this.tokens(text);
     const ids = tokens.map((token) => this.place.get(token) ?? 0);
     const { read } = this;

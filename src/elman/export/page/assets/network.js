@@ -181,6 +181,7 @@ export class Direction {
     [this.x, this.r, this.s, this.gate, this.after] = [room(x), room(r), room(s), room(gate), room(s)];
     this.p = membersOf(equation.members.p, this.hidden, vectors.data);
     this.delays = r.length ? seen.shape[0] : 0;
+    this.fields = s.length;
   }
 
   /** The state before the first step. */
@@ -190,6 +191,13 @@ export class Direction {
 
   copy({ state, seen }) {
     return { state: state.slice(), seen: seen.slice() };
+  }
+
+  /** What a state gives that no step has made: "y", the output, or "q", what U multiplies. */
+  ofState(name, state) {
+    const s = membersOf(this.step.members.s, this.hidden, state);
+    const of = this.step[name];
+    return Float32Array.from({ length: this.delays || name === "y" ? this.hidden : 0 }, (_, j) => of(s, j));
   }
 
   /** The numbers of the last step. */

@@ -30,7 +30,7 @@ export function start(steps) {
 
   function refresh() {
     const records = [];
-    const answer = model.answer(box.value, records);
+    const answer = model.answer(box.value, { ...answered.options?.(), records });
     const tokens = answer.tokens.slice(answer.skipped ?? 0);
     show(tokens, [], records);
     answered.show(answer);

@@ -1,12 +1,13 @@
 // From a text to tokens, and the forms of tokens, as in Python: what characters are is in the page, not in the browser.
 
-/** What the plan's text needs: split(text) gives its tokens, lower(text) is in lower case, shape(token) its outline. */
+/** split(text) gives the tokens of a text, join(tokens) a text; lower(text) is in lower case, shape(token) its outline.
+    letters: what it needs to know about characters; without, it can only join. */
 export class Text {
   constructor({ tokenizer, lowercase, longest }, letters) {
     Object.assign(this, { kind: tokenizer.kind, lowercase, longest });
-    this.cut = SPLIT[tokenizer.kind](letters, tokenizer);
-    if (letters.lower) this.lower = lowerCase(letters.lower);
-    if (letters.upper) this.shape = outline(letters);
+    if (letters) this.cut = SPLIT[tokenizer.kind](letters, tokenizer);
+    if (letters?.lower) this.lower = lowerCase(letters.lower);
+    if (letters?.upper) this.shape = outline(letters);
     if (tokenizer.kind === "subwords") this.bytes = bytesOf();
   }
 
