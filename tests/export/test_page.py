@@ -27,6 +27,7 @@ from elman.inspect.report.page import modules
 from elman.recurrent.kernels.graph import Graph, evaluate
 from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.plan import Equation
+from elman.text.pair import Pair
 from elman.text.subwords import Subwords
 from elman.text.tokenizing import Words
 
@@ -97,8 +98,11 @@ def show(browser, tmp_path):
 @pytest.mark.parametrize("name", small.MODELS)
 def test_the_page_answers_what_the_model_answers(show, name):
     model = small.model(name)
-    page, labels = show(name), model.labels
+    page = show(name)
     texts = [*SHORT, *small.HOSTILE]
+    if model.task == "seq2seq":
+        return writes(page, model, [*SHORT[:20], *(text[:60] for text in small.HOSTILE)])
+    labels = model.labels
     if model.task == "lm":  # lines are carried from one to the next: every text is a new beginning
         texts = [*SHORT[:20], *SHORT[20:40], *small.HOSTILE]
     found = page.evaluate(PLAIN, texts)
@@ -132,6 +136,66 @@ def test_the_same_seed_writes_the_same_text(show, name):
         given = {"prompt": prompt, "tokens": 60, "temperature": temperature, "seed": str(seed)}
         found = page.evaluate("(given) => [...elman.model.sample(given)].join('')", given)
         assert found == "".join(model.sample(60, prompt=prompt, temperature=temperature, seed=seed))
+
+
+def writes(page, model, texts):
+    """A page that writes what the model does, greedily and by beam, from the same places."""
+    features = ("PL", "new")
+    for beam in (1, 3, None):
+        found = page.evaluate(
+            """([texts, features, beam]) => texts.map((text) => {
+              const { text: written, symbols, score, complete, alignment, probabilities } =
+                elman.model.answer(text, { features, beam: beam ?? undefined });
+              return { written, symbols, score, complete, sums: probabilities.map((p) => p.reduce((a, b) => a + b, 0)),
+                       places: alignment?.map((w) => w.indexOf(Math.max(...w))) ?? null };
+            })""",
+            [texts, list(features), beam],
+        )
+        pairs = [Pair(text, None, features) for text in texts]
+        for one, prediction in zip(found, model.predict(pairs, beam=beam), strict=True):
+            (expected,) = prediction.answers
+            assert (one["written"], one["symbols"]) == (expected.text, expected.symbols)
+            assert one["complete"] == expected.complete
+            assert one["score"] == pytest.approx(expected.score, abs=1e-4)
+            assert np.allclose(one["sums"], 1, atol=1e-6)
+            if expected.alignment is not None:
+                assert one["places"][: len(expected.symbols)] == expected.alignment
+
+
+def test_an_alignment_is_shown_with_what_is_written(show):
+    name = "seq2seq, monotonic, features"
+    model, page = small.model(name), show(name, text="the Cat")
+    (answer,) = model.predict([Pair("the Cat")], beam=1)[0].answers
+    written = page.locator("[data-written] bdi").all_inner_texts()
+    assert page.locator("#written").inner_text() == answer.text
+    assert written == [*(symbol.replace(" ", "␣") for symbol in answer.symbols), *["</s>"] * answer.complete]
+    weights = np.array(page.evaluate("() => elman.answer('the Cat').alignment.map((w) => [...w])"))
+    sources = [*"the Cat", "</s>"]
+    drawn = figure("alignment")(weights, sources, [*answer.symbols, "</s>"], "alignment", "posterior")
+    found, expected = page.evaluate(MARKS, [None, "#alignment"]), page.evaluate(MARKS, [drawn.svg(), ""])
+    assert found == expected
+    page.locator("[data-written]").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[data-written] .chosen bdi").inner_text() == written[1]
+    assert f"“{written[1]}”" in page.locator("#bars-title").inner_text()
+    page.locator("#features").fill("PL; V")
+    (answer,) = model.predict([Pair("the Cat", None, ("PL", "V"))], beam=1)[0].answers
+    assert page.locator("#written").inner_text() == answer.text
+    assert page.locator("[data-answers] bdi").all_inner_texts()[:2] == ["<PL>", "<V>"]
+
+
+# an svg's marks: what is in a page, or is given; without what its scripts add
+MARKS = """([given, where]) => {
+  const holder = document.createElement("div");
+  if (given) holder.innerHTML = given;
+  const root = given ? holder.firstChild : document.querySelector(`${where} figure svg`);
+  const kept = (a) => !["href", "class", "style", "role", "xmlns", "font-family"].includes(a.name);
+  const short = (value) => value.replace(/, #[0-9a-f]+\\)/, ")").replaceAll(/[ML,]/g, " ").replaceAll("  ", " ").trim();
+  const marks = [...root.querySelectorAll(":scope > *:not(.band, .row)")];
+  return marks.map((e) => [
+    e.tagName, e.textContent, ...[...e.attributes].filter(kept).map((a) => `${a.name}=${short(a.value)}`).sort(),
+  ]);
+}"""
 
 
 def test_lines_that_carry_the_state_are_read_on_from_where_they_differ(show):
@@ -252,7 +316,9 @@ def test_any_expression_keeps_its_meaning(browser):
         names = {node: name for node, name in graph.names.items() if node.op not in ("const",)}
         y = values[-1]
         fields = (values[-2], values[-2] if n % 3 else values[0])
-        equation = Equation("T", "", ("a", "b", "c"), (), ("h", "m"), (), 0, fields, y, fields[0], names, str(n))
+        equation = Equation(
+            "T", "", ("a", "b", "c"), (), ("h", "m"), (), 0, fields, y, fields[0], names, None, None, str(n)
+        )
         functions.append("\n".join(function_of(equation, f"f{n}").source))
         expected.append([v.double().tolist() for v in evaluate([*fields, y, fields[0]], numbers)])
     context = browser.new_context()
@@ -280,7 +346,7 @@ def test_a_docstring_cannot_end_its_script():
     graph = Graph()
     x = graph.input("x", 0)
     doc = "a </script><script>alert(1)</script> <!-- b\u2028c\rd"
-    text = written(function_of(Equation("T", doc, ("a",), (), ("h",), (), 0, (x,), x, x, {}, "k"), "T"))
+    text = written(function_of(Equation("T", doc, ("a",), (), ("h",), (), 0, (x,), x, x, {}, None, None, "k"), "T"))
     assert "<" not in text.split("function T")[0]
     assert all(line.startswith("//") for line in text.split("function T")[0].splitlines())
 
@@ -422,18 +488,7 @@ def test_states_are_drawn_as_the_report_draws_them(show, what):
     )
     assert values.shape == (len(words.split()), U)
     drawn = figure("heat")(values, words.split(), f"layer 1 forward: {what}", signed=what.startswith("state"))
-    script = """(svg) => {
-      const holder = document.createElement("div");
-      if (svg) holder.innerHTML = svg;
-      const root = svg ? holder.firstChild : document.querySelector("#states figure svg");
-      const keep = (e) => [e.tagName, e.textContent, ...[...e.attributes]
-        .filter((a) => !["href", "class", "style", "role", "xmlns", "font-family"].includes(a.name))
-        .map((a) => `${a.name}=${a.value.replace(/, #[0-9a-f]+\\)/, ")").replaceAll(/M|L|,/g, " ").trim()}`).sort()];
-      return [...root.querySelectorAll(":scope > *:not(.band, .row)")].map(keep);
-    }"""
-    found, expected = page.evaluate(script, None), page.evaluate(script, drawn.svg())
-    clean = [[word.replace("  ", " ") for word in mark] for mark in found]
-    assert clean == [[word.replace("  ", " ") for word in mark] for mark in expected]
+    assert page.evaluate(MARKS, [None, "#states"]) == page.evaluate(MARKS, [drawn.svg(), ""])
     alphas = """async (at) => {
       const image = new Image();
       image.src = at ?? document.querySelector("#states figure image").getAttribute("href");
@@ -479,7 +534,7 @@ def test_labels_are_shown_with_their_probabilities(show):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_screen_and_follows_the_system(show, scheme):
-    for name in ("tag, CRF", "lm, characters", "classify, ngrams"):
+    for name in ("tag, CRF", "lm, characters", "classify, ngrams", "seq2seq, monotonic, features"):
         page = show(name, width=400, text=" ".join(small.WORDS) + " " + "x" * 80, scheme=scheme)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 400
         boxes = page.locator("button:visible, select:visible, input:visible, textarea").evaluate_all(
@@ -496,7 +551,7 @@ def test_it_fits_a_narrow_screen_and_follows_the_system(show, scheme):
 
 
 def test_every_control_has_a_name(show):
-    for name in ("tag, CRF", "lm, characters", "classify, ngrams"):
+    for name in ("tag, CRF", "lm, characters", "classify, ngrams", "seq2seq, monotonic, features"):
         page = show(name, text="the Cat")
         nameless = page.locator("button, select, input, textarea").evaluate_all(
             "all => all.filter(e => !(e.labels?.length || e.textContent.trim() || e.ariaLabel)).map(e => e.outerHTML)"

@@ -9,19 +9,20 @@ import numpy as np
 from elman.export.page.bundle import Bundle
 from elman.export.page.javascript import Function
 from elman.export.page.payload import as_json
-from elman.export.page.wording import SAYS, count, facts, recurrences
+from elman.export.page.wording import SAYS, count, facts, kind_of, recurrences
 from elman.inspect.figures.marks import rgb
 from elman.inspect.figures.scene import Figure
 from elman.inspect.report.markup import Markup, element, equation, join
 from elman.inspect.report.page import Panel, Program, asset, modules, page
-from elman.inspect.report.panels import bar, cell
+from elman.inspect.report.panels import EXTRAS, bar, cell
 from elman.inspect.report.parts import choose, controls, number
 from elman.inspect.view import PlaceView
 from elman.recurrent.plan import Direction
-from elman.tasks.plan import Next, Plan
+from elman.tasks.plan import Next, Plan, Rewriting
+from elman.tasks.seq2seq.answers import is_feature
 
 
-def document(plan: Plan, bundle: Bundle, bytes_: str, title: str, text: str) -> str:
+def document(plan: Plan | Rewriting, bundle: Bundle, bytes_: str, title: str, text: str) -> str:
     """The whole page. bytes_: the payload's, in base64; text: what is typed in it at first."""
     directions = [
         (f"layer {k} {'backward' if one.reverse else 'forward'}", one)
@@ -31,6 +32,8 @@ def document(plan: Plan, bundle: Bundle, bytes_: str, title: str, text: str) -> 
     steps = {one.equation.key: bundle.payload.function(one.equation) for _, one in directions}
     places = [_place(name, one, bundle.payload.steps[steps[one.equation.key]]) for name, one in directions]
     panels = [typed(plan, text)]
+    if isinstance(plan, Rewriting) and plan.attention.kind != "none":
+        panels.append(aligned(plan))
     if places:
         panels += [states(places), equations(places)]
     view = {
@@ -53,34 +56,64 @@ def document(plan: Plan, bundle: Bundle, bytes_: str, title: str, text: str) -> 
     return page(title, header(plan, bundle, title), panels, bar() if places else Markup(""), program)
 
 
-def header(plan: Plan, bundle: Bundle, title: str) -> Markup:
+def header(plan: Plan | Rewriting, bundle: Bundle, title: str) -> Markup:
     rows = facts(plan, bundle.payload.weights, count(plan))
     shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in rows.items()}
     about = (element("div", element("dt", name), element("dd", value)) for name, value in shown.items())
     return join(element("h1", title), element("dl", *about))
 
 
-def typed(plan: Plan, text: str) -> Panel:
+def typed(plan: Plan | Rewriting, text: str) -> Panel:
     """The box to type in, and what is answered."""
     box = element("textarea", text, id="typed", rows=3, spellcheck="false", autocomplete="off", autocapitalize="off")
     inside = [
         element("label", "Your text", for_="typed", class_="typed"),
         box,
-        *(writing() if isinstance(plan.answer, Next) else ()),
+        *(searching(plan) if isinstance(plan, Rewriting) else ()),
+        *(writing() if kind_of(plan) is Next else ()),
         element("div", class_="chips answers scripted", data_answers=True, **_group("the text, with what is answered")),
+        *(rewritten() if isinstance(plan, Rewriting) else ()),
         element("h3", "", id="bars-title"),
         element("table", element("tbody", "", id="bars"), class_="bars", aria_labelledby="bars-title"),
         element("output", "", id="said", class_="spoken", aria_live="polite"),
     ]
-    return Panel("text", "Type here", Markup(SAYS[type(plan.answer)]), join(*inside))
+    return Panel("text", "Type here", Markup(SAYS[kind_of(plan)]), join(*inside))
+
+
+def searching(plan: Rewriting) -> Iterator[Markup]:
+    """How an encoder-decoder searches, its features, and what it writes."""
+    known = [symbol[1:-1] for symbol in plan.source_symbols if is_feature(symbol)]
+    features = element("label", "features, with ; between them ", element("input", type="text", id="features"))
+    yield controls(field("beam", "beam", plan.beam, min=1), *([features] if plan.features is not None else ()))
+    if known:
+        yield element("p", "Known features: ", ", ".join(known), class_="says")
+
+
+def rewritten() -> Iterator[Markup]:
+    """What is written: as a text, and symbol by symbol."""
+    yield element("p", element("bdi", "", id="written"), class_="written")
+    yield element("div", class_="chips answers scripted", data_written=True, **_group("what is written, by symbols"))
+
+
+def aligned(plan: Rewriting) -> Panel:
+    heading, says = EXTRAS["alignment"]
+    what = "posterior" if plan.attention.kind == "hard" else "weights"
+    return Panel("alignment", heading, says, live("alignment", data_matrix="alignment", data_what=what))
+
+
+def field(name: str, label: str, value: float, **more: object) -> Markup:
+    box = element("input", type="number", id=name, value=value, **{"min": 0, **more})
+    return element("label", f"{label} ", box, class_="scripted")
+
+
+def live(label: str, **named: object) -> Markup:
+    """An empty drawing that a script fills."""
+    empty = Markup(Figure(0, 0, [], label, "").svg())
+    return element("figure", element("div", empty, class_="drawing", **_group(label)), class_="scripted", **named)
 
 
 def writing() -> Iterator[Markup]:
     """What a language model needs to write on."""
-
-    def field(name: str, label: str, value: float, **more: object) -> Markup:
-        return element("label", f"{label} ", element("input", type="number", id=name, value=value, min=0, **more))
-
     yield element(
         "div",
         element("button", "Write on", type="button", id="write"),
@@ -122,12 +155,11 @@ def states(places: list[PlaceView]) -> Panel:
         choose("what", "show", [(name, name) for name in names]),
         number("unit", "unit", 0, 0),
     )
-    empty = Markup(Figure(0, 0, [], "states and gates", "").svg())
-    box = element("div", empty, class_="drawing", **_group("states and gates"))
-    live = element("figure", box, data_what="live", class_="scripted")
     colours = element("p", "The text coloured by this unit: ", element("b", "", data_says="unit"), class_="scripted")
     row = element("div", class_="chips scripted", data_chips="unit", **_group("the text, coloured by this unit"))
-    return Panel("states", "States and gates", says, join(chosen, live, colours, row))
+    return Panel(
+        "states", "States and gates", says, join(chosen, live("states and gates", data_what="live"), colours, row)
+    )
 
 
 def place_of(places: list[PlaceView]) -> Markup:

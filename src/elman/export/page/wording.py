@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elman.layers.plan import Spelled, Table
-from elman.recurrent.plan import Recurrence, Skip
-from elman.tasks.plan import Labels, Next, Plan, Tags
+from elman.recurrent.plan import Equation, Recurrence, Skip
+from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
 
-WHAT = {Tags: "tagger", Labels: "classifier", Next: "language model"}
+WHAT = {Tags: "tagger", Labels: "classifier", Next: "language model", Rewriting: "encoder-decoder"}
 SAYS = {
     Tags: "Type words with spaces between them: each gets its tag as you type, with its probability.",
     Labels: "Type a text: its label is shown as you type, with the probability of every label.",
     Next: "Type a text: what comes next is shown as you type; the darker a token, the less it was expected.",
+    Rewriting: "Type a source: what is written from it is shown as you type, symbol by symbol with its probability.",
 }
 
 
@@ -24,8 +26,16 @@ def title_of(model: Any, path: Path) -> str:
     return path.stem.replace("-", " ").replace("_", " ")
 
 
-def first_text(plan: Plan) -> str:
-    """A few frequent tokens that the model knows, as there is no text to show; nothing for a language model."""
+def kind_of(plan: Plan | Rewriting) -> type:
+    """A key of WHAT."""
+    return Rewriting if isinstance(plan, Rewriting) else type(plan.answer)
+
+
+def first_text(plan: Plan | Rewriting) -> str:
+    """A few frequent tokens that the model knows, as there is no text to show; none for a language model."""
+    if isinstance(plan, Rewriting):
+        join = "" if plan.source.tokenizer["kind"] == "characters" else " "
+        return join.join([symbol for symbol in plan.source_symbols[2:] if symbol.isalpha()][:5])
     if isinstance(plan.answer, Next):
         return ""
     tables = [one for one in plan.inputs if isinstance(one, Table) and one.of in ("token", "given")]
@@ -33,16 +43,20 @@ def first_text(plan: Plan) -> str:
     return " ".join(words[:6])
 
 
-def facts(plan: Plan, weights: str, size: int) -> dict[str, str | int]:
+def facts(plan: Plan | Rewriting, weights: str, size: int) -> dict[str, str | int]:
     """What the head of the page lists."""
     cells = dict.fromkeys(one.equation.name for part in recurrences(plan) for one in part.directions)
-    spelled = [one for one in plan.inputs if isinstance(one, Spelled)]
-    known = max((len(one.items) for one in plan.inputs if isinstance(one, Table)), default=0)
-    rows: dict[str, str | int] = {"model": f"{WHAT[type(plan.answer)]} ({plan.model})"}
+    rows: dict[str, str | int] = {"model": f"{WHAT[kind_of(plan)]} ({plan.model})"}
     if cells:
         rows["cell"] = ", ".join(cells)
         rows["layers"] = len(recurrences(plan))
         rows["units"] = sum(one.hidden_size for part in recurrences(plan) for one in part.directions)
+    if isinstance(plan, Rewriting):
+        rows |= {"attention": plan.attention.kind, "decoder": plan.decoder[0].directions[0].equation.name}
+        rows |= {"source symbols": len(plan.source_symbols), "target symbols": len(plan.target_symbols)}
+        return rows | {"numbers": size, "stored as": weights}
+    spelled = [one for one in plan.inputs if isinstance(one, Spelled)]
+    known = max((len(one.items) for one in plan.inputs if isinstance(one, Table)), default=0)
     if spelled:
         rows["reads characters with"] = spelled[0].layer.directions[0].equation.name
     if known:
@@ -51,10 +65,10 @@ def facts(plan: Plan, weights: str, size: int) -> dict[str, str | int]:
     return rows | {"numbers": size, "stored as": weights}
 
 
-def recurrences(plan: Plan) -> list[Recurrence]:
+def recurrences(plan: Plan | Rewriting) -> list[Recurrence]:
     """The recurrent layers over the tokens, lowest first."""
     found: list[Recurrence] = []
-    parts = list(plan.layers)
+    parts = list(plan.encoder if isinstance(plan, Rewriting) else plan.layers)
     while parts:
         part = parts.pop(0)
         if isinstance(part, Recurrence):
@@ -64,7 +78,7 @@ def recurrences(plan: Plan) -> list[Recurrence]:
     return found
 
 
-def count(plan: Plan) -> int:
+def count(plan: Plan | Rewriting) -> int:
     """How many numbers were learned, each array once."""
     seen: dict[int, int] = {}
 
@@ -74,9 +88,9 @@ def count(plan: Plan) -> int:
         elif isinstance(value, tuple | list):
             for one in value:
                 visit(one)
-        elif hasattr(value, "__dataclass_fields__"):
-            for name in value.__dataclass_fields__:
-                visit(getattr(value, name))
+        elif is_dataclass(value) and not isinstance(value, Equation):
+            for one in fields(value):
+                visit(getattr(value, one.name))
 
-    visit((plan.inputs, plan.layers, plan.pooled, plan.head, plan.wide, plan.bias))
+    visit(plan)
     return sum(seen.values())

@@ -11,12 +11,14 @@ const PAUSE = 700; // milliseconds without typing, after which the answer is sai
 /** What shows the answers of a model: {show(answer), start()}. box: where the text is typed; refresh: shows its answer
     again. */
 export function of(model, box, refresh) {
-  const kind = KINDS[model.plan.answer.is](model, box, refresh);
+  const kind = KINDS[model.plan.answer?.is ?? model.plan.is](model, box, refresh);
   const [row, coloured, said] = ["[data-answers]", "[data-chips=unit]", "#said"].map((at) => document.querySelector(at));
   let saying = 0;
   let now = null;
-  const listed = () => kind.bars(now, selection.step);
+  const listed = () => kind.bars(now, selection);
   return {
+    options: kind.options,
+    outputs: (answer) => kind.outputs?.(answer) ?? [],
     show(answer) {
       now = answer;
       const skipped = answer.skipped ?? 0;
@@ -27,7 +29,7 @@ export function of(model, box, refresh) {
       saying = setTimeout(() => (said.textContent = kind.words(answer)), PAUSE);
     },
     start() {
-      follow(["text", "step"], () => {
+      follow(["text", "step", "output"], () => {
         const { title, labels, probabilities, given } = listed();
         bars(title, labels, probabilities, given);
       });
@@ -48,7 +50,7 @@ const KINDS = {
       made.append(tag, element("small", {}, percent(p)));
       return made;
     },
-    bars(answer, step) {
+    bars(answer, { step }) {
       const there = step >= 0 && step < answer.tokens.length;
       return {
         title: there ? `The tags of “${visible(answer.tokens[step])}”` : "No word yet",
@@ -96,9 +98,49 @@ const KINDS = {
   }),
 };
 
-/** A piece of the text, which selects its step. */
-function chip(token, step) {
-  const made = element("span", { class: "chip", "data-step": step });
+KINDS.Rewriting = (model, box, refresh) => {
+  const row = document.querySelector("[data-written]");
+  const [features, beam] = ["features", "beam"].map((id) => document.getElementById(id));
+  return {
+    options: () => ({
+      features: (features?.value ?? "").split(";").map((one) => one.trim()).filter(Boolean),
+      beam: Math.max(1, Math.floor(Number(beam.value)) || 1),
+    }),
+    chip: (answer, token, step) => chip(token, step),
+    outputs({ text, symbols, labels, probabilities, complete }) {
+      document.getElementById("written").textContent = visible(text);
+      const written = complete ? [...symbols, END] : symbols;
+      const chances = written.map((symbol, j) => probabilities[j][labels.indexOf(symbol)]);
+      row.replaceChildren(
+        ...written.map((symbol, j) => {
+          const made = chip(symbol, j, "output");
+          made.append(element("small", {}, percent(chances[j])));
+          return made;
+        }),
+      );
+      return written.map((target, j) => ({ step: null, target, loss: -Math.log(chances[j]), top: [] }));
+    },
+    bars({ symbols, labels, probabilities }, { output }) {
+      const symbol = symbols[output] ?? END;
+      return {
+        title: `What could stand where “${visible(symbol)}” is written`,
+        labels,
+        probabilities: probabilities[output] ?? [],
+        given: [symbol],
+      };
+    },
+    words: ({ text }) => text,
+    start() {
+      for (const control of [features, beam]) control?.addEventListener("input", refresh);
+    },
+  };
+};
+
+const END = "</s>";
+
+/** A piece of the text, which selects its step; or one of what is written, an output. */
+function chip(token, place, what = "step") {
+  const made = element("span", { class: "chip", [`data-${what}`]: place });
   made.append(element("bdi", {}, visible(token)));
   return made;
 }

@@ -2,7 +2,7 @@
 
 import { view } from "elman/data";
 import { show } from "elman/numbers";
-import { draw, fit, legend, line, raster, rect, text, visible, width } from "elman/scene";
+import { clean, draw, fit, legend, line, raster, rect, text, visible, width } from "elman/scene";
 import { follow, selection, shown } from "elman/selection";
 
 const MARGIN = 148; // for the names of rows, at the left
@@ -53,7 +53,7 @@ function columnWidth(tokens) {
 function tokenRow(tokens, wide, y) {
   return tokens.map((token, step) =>
     text(MARGIN + (step + 0.5) * wide, y, fit(token, wide - 4, 12), {
-      anchor: "middle", data: { step }, title: `${step}: ${visible(token)}`,
+      anchor: "middle", data: { step }, title: `${step}: ${clean(token)}`,
     }),
   );
 }

@@ -1,5 +1,6 @@
 // The page of a model: what is typed is answered, and shown from the inside.
 
+import * as alignment from "elman/alignment";
 import * as answers from "elman/answers";
 import * as choice from "elman/choice";
 import * as colours from "elman/colours";
@@ -25,6 +26,7 @@ export function start(steps) {
   const model = modelOf(unpack(data, read("bytes"), steps), data.letters);
   const box = document.getElementById("typed");
   const row = document.querySelector("[data-answers]");
+  let aligned = null;
   const answered = answers.of(model, box, refresh);
   document.documentElement.classList.add("live");
 
@@ -32,9 +34,10 @@ export function start(steps) {
     const records = [];
     const answer = model.answer(box.value, { ...answered.options?.(), records });
     const tokens = answer.tokens.slice(answer.skipped ?? 0);
-    show(tokens, [], records);
+    show(tokens, answered.outputs(answer), records);
     answered.show(answer);
-    select({ text: selection.text + 1, step: tokens.length - 1, over: null });
+    aligned = answer.alignment;
+    select({ text: selection.text + 1, step: tokens.length - 1, output: 0, over: null });
     row.dataset.text = box.value; // what is shown
   }
 
@@ -50,6 +53,7 @@ export function start(steps) {
   });
   refresh();
   const shown = view.places.length ? [choice, controls, heat, marks, equation, colours, readout] : [marks];
+  if (document.getElementById("alignment")) alignment.start(() => aligned);
   for (const part of [...shown, pointer, theme]) part.start();
   answered.start();
   // for other scripts

@@ -18,18 +18,22 @@ export class Rewriter {
     return this.source.split(text);
   }
 
-  /** {tokens, text, symbols, score, logProbability, alignment}: what is read, with features and the end; the best answer;
-      and for each of its symbols and the end the weight of each token, null without attention.
+  /** {tokens, text, symbols, score, logProbability, complete, labels, probabilities, alignment}: what is read, with features
+      and the end; the best answer; the probability of every one of `labels` at each of its symbols and at the end; and
+      there the weight of each token, null without attention.
       features: symbols besides the text; beam: hypotheses kept, 1 is greedy; records: of the encoder. */
   answer(text, { features = [], beam = this.plan.beam, records } = {}) {
     const symbols = [...features.map((one) => `<${one}>`), ...this.tokens(text)];
     const tokens = [...symbols, this.plan.source_symbols[END]];
     const read = this.read(tokens, records);
     const longest = Math.max(2 * this.plan.longest + 10, 3 * symbols.length);
-    const { ids, total, score, complete, weights } = this.search(read, beam, longest);
+    const { ids, total, score, complete, weights, chances } = this.search(read, beam, longest);
     const written = ids.map((id) => read.names[id]);
     const alignment = this.plan.attention.kind === "none" ? null : weights;
-    return { tokens, text: this.target.join(written), symbols: written, score, logProbability: total, complete, alignment };
+    return {
+      tokens, text: this.target.join(written), symbols: written, score, logProbability: total, complete,
+      labels: read.names, probabilities: chances, alignment,
+    };
   }
 
   /** All that does not change while the target is written. */
@@ -74,6 +78,7 @@ export class Rewriter {
       ids: [],
       total: 0,
       weights: [],
+      chances: [],
       states,
       y: this.decoder.at(-1).ofState("y", states.at(-1).state),
       fed: new Float32Array(plan.attention.hidden.b.shape[0]),
@@ -169,12 +174,13 @@ export class Rewriter {
       for (const { before, after, id, total } of best(found, room)) {
         const where = after.weightsOf(id);
         const weights = where ? [...before.weights, where] : before.weights;
+        const chances = [...before.chances, after.chances];
         const ends = id === END;
         if (ends || length + 1 >= longest) {
           const ids = ends ? before.ids : [...before.ids, id];
-          (ends ? finished : cut).push({ ids, total, score: total / (length + 1) ** penalty, complete: ends, weights });
+          (ends ? finished : cut).push({ ids, total, score: total / (length + 1) ** penalty, complete: ends, weights, chances });
           room--;
-        } else next.push({ ...after, ids: [...before.ids, id], total, weights, position: where });
+        } else next.push({ ...after, ids: [...before.ids, id], total, weights, chances, position: where });
       }
       const worst = Math.max(...finished.map((one) => one.score));
       live = next.filter(({ total }) => total / (longest + 1) ** penalty > worst);

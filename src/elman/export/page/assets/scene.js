@@ -92,11 +92,13 @@ const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
 /** A token as it is drawn, on one line: newline is ↵, tab ⇥, a lone space ␣, and the empty token ∅. */
 export function visible(token) {
-  const clean = token
-    .replace(CONTROL, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`)
-    .replaceAll("\n", "↵")
-    .replaceAll("\t", "⇥");
-  return clean && !clean.trim() ? clean.replaceAll(" ", "␣") : clean || "∅";
+  const shown = clean(token).replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  return shown && !shown.trim() ? shown.replaceAll(" ", "␣") : shown || "∅";
+}
+
+/** The text with control characters as escapes. */
+export function clean(token) {
+  return token.replace(CONTROL, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 /** About how wide a line of text is: a guess, as fonts differ, rather too wide. */
