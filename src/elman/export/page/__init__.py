@@ -13,10 +13,12 @@ from elman.export.page.document import document
 from elman.export.page.wording import first_text, title_of
 
 
-def write(model: Any, path: Path, *, weights: str, text: str | None = None) -> Mapping[str, Any]:
+def write(
+    model: Any, path: Path, *, weights: str = "bfloat16", text: str | None = None, title: str | None = None
+) -> Mapping[str, Any]:
     """Write the page; a path that ends in .mjs gets the model alone, as a JavaScript module.
 
-    text: what the page shows at first; weights: float32, bfloat16 or int8
+    weights: float32, bfloat16 or int8; text: what the page shows at first; title: its heading, otherwise the file's name
     Raises UsageError for what the page cannot express, ResourceError where it cannot be written."""
     plan = model.plan()
     bundle = Bundle(plan, weights)
@@ -24,7 +26,8 @@ def write(model: Any, path: Path, *, weights: str, text: str | None = None) -> M
     if path.suffix == ".mjs":
         made = module(bundle, bytes_)
     else:
-        made = document(plan, bundle, bytes_, title_of(model, path), first_text(plan) if text is None else text)
+        shown = first_text(plan) if text is None else text
+        made = document(plan, bundle, bytes_, title or title_of(path), shown)
     data = made.encode("utf-8")
     try:
         path.write_bytes(data)

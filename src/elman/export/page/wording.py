@@ -21,7 +21,7 @@ SAYS = {
 }
 
 
-def title_of(model: Any, path: Path) -> str:
+def title_of(path: Path) -> str:
     """The page's name: that of its file."""
     return path.stem.replace("-", " ").replace("_", " ")
 
