@@ -18,7 +18,7 @@ def write(
 ) -> Mapping[str, Any]:
     """Write the page; a path that ends in .mjs gets the model alone, as a JavaScript module.
 
-    weights: float32, bfloat16 or int8; text: what the page shows at first; title: its heading, otherwise the file's name
+    weights: float32, bfloat16 or int8; text: what the page shows at first; title: its heading, or the file's name
     Raises UsageError for what the page cannot express, ResourceError where it cannot be written."""
     plan = model.plan()
     bundle = Bundle(plan, weights)

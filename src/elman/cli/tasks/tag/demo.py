@@ -55,8 +55,8 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     In every sentence of the corpus one word (sheep, fish) is singular or plural, and only one other word tells which, 1
     to 20 words before or after it. An Elman network, an LSTM, and an LSTM in both directions learn to tag it. A second
     run in the same folder uses what exists there, and resumes where the first one stopped. At the end it writes
-    report.html, which shows the inside of the LSTM: see docs/reading-the-report.md; and model.html, in which the best of
-    the three tags what is typed: see docs/export.md.
+    report.html, which shows the inside of the LSTM: see docs/reading-the-report.md; and model.html, in which the best
+    of the three tags what is typed: see docs/export.md.
     """
     from pathlib import Path
 

@@ -57,5 +57,24 @@ export function start(steps) {
   for (const part of [...shown, pointer, theme]) part.start();
   answered.start();
   // for other scripts
+  document.addEventListener("click", again, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches?.(".chips, .drawing")) open();
+  });
   globalThis.elman = { model, functions, answer: (text) => model.answer(text) };
+}
+
+/** A click on a step selects it, and its numbers are shown; a second one goes where they are. */
+function again(event) {
+  const before = selection.step;
+  const mark = event.target.closest("[data-step], #states image");
+  if (mark) setTimeout(() => selection.step === before && clicked === before ? open() : (clicked = selection.step), 0);
+}
+
+let clicked = null;
+
+function open() {
+  const panel = document.getElementById("equation");
+  panel?.scrollIntoView({ block: "nearest" });
+  panel?.querySelector("input")?.focus({ preventScroll: true });
 }
