@@ -76,8 +76,8 @@ class Classifier extends Network {
       ? each.filter((i) => scores[i] > 0).sort((a, b) => scores[b] - scores[a])
       : [argmax(scores)];
     const probabilities = this.plan.answer.several
-      ? Array.from(scores, (score) => 1 / (1 + Math.exp(-score)))
-      : [...exp(logSoftmax(scores))];
+      ? Float64Array.from(scores, (score) => 1 / (1 + Math.exp(-score)))
+      : exp(logSoftmax(scores));
     return { tokens, labels: given.map((i) => this.labels[i]), probabilities };
   }
 }
@@ -128,7 +128,7 @@ class LanguageModel extends Network {
   after(id, before) {
     const fresh = !before || (id === END && !this.plan.answer.carries);
     const now = { id, states: [], moments: [] };
-    now.vector = step(this.parts, this.inputs.vector(this.labels[id]), fresh ? null : before.states, now);
+    now.vector = step(this.parts, this.inputs.vector(this.labels[id]), fresh ? null : before.states, now).slice();
     return now;
   }
 
@@ -166,7 +166,7 @@ function step(parts, x, states, now) {
     if (part.directions) {
       const [direction] = part.directions;
       const at = states ? direction.copy(states[now.states.length]) : direction.start();
-      x = direction.advance(at, direction.project(x));
+      x = direction.advance(at, x);
       now.states.push(at);
       now.moments.push(direction.moment());
     } else if (part.inner) {
@@ -208,7 +208,7 @@ function single(data) {
 }
 
 function exp(logs) {
-  return Array.from(logs, Math.exp);
+  return logs.map(Math.exp);
 }
 
 function argmax(values) {

@@ -12,7 +12,10 @@ export function addProduct(out, x, W, from = 0) {
   const count = x.length;
   let i = 0;
   for (; i + 3 < count; i += 4) {
-    const [a, b, c, d] = [x[i], x[i + 1], x[i + 2], x[i + 3]];
+    const a = x[i];
+    const b = x[i + 1];
+    const c = x[i + 2];
+    const d = x[i + 3];
     if (a === 0 && b === 0 && c === 0 && d === 0) continue;
     const p = from + i * n;
     const q = p + n;
@@ -27,13 +30,16 @@ export function addProduct(out, x, W, from = 0) {
   }
 }
 
-/** W x + b, for W (outputs, x.length). */
-export function affine({ W, b, activation }, x) {
+/** W x + b, for W (outputs, x.length), into `out`. */
+export function affine({ W, b, activation }, x, out = new Float32Array(W.shape[0])) {
   const [outputs, n] = W.shape;
-  const out = new Float32Array(outputs);
   const w = W.data;
+  const act = ACTIVATIONS[activation];
   for (let k = 0; k < outputs; k++) {
-    let [a, c, d, e] = [0, 0, 0, 0];
+    let a = 0;
+    let c = 0;
+    let d = 0;
+    let e = 0;
     const p = k * n;
     let i = 0;
     for (; i + 3 < n; i += 4) {
@@ -43,9 +49,10 @@ export function affine({ W, b, activation }, x) {
       e += w[p + i + 3] * x[i + 3];
     }
     for (; i < n; i++) a += w[p + i] * x[i];
-    out[k] = a + c + (d + e) + b.data[k];
+    const sum = a + c + (d + e) + b.data[k];
+    out[k] = act ? act(sum) : sum;
   }
-  return activation ? out.map(ACTIVATIONS[activation]) : out;
+  return out;
 }
 
 const ACTIVATIONS = { tanh: Math.tanh, relu: (value) => Math.max(value, 0) };
@@ -154,6 +161,7 @@ export class Recurrence {
   }
 
   run(xs, records) {
+    if (this.directions.length === 1) return this.directions[0].run(xs, records);
     const sides = this.directions.map((one) => one.run(xs, records));
     const ys = rowsOf(xs.rows, this.size);
     const end = new Float32Array(this.size);
@@ -182,6 +190,7 @@ export class Direction {
     this.p = membersOf(equation.members.p, this.hidden, vectors.data);
     this.delays = r.length ? seen.shape[0] : 0;
     this.fields = s.length;
+    [this.y, this.q] = [new Float32Array(this.hidden), new Float32Array(this.hidden)];
   }
 
   /** The state before the first step. */
@@ -205,17 +214,16 @@ export class Direction {
     return Object.fromEntries(GROUPS.map((name) => [name, this[name].all.slice()]));
   }
 
-  /** One step from `at`, which becomes the state after it; x: x_t W + b. Returns y. */
+  /** One step from `at`, which becomes the state after it, for an input x. Returns y, which the next step overwrites. */
   advance(at, x) {
-    const { hidden, delays, step, s, r, after } = this;
-    this.x.all.set(x);
+    const { hidden, delays, step, s, r, after, y, q } = this;
+    this.x.all.set(this.b);
+    addProduct(this.x.all, x, this.W);
     s.all.set(at.state);
     if (delays) {
       r.all.fill(0);
       addProduct(r.all, at.seen, this.U);
     }
-    const y = new Float32Array(hidden);
-    const q = new Float32Array(hidden);
     step(this.x, r, s, this.p, this.gate, after, y, q);
     at.state.set(after.all);
     if (delays) {
@@ -223,13 +231,6 @@ export class Direction {
       at.seen.set(q);
     }
     return y;
-  }
-
-  /** x W + b of one row. */
-  project(x) {
-    const a = this.b.slice();
-    addProduct(a, x, this.W);
-    return a;
   }
 
   run(xs, records) {
@@ -241,11 +242,11 @@ export class Direction {
     let end = this.output;
     for (let k = 0; k < xs.rows; k++) {
       const t = this.reverse ? xs.rows - 1 - k : k;
-      end = this.advance(at, this.project(xs.data.subarray(t * xs.size, (t + 1) * xs.size)));
+      end = this.advance(at, xs.data.subarray(t * xs.size, (t + 1) * xs.size));
       ys.data.set(end, t * hidden);
       if (moments) moments[t] = this.moment();
     }
-    return { ys, end };
+    return { ys, end: end.slice() };
   }
 }
 
@@ -296,7 +297,7 @@ export function runAll(parts, xs, records) {
 export function affineRows(part, xs) {
   const ys = rowsOf(xs.rows, part.b.shape[0]);
   for (let t = 0; t < xs.rows; t++) {
-    ys.data.set(affine(part, xs.data.subarray(t * xs.size, (t + 1) * xs.size)), t * ys.size);
+    affine(part, xs.data.subarray(t * xs.size, (t + 1) * xs.size), ys.data.subarray(t * ys.size, (t + 1) * ys.size));
   }
   return ys;
 }
@@ -343,9 +344,11 @@ function attention(hidden, score, xs) {
 
 export function logSoftmax(scores) {
   let most = -Infinity;
-  for (const score of scores) if (score > most) most = score;
+  for (let i = 0; i < scores.length; i++) if (scores[i] > most) most = scores[i];
   let sum = 0;
-  for (const score of scores) sum += Math.exp(score - most);
+  for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i] - most);
   const all = most + Math.log(sum);
-  return Float64Array.from(scores, (score) => score - all);
+  const logs = new Float64Array(scores.length);
+  for (let i = 0; i < scores.length; i++) logs[i] = scores[i] - all;
+  return logs;
 }

@@ -104,9 +104,10 @@ export class Rewriter {
     let y = joined([vector, ...(context ? [context] : []), ...(plan.input_feeding ? [before.fed] : []), ...(plan.output_feedback ? [before.mixed] : [])]);
     const states = before.states.map((state, k) => {
       const at = decoder[k].copy(state);
-      y = decoder[k].advance(at, decoder[k].project(y));
+      y = decoder[k].advance(at, y);
       return at;
     });
+    y = y.slice();
     const query = a.query && a.kind !== "additive" ? product(a.query, y) : y;
     const scored = () => each(h.rows, (j) => dot(query, keys.data.subarray(j * keys.size, (j + 1) * keys.size)));
     if (a.kind === "hard") {

@@ -36,19 +36,28 @@ export function line(from, to, stroke, width) {
 
 /** Cells of one image: shareOf(row, column) from −1 to 1, whose sign is the hue and whose size the opacity. */
 export function raster(x, y, w, h, rows, columns, shareOf, { data = {}, title } = {}) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
-  const context = canvas.getContext("2d");
+  const look = { preserveAspectRatio: "none", "image-rendering": "pixelated", href: picture(rows, columns, shareOf) };
+  return finished(element("image", { ...box(x, y, w, h), ...look }), data, title);
+}
+
+const canvas = document.createElement("canvas");
+const context = canvas.getContext("2d", { willReadFrequently: true });
+
+/** The cells as the address of a picture. */
+function picture(rows, columns, shareOf) {
+  [canvas.width, canvas.height] = [columns, rows];
   const image = context.createImageData(columns, rows);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       const share = shareOf(i, j);
       const size = Number.isFinite(share) ? Math.min(Math.abs(share), 1) : 0;
-      image.data.set([...palette[share < 0 ? "negative" : "positive"], Math.round(255 * size)], 4 * (i * columns + j));
+      const at = 4 * (i * columns + j);
+      image.data.set(share < 0 ? palette.negative : palette.positive, at);
+      image.data[at + 3] = Math.round(255 * size);
     }
   }
   context.putImageData(image, 0, 0);
-  const look = { preserveAspectRatio: "none", "image-rendering": "pixelated", href: canvas.toDataURL() };
-  return finished(element("image", { ...box(x, y, w, h), ...look }), data, title);
+  return canvas.toDataURL();
 }
 
 /** The scale of a raster: a bar with its numbers, from x, around y. */
