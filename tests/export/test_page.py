@@ -6,9 +6,11 @@ import importlib.util
 import json
 import math
 import random
+import re
 import shutil
 import subprocess
 import warnings
+from pathlib import Path
 
 import exported_models as small
 import numpy as np
@@ -16,6 +18,7 @@ import plan_reading as reading
 import pytest
 import torch
 
+from elman.cli.main import run
 from elman.errors import UsageError
 from elman.export import FORMATS, export
 from elman.export.page.bundle import written
@@ -532,6 +535,41 @@ def test_labels_are_shown_with_their_probabilities(show):
     assert ", ".join(expected.labels) in page.locator("#bars-title").inner_text() or not expected.labels
 
 
+def test_a_text_that_is_too_long_is_refused(show):
+    page = show("classify, mean", text="the Cat")
+    page.evaluate("() => { elman.model.text.longest = 3; }")
+    page.locator("#typed").fill("the Cat sees dogs")
+    page.wait_for_function("document.getElementById('refused').textContent")
+    assert page.locator("#refused").inner_text() == "expected at most 3 tokens, found 4; shorten the text"
+    typed(page, "the Cat sees")
+    assert page.locator("#refused").inner_text() == ""
+
+
+def test_a_second_click_leads_to_the_equation(show):
+    page = show("tag, lstm", width=400, text="the Cat sees dogs .")
+    word = page.locator("[data-answers] .chip").nth(1)
+    for clicks in (1, 2):
+        word.click()
+        page.wait_for_function("document.querySelector('#equation [data-bind=step]').value === '1'")
+        if clicks == 2:
+            page.wait_for_function("document.getElementById('equation').contains(document.activeElement)")
+        else:
+            assert not page.evaluate("document.getElementById('equation').contains(document.activeElement)")
+    page.locator("[data-answers]").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.getElementById('equation').contains(document.activeElement)")
+
+
+def test_without_scripts_it_says_so(show, browser, tmp_path):
+    export(small.model("tag, lstm"), "page", tmp_path / "a.html")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((tmp_path / "a.html").as_uri())
+    assert "switched off" in page.locator("[role=note]").inner_text()
+    assert not page.locator("button:visible, select:visible, input:visible").count()
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_screen_and_follows_the_system(show, scheme):
     for name in ("tag, CRF", "lm, characters", "classify, ngrams", "seq2seq, monotonic, features"):
@@ -600,3 +638,45 @@ def test_the_model_alone_runs_in_node(tmp_path):
 def test_what_it_cannot_do_is_refused(tmp_path):
     with pytest.raises(UsageError, match="expected weights bfloat16, int8, float32, found float16"):
         export(small.model("tag, lstm"), "page", tmp_path / "a.html", weights="float16")
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def snippets(language):
+    """The code of the docs in a language."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("export*.md"))]
+    return [code for text in texts for code in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)]
+
+
+def test_what_the_docs_say_runs(tmp_path, monkeypatch):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    monkeypatch.chdir(tmp_path)
+    tagger, writer = small.model("tag, lstm"), small.model("lm, characters")
+    (code,) = [one for one in snippets("python") if '"page"' in one]
+    exec(code, {"tagger": tagger})
+    assert Path("tagger.html").stat().st_size > 50_000
+    for name, model in (("tagger", tagger), ("writer", writer)):
+        export(model, "page", f"{name}.mjs", weights="float32")
+    printed = []
+    for code in snippets("js"):
+        Path("run.mjs").write_text(code, encoding="utf-8")
+        ran = subprocess.run([node, "run.mjs"], capture_output=True, text=True, check=True)
+        printed.append(ran.stdout)
+    (expected,) = tagger.predict([["the", "boys", "run"]], probabilities=True)
+    lines = [line.split() for line in printed[0].splitlines()]
+    assert [line[1] for line in lines] == expected.tags
+    assert [float(line[2]) for line in lines] == pytest.approx(expected.probabilities, abs=6e-4)
+    assert printed[1][:-1] == "".join(writer.sample(40, prompt="the ", temperature=0.8, seed=1))
+    assert "function LSTM(" in printed[2] and printed[2].count("\nh ") == 3
+
+
+def test_the_command_writes_a_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small.model("tag, lstm").save(tmp_path / "tagger")
+    command = ["export", "tagger", "--to", "page", "--text", "<the> boys & girls", "--weights", "int8"]
+    assert run(command) == 0
+    assert "tagger.html" in capsys.readouterr().out
+    assert "&lt;the&gt; boys &amp; girls</textarea>" in Path("tagger.html").read_text(encoding="utf-8")

@@ -60,7 +60,8 @@ def header(plan: Plan | Rewriting, bundle: Bundle, title: str) -> Markup:
     rows = facts(plan, bundle.payload.weights, count(plan))
     shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in rows.items()}
     about = (element("div", element("dt", name), element("dd", value)) for name, value in shown.items())
-    return join(element("h1", title), element("dl", *about))
+    scripts = element("noscript", element("p", "The model runs in scripts, which are switched off here.", role="note"))
+    return join(element("h1", title), element("dl", *about), scripts)
 
 
 def typed(plan: Plan | Rewriting, text: str) -> Panel:
@@ -69,6 +70,7 @@ def typed(plan: Plan | Rewriting, text: str) -> Panel:
     inside = [
         element("label", "Your text", for_="typed", class_="typed"),
         box,
+        element("p", "", id="refused", role="alert"),
         *(searching(plan) if isinstance(plan, Rewriting) else ()),
         *(writing() if kind_of(plan) is Next else ()),
         element("div", class_="chips answers scripted", data_answers=True, **_group("the text, with what is answered")),
@@ -147,7 +149,8 @@ def states(places: list[PlaceView]) -> Panel:
     says = join(
         "The state ",
         equation("s_t"),
-        " after each step and the gates that made it, unit by unit. Choose a step: the equation shows its numbers.",
+        " after each step and the gates that made it, unit by unit. Choose a step with a click or the arrow keys: the ",
+        "equation shows its numbers; a second click or Enter leads there.",
     )
     names = dict.fromkeys(name for place in places for name in _shown(place))
     chosen = controls(

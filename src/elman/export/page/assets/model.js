@@ -67,9 +67,14 @@ class Tagger extends Network {
 }
 
 class Classifier extends Network {
-  /** {tokens, labels, probabilities}: the labels given, and the probability of every label. */
+  /** {tokens, labels, probabilities}: the labels given, and the probability of every label.
+      Throws a RangeError for a text that is too long for the model. */
   answer(text, { records } = {}) {
     const tokens = this.tokens(text);
+    const { longest } = this.text;
+    if (longest && tokens.length > longest) {
+      throw new RangeError(`expected at most ${longest} tokens, found ${tokens.length}; shorten the text`);
+    }
     const [scores] = this.scores(tokens, records);
     const each = Array.from(scores, (_, i) => i);
     const given = this.plan.answer.several

@@ -26,13 +26,22 @@ export function start(steps) {
   const model = modelOf(unpack(data, read("bytes"), steps), data.letters);
   const box = document.getElementById("typed");
   const row = document.querySelector("[data-answers]");
+  const refused = document.getElementById("refused");
   let aligned = null;
   const answered = answers.of(model, box, refresh);
   document.documentElement.classList.add("live");
 
   function refresh() {
     const records = [];
-    const answer = model.answer(box.value, { ...answered.options?.(), records });
+    let answer;
+    try {
+      answer = model.answer(box.value, { ...answered.options?.(), records });
+      refused.textContent = "";
+    } catch (problem) {
+      if (!(problem instanceof RangeError)) throw problem;
+      refused.textContent = problem.message;
+      return;
+    }
     const tokens = answer.tokens.slice(answer.skipped ?? 0);
     show(tokens, answered.outputs(answer), records);
     answered.show(answer);
