@@ -105,6 +105,7 @@ def test_demo_and_again(elman, inside: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert again.out == first.out and again.err.count("already trained") == 3
     assert "sheep/" in first.out.splitlines()[-1] and "elman predict" in first.err
     answer = json.loads(elman(*command, "--json").out)
+    assert "Type here" in (inside / "δ" / "model.html").read_text(encoding="utf-8")
     assert answer["models"].keys() == {"elman", "lstm", "bilstm"} and answer["tagged"][0][0] == "the"
     other = elman("demo", "--out", "δ", "--sentences", 50, "--epochs", 1)
     assert other.code == 0 and "made again" in other.err and "already trained" not in other.err
@@ -118,7 +119,11 @@ def test_demo_of_attention(elman, inside: Path) -> None:
     assert lines[1] == ["letters", "none", "attention", "hard"] and [line[0] for line in lines[2:6]] == [
         "2-5", "6-10", "11-16", "17-20",
     ]  # fmt: skip
-    for file, words in (("accuracy.svg", "accuracy by length"), ("report.html", "What is written from where")):
+    for file, words in (
+        ("accuracy.svg", "accuracy by length"),
+        ("report.html", "What is written from where"),
+        ("model.html", "Type here"),
+    ):
         assert words in (inside / "δ" / file).read_text(encoding="utf-8")
     answer = json.loads(elman(*command, "--json").out)
     for result in answer["models"].values():

@@ -17,7 +17,7 @@ import views
 from elman.errors import ResourceError
 from elman.inspect.report import html, write
 from elman.inspect.report.markup import Markup, element, equation
-from elman.inspect.report.page import Panel, page
+from elman.inspect.report.page import Panel, Program, page
 from elman.inspect.report.payload import NAN, Pool, payload
 from elman.inspect.report.source import listing, operands
 
@@ -152,7 +152,13 @@ def test_hostile_text_is_shown_as_text(show, made):
 
 def test_the_policy_stops_what_has_no_nonce(show):
     evil = Markup("<script>document.title = 'owned'</script><img src='data:,' onerror='document.title = 1'>")
-    text = page("Title", Markup(""), [Panel("a", "A", evil, Markup(""))], Markup(""), "{}")
+    text = page(
+        "Title",
+        Markup(""),
+        [Panel("a", "A", evil, Markup(""))],
+        Markup(""),
+        Program(data={"view": ("application/json", "{}")}),
+    )
     opened = show("evil", text=text)
 
     def refused() -> int:

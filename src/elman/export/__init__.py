@@ -27,6 +27,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "onnx": Format("elman.export.onnx:write", ".onnx", ("float32", "float16", "int8"), ("check",)),
+    "page": Format("elman.export.page:write", ".html", ("bfloat16", "int8", "float32"), ("text",)),
 }
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from elman.errors import ResourceError
-from elman.inspect.report.page import page
+from elman.inspect.report.page import Program, page
 from elman.inspect.report.panels import bar, header, panels
 from elman.inspect.report.payload import payload
 from elman.inspect.view import View
@@ -14,7 +14,8 @@ from elman.inspect.view import View
 
 def html(view: View) -> str:
     """The page: style, scripts, drawings and numbers in one text that needs no network."""
-    return page(view.title or "A model", header(view), list(panels(view)), bar(), payload(view))
+    program = Program(data={"view": ("application/json", payload(view))})
+    return page(view.title or "A model", header(view), list(panels(view)), bar(), program)
 
 
 def write(view: View, path: str | os.PathLike[str]) -> None:

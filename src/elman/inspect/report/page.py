@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from elman import __version__
@@ -32,13 +32,30 @@ class Panel:
         return element("section", heading, says, self.inside, id=self.id, aria_labelledby=f"{self.id}-heading")
 
 
-def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: str) -> str:
+@dataclass(frozen=True)
+class Program:
+    """What runs in a page besides the report's own scripts.
+
+    main:    the script that starts everything
+    modules: bare name -> source, of scripts that main may import; they replace the report's of the same name
+    style:   is added to the report's
+    data:    id -> (media type, text) of elements that scripts read"""
+
+    main: str = f'import "elman/{MAIN}";'
+    modules: Mapping[str, str] = field(default_factory=dict)
+    style: str = ""
+    data: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, program: Program) -> str:
     """The whole document.
 
     The scripts are the files in assets/, each a module under a bare name such as "elman/data", which an import map maps
     to a data: URL. The policy allows only what carries the nonce: a digest of everything in the page, which no text in
     it can have guessed."""
-    nonce = hashlib.sha256("\0".join([title, data, head, *(panel.markup() for panel in panels)]).encode()).hexdigest()
+    read = [element("script", Markup(text), type=kind, id=name) for name, (kind, text) in program.data.items()]
+    inside = [title, head, *(panel.markup() for panel in panels), program.main, *read]
+    nonce = hashlib.sha256("\0".join(inside).encode()).hexdigest()
     policy = [
         "default-src 'none'",
         f"script-src 'nonce-{nonce}'",
@@ -60,8 +77,8 @@ def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: s
             element("meta", name="generator", content=f"elman {__version__}"),
             element("link", rel="icon", href="data:,"),  # otherwise the browser requests one
             element("title", title),
-            element("style", Markup(colours() + asset("report.css")), nonce=nonce),
-            element("script", Markup(import_map()), type="importmap", nonce=nonce),
+            element("style", Markup(colours() + asset("report.css") + program.style), nonce=nonce),
+            element("script", Markup(import_map(program.modules)), type="importmap", nonce=nonce),
         ),
         element(
             "body",
@@ -69,8 +86,8 @@ def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, data: s
             element("nav", *links, aria_label="panels"),
             element("main", *(panel.markup() for panel in panels)),
             bar,
-            element("script", Markup(data), type="application/json", id="view"),
-            element("script", Markup(f'import "elman/{MAIN}";'), type="module", nonce=nonce),
+            *read,
+            element("script", Markup(program.main), type="module", nonce=nonce),
         ),
         lang="en",
     )
@@ -83,16 +100,21 @@ def colours() -> str:
     return f":root {{\n{lines}}}\n"
 
 
-def import_map() -> str:
-    """Bare name -> data: URL, for each module in assets/."""
-    folder = files(__package__).joinpath("assets")
-    names = sorted(file.name.removesuffix(".js") for file in folder.iterdir() if file.name.endswith(".js"))
-    return json.dumps({"imports": {f"elman/{name}": _address(asset(f"{name}.js")) for name in names}})
+def import_map(more: Mapping[str, str]) -> str:
+    """Bare name -> data: URL, for each module in assets/ and the further ones."""
+    scripts = {**modules(__package__), **more}
+    return json.dumps({"imports": {f"elman/{name}": _address(scripts[name]) for name in sorted(scripts)}})
 
 
-def asset(name: str) -> str:
-    """The text of a file in assets/."""
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+def modules(package: str) -> dict[str, str]:
+    """Name -> text of every script in the assets/ of a package."""
+    scripts = (file for file in files(package).joinpath("assets").iterdir() if file.name.endswith(".js"))
+    return {file.name.removesuffix(".js"): file.read_text(encoding="utf-8") for file in scripts}
+
+
+def asset(name: str, package: str = __package__) -> str:
+    """The text of a file in the assets/ of a package."""
+    return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _address(script: str) -> str:

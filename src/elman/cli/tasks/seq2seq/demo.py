@@ -56,7 +56,8 @@ def demo(out: str, pairs: int, epochs: int, as_json: bool) -> None:
     put the whole word into one vector before it writes; attention looks at the letters again at each sound; hard
     monotonic attention goes through them once, and sums over all ways to do so. The test has words of up to 20 letters.
     A second run in the same folder uses what exists there, and resumes where the first one stopped. At the end it
-    writes accuracy.svg, accuracy by length, and report.html, a look inside the network with attention.
+    writes accuracy.svg, accuracy by length, report.html, a look inside the network with attention, and model.html, in
+    which it reads what is typed.
     """
     from pathlib import Path
 
@@ -86,13 +87,15 @@ def demo(out: str, pairs: int, epochs: int, as_json: bool) -> None:
     models = {name: trained(folder, name, title, partial(train, name)) for name, title in TITLES.items()}
     results = {name: _score(model, data["test"]) for name, model in models.items()}
     read = {name: model(WORD) for name, model in models.items()}
-    drawing, report = _draw(folder, results), _report(folder, models)
+    drawing, report, page = _draw(folder, results), _report(folder, models), _page(folder, models[SHOWN])
     if as_json:
-        emit_json({"out": out, "models": results, "word": WORD, "read": read, "report": str(report)})
+        answer = {"out": out, "models": results, "word": WORD, "read": read}
+        emit_json({**answer, "report": str(report), "page": str(page)})
     else:
         _print(results, read)
     note(f"\n{drawing}: accuracy by length, as a picture")
     note(f"{report}: what the network with attention does inside, and what it reads from where; open it in a browser")
+    note(f"{page}: the same network, which reads the words that you type in the browser")
     note("\nNow try:")
     note(f"  echo exciges | elman predict {shell(folder / 'hard')}")
     note(f"  elman inspect {shell(folder / 'hard')} exciges")
@@ -137,6 +140,14 @@ def _report(folder: Path, models: Mapping[str, Seq2Seq]) -> Path:
     pair = Pair(WORD, [pronounce(WORD)])
     write(look(models[SHOWN], pair, title=TITLES[SHOWN], extras=extras, beside=beside), folder / "report.html")
     return folder / "report.html"
+
+
+def _page(folder: Path, model: Seq2Seq) -> Path:
+    """Write the model as a page."""
+    from elman.export.page import write
+
+    write(model, folder / "model.html", text=WORD, title=f"A network with {TITLES[SHOWN]} reads words aloud")
+    return folder / "model.html"
 
 
 def _share(result: Mapping[str, Any], low: int, high: int) -> float | None:

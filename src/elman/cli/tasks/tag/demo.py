@@ -55,7 +55,8 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     In every sentence of the corpus one word (sheep, fish) is singular or plural, and only one other word tells which, 1
     to 20 words before or after it. An Elman network, an LSTM, and an LSTM in both directions learn to tag it. A second
     run in the same folder uses what exists there, and resumes where the first one stopped. At the end it writes
-    report.html, which shows the inside of the LSTM: see docs/reading-the-report.md.
+    report.html, which shows the inside of the LSTM: see docs/reading-the-report.md; and model.html, in which the best
+    of the three tags what is typed: see docs/export.md.
     """
     from pathlib import Path
 
@@ -74,13 +75,15 @@ def demo(out: str, sentences: int, epochs: int, as_json: bool) -> None:
     results = _score(taggers, folder / "corpus" / "test.conllu")
     best = max(results, key=lambda name: results[name]["accuracy"])
     tagged = list(zip(SENTENCE.split(), taggers[best](SENTENCE.split()), strict=True))
-    report = _report(folder, taggers)
+    report, page = _report(folder, taggers), _page(folder, taggers[best], TITLES[best])
     if as_json:
-        emit_json({"out": out, "models": results, "best": best, "tagged": tagged, "report": str(report)})
+        answer = {"out": out, "models": results, "best": best, "tagged": tagged}
+        emit_json({**answer, "report": str(report), "page": str(page)})
     else:
         _print(results, tagged, TITLES[best])
     model = shell(folder / best)
     note(f"\n{report}: what the LSTM does inside, step by step; open it in a browser")
+    note(f"{page}: {TITLES[best]} that tags what you type in the browser")
     note("\nNow try:")
     note(f"  elman inspect {model} 'the deer that the girls like sleeps .'")
     note(f"  echo 'the deer that the girls like sleeps .' | elman predict {model}")
@@ -144,6 +147,14 @@ def _report(folder: Path, taggers: Mapping[str, Tagger]) -> Path:
     )
     write(view, folder / "report.html")
     return folder / "report.html"
+
+
+def _page(folder: Path, model: Tagger, title: str) -> Path:
+    """Write the model as a page."""
+    from elman.export.page import write
+
+    write(model, folder / "model.html", text=SENTENCE, title=title[:1].upper() + title[1:])
+    return folder / "model.html"
 
 
 def _share(result: Mapping[str, Any], side: str, low: int, high: int) -> float | None:

@@ -1,18 +1,21 @@
 // The text and the tables under it, coloured by their numbers: by one unit, or by the selected output.
 
-import { array, largest, show, view } from "elman/data";
+import { array, view } from "elman/data";
+import { largest, show } from "elman/numbers";
 import { follow, selection, shown, unit } from "elman/selection";
 
 export function start() {
-  const chips = [...document.querySelectorAll("[data-chips=unit] [data-step]")];
   const says = document.querySelector("[data-says=unit]");
-  follow(["place", "what", "step", "unit"], () => {
+  let chips = [];
+  follow(["text"], () => (chips = [...document.querySelectorAll("[data-chips=unit] [data-step]")]));
+  follow(["place", "what", "step", "unit", "text"], () => {
     const numbers = shown();
     const values = chips.map((_, step) => numbers.at(step, unit()));
     paint(chips, values, largest(values));
     chips.forEach((chip, step) => (chip.title = show(values[step])));
     says.textContent = `${view.places[selection.place].name}, ${selection.what}, unit ${unit()}`;
   });
+  if (!document.querySelector("[data-grid]")) return;
   follow(["output"], () => {
     fill("gradient", view.places.map((place) => array(place.gradient).row(selection.output)), true);
     fill("attribution", [view.attribution, view.left_out].map((index) => array(index).row(selection.output)), false);

@@ -1,5 +1,6 @@
 // Lists, numbers and sliders with data-bind="key" show that key of the selection and change it.
 
+import { view } from "elman/data";
 import { follow, select, selection, unit, units } from "elman/selection";
 
 const numbers = new Set(["place", "step", "unit", "output", "k"]);
@@ -15,11 +16,12 @@ export function start() {
   }
   document.getElementById("largest")?.addEventListener("click", () => select({ unit: null }));
   const typing = (control) => control.type === "number" && control === document.activeElement;
-  follow([...numbers, "what", "parameter"], () => bound.filter((control) => !typing(control)).forEach(show));
+  follow([...numbers, "what", "parameter", "text"], () => bound.filter((control) => !typing(control)).forEach(show));
 }
 
 function show(control) {
   const key = control.dataset.bind;
+  if (key === "step") control.max = view.tokens.length - 1;
   if (key === "unit") control.max = units(selection.place) - 1;
   control.value = key === "unit" ? unit() : selection[key];
 }

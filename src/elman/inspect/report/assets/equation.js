@@ -1,11 +1,12 @@
 // The equation of the selected cell, with the numbers of one unit at one step.
 
-import { array, exact, view } from "elman/data";
+import { array, view } from "elman/data";
+import { exact } from "elman/numbers";
 import { follow, selection, unit } from "elman/selection";
 
 export function start() {
   const cells = [...document.querySelectorAll("#equation .choice")];
-  follow(["place", "step", "unit"], () => {
+  follow(["place", "step", "unit", "text"], () => {
     const { quantities } = view.places[selection.place];
     for (const slot of cells[selection.place].querySelectorAll("[data-quantity]")) {
       const { quantity, take = "unit" } = slot.dataset;

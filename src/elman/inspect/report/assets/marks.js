@@ -5,20 +5,23 @@ import { columnOf, outline, raster, rowsOf } from "elman/raster";
 import { follow, selection, unit } from "elman/selection";
 
 export function start() {
-  const steps = grouped("step");
-  const outputs = grouped("output");
+  let steps;
+  let outputs;
   const cells = [...document.querySelectorAll("svg [data-place][data-step][role=button]")];
   const buttons = [...document.querySelectorAll("svg [data-output][role=button]")];
   const drawings = [...document.querySelectorAll("[data-view=unrolled] svg, [data-what] svg, [data-matrix] svg")];
   let here = [];
   let chosen = [];
-  follow(["over", "step"], () => swap("here", here, (here = steps.get(selection.over ?? selection.step) ?? [])));
+  follow(["text"], () => {
+    [steps, outputs, here, chosen] = [grouped("step"), grouped("output"), [], []];
+  });
+  follow(["over", "step", "text"], () => swap("here", here, (here = steps.get(selection.over ?? selection.step) ?? [])));
   follow(["output"], () => {
     swap("chosen", chosen, (chosen = outputs.get(selection.output) ?? []));
     for (const button of buttons) reach(button, Number(button.dataset.output) === selection.output);
   });
   follow(["place", "step"], () => {
-    const { name } = view.places[selection.place];
+    const name = view.places[selection.place]?.name;
     for (const cell of cells) {
       const is = cell.dataset.place === name && Number(cell.dataset.step) === selection.step;
       cell.classList.toggle("chosen", is);
@@ -28,7 +31,7 @@ export function start() {
   follow(Object.keys(selection), () => drawings.forEach(mark));
   const tables = [...document.querySelectorAll(".grid")];
   let first = true; // at first drawings are scrolled to their start, where the names of their rows are
-  follow(["step"], () => first || drawings.forEach(reveal));
+  follow(["step", "text"], () => first || drawings.forEach(reveal));
   follow(["step"], () => tables.forEach(revealCell));
   first = false;
 }

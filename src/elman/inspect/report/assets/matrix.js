@@ -1,6 +1,7 @@
 // The contributions of all pairs (i, j), cut to those fewer than k steps apart, and what that loses.
 
-import { array, percent, view } from "elman/data";
+import { array, view } from "elman/data";
+import { percent } from "elman/numbers";
 import { raster } from "elman/raster";
 import { follow, selection } from "elman/selection";
 

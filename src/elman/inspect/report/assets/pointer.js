@@ -50,6 +50,7 @@ function moved({ key, target }) {
   const svg = box.querySelector("svg");
   const unrolled = box.closest("[data-view=unrolled]");
   if (along && target.matches("[data-output]:not([data-place])")) select({ output: selection.output + along });
+  else if (along && !svg && box.querySelector("[data-output]")) select({ output: selection.output + along });
   else if (along && box.querySelector("[data-step]")) select({ step: selection.step + along });
   else if (down && unrolled) select({ place: selection.place - down });
   else if (down && (box.matches(".chips") || (svg && rowsOf(svg) === "unit"))) select({ unit: unit() + down });

@@ -9,9 +9,9 @@ export function rowsOf(svg) {
   return what ? "unit" : matrix ? "output" : null;
 }
 
-/** The image of a drawing, with its number of rows and columns; null without one. */
+/** The image of a drawing, with its number of rows and columns; null without one, or without a text. */
 export function raster(svg) {
-  const image = rowsOf(svg) && svg.querySelector("image");
+  const image = rowsOf(svg) && view.tokens.length && svg.querySelector("image");
   if (!image) return null;
   const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => Number(image.getAttribute(name)));
   const rows = rowsOf(svg) === "unit" ? shown().columns : view.outputs.length;

@@ -6,7 +6,8 @@ const losses = view.outputs.map((output) => output.loss);
 const worst = Math.max(0, losses.indexOf(Math.max(...losses)));
 const parameters = Object.keys(view.contributions);
 
-// unit null: the one with the largest state at this step. over: the step under the pointer, or null.
+// unit null: the one with the largest state at this step. over: the step under the pointer, or null. text: which text it
+// is, where another can be typed; then all that is there for each step is made again.
 export const selection = {
   place: 0,
   step: view.outputs[worst]?.step ?? view.tokens.length - 1,
@@ -16,6 +17,7 @@ export const selection = {
   parameter: parameters.find((name) => name.endsWith(view.places[0].name)) ?? parameters[0] ?? null,
   k: view.tokens.length,
   over: null,
+  text: 0,
 };
 
 const listeners = [];
@@ -42,7 +44,7 @@ export function select(changes) {
 
 /** What a place has heat maps for: "state h", "gate f". */
 export function whats(place) {
-  const { states, gates } = view.places[place];
+  const { states, gates } = view.places[place] ?? { states: {}, gates: {} };
   return [...Object.keys(states).map((name) => `state ${name}`), ...Object.keys(gates).map((name) => `gate ${name}`)];
 }
 

@@ -1,0 +1,172 @@
+// What the model answers, under the text: tags, labels, or what comes next.
+
+import { percent } from "elman/numbers";
+import { visible } from "elman/scene";
+import { follow, selection } from "elman/selection";
+import * as writing from "elman/writing";
+
+const BARS = 8; // labels that are listed
+const PAUSE = 700; // milliseconds without typing, after which the answer is said
+
+/** What shows the answers of a model: {show(answer), start()}. box: where the text is typed; refresh: shows its answer
+    again. */
+export function of(model, box, refresh) {
+  const kind = KINDS[model.plan.answer?.is ?? model.plan.is](model, box, refresh);
+  const [row, coloured, said] = ["[data-answers]", "[data-chips=unit]", "#said"].map((at) => document.querySelector(at));
+  let saying = 0;
+  let now = null;
+  const listed = () => kind.bars(now, selection);
+  return {
+    options: kind.options,
+    outputs: (answer) => kind.outputs?.(answer) ?? [],
+    show(answer) {
+      now = answer;
+      const skipped = answer.skipped ?? 0;
+      const tokens = answer.tokens.slice(skipped);
+      row.replaceChildren(...tokens.map((token, step) => kind.chip(answer, token, step, skipped)));
+      coloured?.replaceChildren(...tokens.map((token, step) => chip(token, step)));
+      clearTimeout(saying);
+      saying = setTimeout(() => (said.textContent = kind.words(answer)), PAUSE);
+    },
+    start() {
+      follow(["text", "step", "output"], () => {
+        const { title, labels, probabilities, given } = listed();
+        bars(title, labels, probabilities, given);
+      });
+      kind.start?.();
+    },
+  };
+}
+
+const KINDS = {
+  Tags: (model) => ({
+    chip(answer, token, step) {
+      const made = chip(token, step);
+      const at = model.labels.indexOf(answer.tags[step]);
+      const p = answer.probabilities[step][at];
+      const tag = element("b", { class: "tag" }, visible(answer.tags[step]));
+      tag.style.setProperty("--own", `var(--series${1 + (at % 8)})`);
+      tag.style.setProperty("--p", p);
+      made.append(tag, element("small", {}, percent(p)));
+      return made;
+    },
+    bars(answer, { step }) {
+      const there = step >= 0 && step < answer.tokens.length;
+      return {
+        title: there ? `The tags of “${visible(answer.tokens[step])}”` : "No word yet",
+        labels: model.labels,
+        probabilities: there ? answer.probabilities[step] : [],
+        given: there ? [answer.tags[step]] : [],
+      };
+    },
+    words: ({ tokens, tags }) => tokens.map((token, i) => `${token} ${tags[i]}`).join(", "),
+  }),
+
+  Labels: (model) => ({
+    chip: (answer, token, step) => chip(token, step),
+    bars: ({ labels, probabilities }) => ({
+      title: labels.length ? `The text’s label: ${labels.map(visible).join(", ")}` : "No label is more likely than not",
+      labels: model.labels,
+      probabilities,
+      given: labels,
+    }),
+    words: ({ labels }) => labels.join(", ") || "no label",
+  }),
+
+  Next: (model, box, refresh) => ({
+    chip(answer, token, step, skipped) {
+      const made = chip(token, step);
+      const log = answer.logs[skipped + step - 1];
+      if (log === undefined) return made;
+      const bits = -log / Math.LN2;
+      made.style.setProperty("--share", Math.min(bits / 16, 1).toFixed(3));
+      made.style.setProperty("--hue", "var(--negative)");
+      made.title = `${bits.toFixed(1)} bits: p = ${percent(Math.exp(log))}`;
+      return made;
+    },
+    bars: ({ next }) => ({
+      title: "What comes next",
+      labels: model.labels,
+      probabilities: Array.from(next, Math.exp),
+      given: [],
+    }),
+    words({ next }) {
+      const best = next.reduce((most, log, i) => (log > next[most] ? i : most), 0);
+      return `next, most likely: ${visible(model.labels[best])}`;
+    },
+    start: () => writing.start(model, box, refresh),
+  }),
+};
+
+KINDS.Rewriting = (model, box, refresh) => {
+  const row = document.querySelector("[data-written]");
+  const [features, beam] = ["features", "beam"].map((id) => document.getElementById(id));
+  return {
+    options: () => ({
+      features: (features?.value ?? "").split(";").map((one) => one.trim()).filter(Boolean),
+      beam: Math.max(1, Math.floor(Number(beam.value)) || 1),
+    }),
+    chip: (answer, token, step) => chip(token, step),
+    outputs({ text, symbols, labels, probabilities, complete }) {
+      document.getElementById("written").textContent = visible(text);
+      const written = complete ? [...symbols, END] : symbols;
+      const chances = written.map((symbol, j) => probabilities[j][labels.indexOf(symbol)]);
+      row.replaceChildren(
+        ...written.map((symbol, j) => {
+          const made = chip(symbol, j, "output");
+          made.append(element("small", {}, percent(chances[j])));
+          return made;
+        }),
+      );
+      return written.map((target, j) => ({ step: null, target, loss: -Math.log(chances[j]), top: [] }));
+    },
+    bars({ symbols, labels, probabilities }, { output }) {
+      const symbol = symbols[output] ?? END;
+      return {
+        title: `What could stand where “${visible(symbol)}” is written`,
+        labels,
+        probabilities: probabilities[output] ?? [],
+        given: [symbol],
+      };
+    },
+    words: ({ text }) => text,
+    start() {
+      for (const control of [features, beam]) control?.addEventListener("input", refresh);
+    },
+  };
+};
+
+const END = "</s>";
+
+/** A piece of the text, which selects its step; or one of what is written, an output. */
+function chip(token, place, what = "step") {
+  const made = element("span", { class: "chip", [`data-${what}`]: place });
+  made.append(element("bdi", {}, visible(token)));
+  return made;
+}
+
+/** The likeliest labels with their probabilities; those that are the answer are marked. */
+function bars(title, labels, probabilities, given) {
+  const order = Array.from(probabilities, (_, i) => i)
+    .sort((a, b) => probabilities[b] - probabilities[a])
+    .slice(0, BARS);
+  document.getElementById("bars-title").textContent = title;
+  document.getElementById("bars").replaceChildren(
+    ...order.map((i) => {
+      const name = element("th", { scope: "row" });
+      name.append(element("bdi", {}, visible(labels[i])));
+      const bar = element("td", { class: "bar" }, percent(probabilities[i]));
+      bar.style.setProperty("--p", probabilities[i]);
+      const line = element("tr", given.includes(labels[i]) ? { class: "given" } : {});
+      line.append(name, bar);
+      return line;
+    }),
+  );
+}
+
+function element(name, attributes, words = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = words;
+  return made;
+}
