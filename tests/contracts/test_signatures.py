@@ -34,6 +34,7 @@ POSITIONAL = {
     "load": ["path"],
     "examine": ["texts", "targets"],
     "read_text": ["text"],
+    "session": ["saved"],
 }
 
 

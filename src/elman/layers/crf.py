@@ -123,6 +123,11 @@ class CRF(nn.Module):
         """The labels (N,) of the best paths; see `decoding.viterbi`."""
         return decoding.viterbi(scores, self.transitions, self.start, self.end, self._constraint())
 
+    def online(self) -> decoding.OnlineViterbi:
+        """The same row by row; see `decoding.OnlineViterbi`."""
+        scores = self.transitions, self.start, self.end
+        return decoding.OnlineViterbi(len(self.start), *scores, self._constraint())
+
     @torch.no_grad()
     def nbest(self, scores: Packed, k: int) -> list[list[tuple[list[int], float]]]:
         """The k best paths of every sequence; see `decoding.nbest`. exp(score - log_partition) is a probability."""

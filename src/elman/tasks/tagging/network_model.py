@@ -30,9 +30,10 @@ from elman.tasks.examine import (
 from elman.tasks.model import NetworkModel
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
-from elman.tasks.tagging.data import Vocabularies
+from elman.tasks.tagging.data import END, Vocabularies, ended
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.modules import RecurrentTaggerNetwork, TaggerNetwork
+from elman.tasks.tagging.session import TaggerReading, TaggerSession
 from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text import Sentence
@@ -116,12 +117,14 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 chosen = [texts[i] for i in group]
                 if words is None:
-                    batch = self.vocabularies.batch(chosen)
-                    layout, scores = batch.layout, batch.layout.with_data(network(batch))
+                    batch = self.vocabularies.batch(chosen, delay=network.delay)
+                    layout, scores = batch.sentences, batch.sentences.with_data(network(batch))
                 else:
-                    layout = Packed.plan([len(text) for text in chosen])
+                    layout = longer = Packed.plan([len(text) for text in chosen])
+                    if network.delay:
+                        chosen, longer = ended(chosen, network.delay)
                     index, tables = words.rows([word for text in chosen for word in text])
-                    scores = network.run_prepared(layout.with_data(index[layout.data]), tables)
+                    scores = network.run_prepared(longer.with_data(index[longer.data]), tables)
                 if not probabilities and not nbest:
                     tagged = tags_of(network, self.vocabularies, layout, scores)
                     predictions = [TagPrediction(tags) for tags in tagged]
@@ -162,14 +165,15 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         With a CRF there is one loss for the whole sentence. What reaches an output is then the part of its gradient
         that passes through the output's scores; the gradient of the transitions is the rest.
         Raises DataError for a tag it does not have."""
+        texts = [[word for word in text if word != END] for text in texts]
         targets = [answer.tags for answer in self.predict(texts)] if targets is None else targets
         names = self.vocabularies.tags
         for tag in sorted({tag for sentence in targets for tag in sentence if tag not in names}):
             raise DataError(f"expected one of the tags {quoted(names.items)}, found {tag!r}")
         require_one_per_token(texts, targets)
-        batch = self.vocabularies.batch(texts, targets)
-        assert batch.tags is not None
         network: TaggerNetwork = self.evaluated
+        batch = self.vocabularies.batch(texts, targets, network.delay)
+        assert batch.tags is not None
         lookups, width, spelled = [], network.words.output_size, None
         if network.words.size:
             lookups.append(Lookup("words.embedding.weight", batch.words, 0, network.words.size))
@@ -182,14 +186,15 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             lookups += form_lookups(network.forms, ids, width)
         return Examined(
             layout=batch.layout,
-            tokens=[list(text) for text in texts],
-            outputs=outputs_of_steps(batch.layout),
+            tokens=[[*text, *([END] * network.delay)] for text in texts],
+            outputs=outputs_of_steps(batch.sentences, network.delay),
             answers=batch.tags.unsqueeze(1).tolist(),
-            targets=by_rows(batch.layout, targets),
+            targets=by_rows(batch.sentences, targets),
             labels=names.items,
             lookups=tuple(lookups),
             run=lambda: network.outcome(batch),
             spelled=spelled,
+            delay=network.delay,
             extras={} if network.crf is None else {"transitions": _transitions(network.crf, names.items)},
         )
 
@@ -233,12 +238,19 @@ class Tagger(NetworkTagger):
     """
 
     config = TaggerConfig
-    added_settings = {"form_size": 0}
+    added_settings = {"form_size": 0, "delay": None}
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         model = self.settings.model
         cells = self._cells(model.cell, model.char_cell, stored=stored)
         return RecurrentTaggerNetwork(model, cells, self.vocabularies, vectors, legal)
+
+    def session(self, saved: bytes | None = None) -> TaggerSession:
+        """A sentence that is still coming, tagged word by word; see `Model.session`.
+
+        Raises UsageError for a tagger that reads in both directions."""
+        reading = self._shared_reading(lambda: TaggerReading(self.network, self.vocabularies))
+        return TaggerSession(reading, saved)
 
     @property
     def longest_word(self) -> int | None:
@@ -247,6 +259,7 @@ class Tagger(NetworkTagger):
     def describe(self) -> list[str]:
         model = self.settings.model
         direction = "one direction" if model.one_way else "both directions"
+        direction += f", a delay of {model.delay} words" if model.delay else ""
         return self._describe_network(
             f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}"
         )
