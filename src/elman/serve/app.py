@@ -51,13 +51,13 @@ class App:
         one = "/v1/models/{model}"
         session = one + "/sessions/{session}"
         routes = [
+            *(_post(f"{one}/{name}", self.answering(name)) for name in schema.ANSWERING),  # asked most, so found first
             _get("/healthz", self.healthy),
             _get("/readyz", self.ready),
             _get("/metrics", self.measured),
             _get("/openapi.json", self.described),
             _get("/v1/models", self.listed),
             _get(one, self.about),
-            *(_post(f"{one}/{name}", self.answering(name)) for name in schema.ANSWERING),
             _post(f"{one}/sample", self.sample),
             _post(f"{one}/sessions", self.open),
             WebSocketRoute(f"{one}/sessions", _Asgi(self.socket)),

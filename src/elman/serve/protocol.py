@@ -22,6 +22,7 @@ class Protocol(HttpToolsProtocol):
 
     _head = 0  # bytes of headers so far
     _reading_head = True
+    _complete = False  # whether headers, or a whole request, ended in the last bytes
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -40,20 +41,21 @@ class Protocol(HttpToolsProtocol):
             return
         if self._reading_head and self._late is None:
             self._wait_for_head()
+        self._complete = False
         super().data_received(data)
-        if self._reading_head:
+        if self._reading_head and not self._complete:
             self._head += len(data)
             if self._head > HEAD and not self.transport.is_closing():
                 self._refuse(Problem(431, f"expected at most {HEAD:,} bytes of headers, found more"))
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
-        self._reading_head, self._head = False, 0
+        self._reading_head, self._head, self._complete = False, 0, True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._reading_head = True
+        self._reading_head, self._complete = True, True
 
     def send_400_response(self, msg: str) -> None:
         """Of bytes that are not a request. The name is uvicorn's."""

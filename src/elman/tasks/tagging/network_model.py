@@ -111,7 +111,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         words = self._remembered
         if words is None and sum(map(len, texts)) > FEW:
             words = self._words()
-        if any(map(has_hooks, network.modules())):  # which see every word
+        if words is not None and any(map(has_hooks, network.modules())):  # which see every word
             words = None
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
