@@ -71,6 +71,8 @@ class App:
         await self._guard(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "POST":
+            self.models.quick.require_room()  # before anything is read, or even looked for
         scope["app"] = self  # so that what is not found is raised
         try:
             await self._router(scope, receive, send)
@@ -118,7 +120,6 @@ class App:
             hosted = self._hosted(scope)
             operation = hosted.operation(name)
             self._seen(scope).operation = name
-            self.models.quick.require_room()  # before anything is read
             kind = content_type(scope)
             body = await read_body(scope, receive, self.settings.max_body)
             requests = self._lines(body, operation) if kind == NDJSON else [self._decode(body, operation.request)]

@@ -169,7 +169,7 @@ class Client:
             except self._httpx.TransportError as problem:
                 failed: Exception = ResourceError(f"{self.url}: no answer ({type(problem).__name__}: {problem})")
                 wait = 0.0
-            except msgspec.MsgspecError as problem:
+            except (msgspec.MsgspecError, UnicodeEncodeError, TypeError) as problem:
                 raise UsageError(f"the texts cannot be sent as JSON: {problem}") from None
             else:
                 if reply.is_success:

@@ -123,9 +123,11 @@ class Lane:
         rest = self.budget
         while turns:
             work = turns[0]
-            rest -= work.sizes[work.taken]
-            if batch and rest < 0:
-                break
+            size = work.sizes[work.taken]
+            if batch and size > rest:  # its turn comes, as it is now before those that had theirs
+                turns.popleft()
+                continue
+            rest -= size
             batch.append((work, work.taken))
             work.taken += 1
             turns.rotate(-1)
