@@ -207,7 +207,7 @@ class App:
             raise self._too_many("tokens", self.settings.max_tokens, request.tokens + len(request.prompt) // 4)
         more, started, gone = hosted.sampling(request), False, asyncio.create_task(_left(receive))
         try:
-            while pieces := await self._done(self.models.slow, more()):
+            while pieces := await self._done(self.models.slow, more(), going_on=started):
                 if not started:
                     await start(send, 200, EVENTS, [(b"cache-control", b"no-store")])
                     started = True
@@ -283,13 +283,14 @@ class App:
         if tokens > self.settings.max_tokens:
             raise self._too_many("tokens", self.settings.max_tokens, tokens)
         seen.texts, seen.tokens = 1, len(push.tokens)
-        one.busy, answers = True, []
+        answers: list[Any] = []
+        one.busy = True
         try:
             for first in range(0, max(len(push.tokens), 1), AT_ONCE):  # others have their turn in between
                 some, last = push.tokens[first : first + AT_ONCE], first + AT_ONCE >= len(push.tokens)
                 part_of = Push(some, push.finish and last, push.nbest)
                 work = Work(object(), lambda _, p=part_of: [one.follow(p)], [None], [max(len(some), 1)])  # type: ignore[misc]
-                answers.append(await self._done(self.models.quick, work))
+                answers.append(await self._done(self.models.quick, work, going_on=bool(answers)))
         finally:
             one.busy, one.used = False, time.monotonic()
         return one.hosted.following.joined(answers)
@@ -300,9 +301,9 @@ class App:
         work = Work(object(), lambda _: [hosted.quick.session()], [None], [1])
         return OpenSession(hosted, await self._done(self.models.quick, work))
 
-    async def _done(self, lane: Lane, work: Work) -> Any:
+    async def _done(self, lane: Lane, work: Work, *, going_on: bool = False) -> Any:
         """The answer to a work of one item."""
-        lane.submit(work)
+        lane.submit(work, going_on=going_on)
         try:
             return await work.answer(0)
         except ElmanError as problem:

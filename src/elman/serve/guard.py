@@ -75,8 +75,9 @@ class Guard:
                     await self._app(scope, received, sent)
                 except Problem as problem:
                     if seen.started:
-                        raise  # the answer breaks off, which the client sees
-                    await _reply(sent, problem)
+                        seen.status = problem.status  # the answer breaks off, which the client sees
+                    else:
+                        await _reply(sent, problem)
         except TimeoutError:
             limit = f"{self._settings.timeout:g} seconds"
             late = Problem(504, f"there was no answer within {limit}") if complete else _slow(limit)

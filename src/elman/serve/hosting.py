@@ -17,6 +17,7 @@ from elman.serve.lanes import Lane, Work
 from elman.serve.messages import ModelInfo, Push, SampleRequest
 from elman.serve.operations import SESSIONS, Following, Operation, operations_of, samples
 from elman.serve.problems import Problem
+from elman.tasks.load import load
 
 AT_ONCE = 16  # drawn tokens, after which others have their turn
 WATCHED = ("config.json", "model.safetensors")
@@ -39,10 +40,11 @@ class Hosted:
 
     @classmethod
     def load(cls, name: str, folder: Path, allow_code: bool) -> Hosted:
-        """Load a model and warm it: its cells are compiled before the first request. Raises ModelError."""
-        import elman
-
-        hosted = cls(name, folder, elman.load(folder, allow_code=allow_code))
+        """Load a model and warm it: its cells are compiled before the first request. Raises ModelError,
+        and UsageError for a model of which nothing can be asked."""
+        hosted = cls(name, folder, load(folder, allow_code=allow_code))
+        if not hosted.info().operations:
+            raise UsageError(f"{folder}: a model of the task {hosted.quick.task} answers nothing over HTTP")
         for operation in hosted.operations.values():
             item, _ = operation.item(hosted.quick, "a" if operation.name != "predict" else "a b")
             operation.run(hosted.quick, [item], operation.request())
@@ -137,7 +139,7 @@ class Models:
                 self._seen[name] = stamp
                 try:
                     self._hosted[name] = await asyncio.to_thread(Hosted.load, name, old.folder, self._allow_code)
-                except (ElmanError, OSError, MemoryError, RuntimeError) as problem:
+                except Exception as problem:  # whatever it is, the old one goes on
                     self.changed(name, str(problem))
                 else:
                     self.changed(name, None)

@@ -82,9 +82,10 @@ class Lane:
         if self.full:
             raise busy(f"{len(self._waiting)} requests wait already; try again later")
 
-    def submit(self, work: Work) -> None:
-        """Raises Problem if too much waits already."""
-        self.require_room()
+    def submit(self, work: Work, *, going_on: bool = False) -> None:
+        """going_on: of a request that has a part of its answer. Raises Problem if too much waits already."""
+        if not going_on:
+            self.require_room()
         with self._there:
             self._waiting.append(work)
             self._there.notify()

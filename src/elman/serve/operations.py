@@ -214,7 +214,7 @@ SESSIONS: dict[str, Following] = {"tag": FollowTags(), "lm": FollowNext(), "clas
 
 def operations_of(model: Any) -> dict[str, Operation]:
     """Those that a model answers, by name."""
-    return {one.name: one for one in OPERATIONS[model.task] if hasattr(model, METHODS[one.name])}
+    return {one.name: one for one in OPERATIONS.get(model.task, ()) if hasattr(model, METHODS[one.name])}
 
 
 def samples(model: Any, request: messages.SampleRequest, at_once: int) -> Iterator[list[str]]:
