@@ -133,3 +133,39 @@ async def test_no_more_wait_than_may(held: Held, lane: Lane) -> None:
     held.go.set()
     for one in works:
         await answers(one)
+
+
+@in_loop
+async def test_a_little_is_answered_by_the_loop_itself(held: Held, _: Lane) -> None:
+    """Together with what came with it, unless it is expensive, or more than a little, or something runs already."""
+    threads: list[bool] = []
+
+    def run(items: list[Any]) -> list[Any]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return held.run(items)
+
+    lane = Lane("here", 100, 0.0, 50, here=10)
+
+    async def ask(*given: tuple[int, bool]) -> list[bool]:
+        threads.clear()
+        held.batches.clear()
+        works = [Work("k", run, [str(size)], [size], cheap) for size, cheap in given]
+        for one in works:
+            lane.submit(one)
+        assert [await one.answer(0) for one in works] == [2 * str(size) for size, _ in given]
+        return threads
+
+    assert await ask((4, True)) == [True]
+    assert await ask((4, True), (5, True)) == [True] and held.batches == [["4", "5"]]
+    assert await ask((11, True)) == [False]
+    assert await ask((6, True), (5, True)) == [False] and held.batches == [["6", "5"]]
+    assert await ask((1, False)) == [False]
+    lane.submit(Work("hold", held.run, ["first"], [99]))
+    while len(lane):
+        await asyncio.sleep(0.001)
+    waiting = asyncio.ensure_future(ask((1, True)))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    held.go.set()
+    assert await waiting == [False]
+    await lane.close()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, UsageError
+from elman.errors import UsageError
 from elman.serve.config import ServeConfig
 from elman.serve.lanes import Lane, Work
 from elman.serve.messages import ModelInfo, Push, SampleRequest
@@ -20,6 +20,7 @@ from elman.serve.problems import Problem
 from elman.tasks.load import load
 
 AT_ONCE = 16  # drawn tokens, after which others have their turn
+HERE = 64  # tokens that are answered without another thread: a sentence or two
 WATCHED = ("config.json", "model.safetensors")
 
 
@@ -80,7 +81,7 @@ class Hosted:
         def run(items: list[Any]) -> Sequence[Any]:
             return operation.run(model, items, request)
 
-        return Work(key, run, [item for item, _ in texts], [size for _, size in texts])
+        return Work(key, run, [item for item, _ in texts], [size for _, size in texts], operation.cheap)
 
     def sampling(self, request: SampleRequest) -> Callable[[], Work]:
         """Each call is the work of drawing some more text: a list of pieces, empty at the end. Raises Problem."""
@@ -116,7 +117,7 @@ class Models:
         self.changed: Callable[[str, str | None], None] = lambda name, problem: None
         self._loading = asyncio.Lock()
         lane = (settings.batch_tokens, settings.batch_wait, settings.max_queue)
-        self.quick = Lane("short texts", *lane)
+        self.quick = Lane("short texts", *lane, here=HERE)
         self.slow = Lane("long texts", *lane)
 
     def __iter__(self) -> Iterator[Hosted]:

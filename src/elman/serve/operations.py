@@ -16,12 +16,14 @@ class Operation:
 
     name:    the last part of the path; request, answer: what comes and what is given
     options: the keys of a request that are options; requests with the same share batches
+    cheap:   whether a token costs little, whatever the options
     """
 
     name: ClassVar[str]
     request: ClassVar[type]
     answer: ClassVar[type]
     options: ClassVar[tuple[str, ...]] = ()
+    cheap: ClassVar[bool] = True
 
     def key(self, request: Any) -> Hashable:
         """The options' values."""
@@ -117,6 +119,7 @@ class Translate(Operation):
 
     name, request, answer = "translate", messages.TranslateRequest, messages.TranslateAnswer
     options = ("beam", "nbest", "length_penalty", "max_length")
+    cheap = False
 
     def item(self, model: Any, text: Any) -> tuple[Any, int]:
         from elman.text.pair import Pair

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
@@ -16,6 +16,7 @@ from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
 from elman.layers.remembered import Remembered
 from elman.recurrent import Packed
+from elman.recurrent.kernels.native import panels_kept
 from elman.recurrent.layers import has_hooks
 from elman.tasks import storage
 from elman.tasks.examine import (
@@ -49,6 +50,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
         self._remembered: Remembered | None = None
+        self._modules: tuple[nn.Module, ...] = ()  # of the network, in whose place a walk through it would do
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         """The network, its weights drawn at random. stored: custom cells are those of the model folder."""
@@ -95,11 +97,13 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     @contextmanager
     def remembering(self) -> Iterator[None]:
         """See `Model.remembering`: what depends on a word alone, for as many words as fit into 64 MB."""
-        before, self._remembered = self._remembered, self._words()
+        before = self._remembered, self._modules
+        self._remembered, self._modules = self._words(), tuple(self.network.modules())
         try:
-            yield
+            with panels_kept(self.network):
+                yield
         finally:
-            self._remembered = before
+            self._remembered, self._modules = before
 
     def _words(self) -> Remembered:
         network, vocabularies = self.evaluated, self.vocabularies
@@ -111,7 +115,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         words = self._remembered
         if words is None and sum(map(len, texts)) > FEW:
             words = self._words()
-        if words is not None and any(map(has_hooks, network.modules())):  # which see every word
+        if words is not None and any(map(has_hooks, self._modules or network.modules())):  # which see every word
             words = None
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
