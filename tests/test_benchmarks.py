@@ -15,7 +15,7 @@ import elman
 from elman.text import grammar
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-PARTS = ("machine", "random_cells")  # what several benchmarks use
+PARTS = ("machine", "random_cells", "serve_load")  # what several benchmarks use
 # The smallest setting of each; {data} is a folder of corpora, {model} that of a tagger,
 # {lm} that of a language model.
 TINY = {
@@ -27,11 +27,15 @@ TINY = {
     "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",
     "lm_speed": "--data {data} --sizes 4 --precision float32 bfloat16 --threads 1 --blocks 1 --steps 1 --memory",
     "long_sequence": "--steps 200 --hidden 8 --memory 1MB --threads 1",
+    "long_session": "--words 500 --hidden 4 --crf",
     "sampling": "{lm} {data}/ptb-mikolov/ptb.valid.txt --tokens 9 --scored 20 --runs 1",
     "predict": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1 --threads 1",
     "seq2seq": "g2p --data {data} --languages ady --threads 1 --out {out} --epochs 1 --hidden 4 --embedding-size 4",
     "seq2seq:rivals": "g2p --data {data} --languages ady --rivals --out {out}",
     "seq2seq_speed": "--data {data} --sets cmudict --hidden 4 --threads 1 --blocks 1 --steps 1 --out {out}",
+    "serve_overload": "--hidden 4 --seconds 0.5 --requests 50 --connections 30 --queue 2 --json",
+    "serve_soak": "--hidden 4 --minutes 0.01 --round 0.3 --connections 2 --json",
+    "serve_speed": "--hidden 4 --requests 30 --seconds 2 --blocks 1 --connections 1 4 --json",
     "tagger_speed": "{data}/ud-english-ewt/en_ewt-ud-train.conllu.gz --batches 2 --threads 1 --reference",
     "tagging": "ewt --data {data} --threads 1 --out {out} --epochs 1 --hidden 4 --set word_size=4",
     "unseen_cells": "--seeds 1 --threads 1 --runs 1",
@@ -76,6 +80,8 @@ def test_it_runs(name: str, made: dict[str, str], tmp_path: Path) -> None:
     if name == "export_onnx":
         pytest.importorskip("onnx", reason="the extra onnx is not installed")
         pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    for package in ("uvicorn", "starlette", "fastapi") if name.startswith("serve_") else ():
+        pytest.importorskip(package)
     arguments = TINY[name].format(**made).split()
     command = [sys.executable, str(FOLDER / f"{name.partition(':')[0]}.py"), *arguments]
     ran = subprocess.run(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elman.recurrent.stepper import stepper
     from elman.recurrent.torch_modules import from_torch, to_torch
     from elman.recurrent.unroll import unroll
+    from elman.serve.client import Client
     from elman.tasks.classification.network_model import Classifier
     from elman.tasks.language_model.network_model import LanguageModel
     from elman.tasks.load import load
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Cell": "elman.recurrent.cell",
     "Classifier": "elman.tasks.classification.network_model",
+    "Client": "elman.serve.client",
     "DataError": "elman.errors",
     "ElmanError": "elman.errors",
     "Example": "elman.text.example",
@@ -69,6 +71,7 @@ _EXPORTS = {
 __all__ = [
     "Cell",
     "Classifier",
+    "Client",
     "DataError",
     "ElmanError",
     "Example",

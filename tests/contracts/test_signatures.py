@@ -35,6 +35,7 @@ POSITIONAL = {
     "plan": [],
     "examine": ["texts", "targets"],
     "read_text": ["text"],
+    "session": ["saved"],
 }
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "predict": "elman.cli.predict:predict",
     "score": "elman.cli.score:score",
     **tasks.COMMANDS,
+    "serve": "elman.cli.serve:serve",
     "demo": "elman.cli.demo:demo",
     "info": "elman.cli.info:info",
     "data": "elman.cli.data:data",

@@ -12,8 +12,9 @@ import click
 from elman.cli.models import load_model, read_config
 from elman.cli.options import allow_code_option, encoding_option, format_option, threads_option
 from elman.cli.output import note
-from elman.cli.stream import batches
+from elman.cli.stream import batches, words
 from elman.cli.tasks import all_tasks, get_task
+from elman.cli.tasks.base import Answers
 from elman.cli.tasks.command import TaskCommand
 from elman.errors import UsageError
 
@@ -26,6 +27,7 @@ from elman.errors import UsageError
 )
 @click.option("--output", "-o", metavar="FILE", default="-", help="Write to this file, compressed if it ends in .gz.")
 @click.option("--probabilities", "-p", is_flag=True, help="How sure the model is of each answer: see above.")
+@click.option("--stream", is_flag=True, help="Answer each word as soon as possible, before its line ends: see above.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each sentence or text: docs/json.md.")
 @encoding_option
 @threads_option
@@ -37,12 +39,16 @@ def predict(context: click.Context, model: str, file: str, output: str, **given:
     All other columns, keys and comments are kept, byte for byte; only the answers change. Answers come as soon as their
     input arrives, so elman can be used in a pipe.
 
+    With --stream, answers do not wait for the end of a sentence or text: words come with white space between them, and
+    each is answered as soon as the model can, one line per word. The model must read in one direction. See
+    docs/serving.md.
+
     {notes}
 
     \b
     {examples}
     """
-    from elman.text.files import open_output
+    from elman.text.files import open_output, open_pieces
 
     folder = Path(model)
     config = read_config(folder)
@@ -52,12 +58,31 @@ def predict(context: click.Context, model: str, file: str, output: str, **given:
     answers = task.answers(file, given, config)
     if output != "-" and file != "-" and os.path.exists(output) and os.path.samefile(file, output):
         raise UsageError(f"--output {output}: expected a file other than the input, which would be overwritten")
+    if given["stream"]:
+        require_stream(answers, given)
     loaded = load_model(folder, task.name, allow_code=given["allow_code"], threads=given["threads"])
     if file == "-" and sys.stdin is not None and sys.stdin.isatty():
         note(f"elman: reading {answers.format} from the terminal; Ctrl-D ends it")
+    if given["stream"]:
+        with open_pieces(file, given["encoding"] or "utf-8") as pieces, open_output(output) as out:
+            for text in answers.stream(loaded, words(pieces)):
+                out.write(text)
+                out.flush()
+        answers.finish()
+        return
     with open_output(output) as out, loaded.remembering():
         for batch in batches(answers.items(), answers.budget, answers.size):
             for text in answers.answer(loaded, batch):
                 out.write(text)
             out.flush()
     answers.finish()
+
+
+def require_stream(answers: Answers, given: dict[str, Any]) -> None:
+    """Raise UsageError unless these options and this format can be answered word by word."""
+    if answers.format not in answers.streams:
+        known = ", ".join(answers.streams) or "none of this task"
+        raise UsageError(f"--stream: expected a format with words one by one ({known}), found {answers.format}")
+    for key in ("probabilities", "nbest"):
+        if given.get(key):
+            raise UsageError(f"--{key} needs the whole text; leave out --stream")

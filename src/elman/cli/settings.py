@@ -78,7 +78,7 @@ class Table:
                 if setting.key == "window_before":
                     options.append(_window(section, setting.default))
                 if setting.flags:
-                    options.append(_option(setting, section))
+                    options.append(option(setting, section))
         return options
 
     def from_flags(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +128,8 @@ class Table:
         return read
 
 
-def _option(setting: Setting, section: str) -> click.Option:
+def option(setting: Setting, section: str) -> click.Option:
+    """One option, under this heading of the help."""
     help = setting.help
     if setting.kind == "switch":
         help += " (default)" if setting.default else ""

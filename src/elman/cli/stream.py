@@ -11,6 +11,36 @@ WAITING = 4000  # items that are read ahead
 T = TypeVar("T")
 
 
+class Arrived(NamedTuple):
+    """A word, or None for the end of a line; line: its number, from 1."""
+
+    line: int
+    word: str | None
+
+
+def words(pieces: Iterator[str]) -> Iterator[list[Arrived]]:
+    """The words and line ends that each piece of text completes: a word is complete when white space follows."""
+    line, rest, begun = 1, "", False
+    for piece in pieces:
+        if piece.split(maxsplit=1) == [piece]:
+            rest, begun = rest + piece, True
+            continue
+        found: list[Arrived] = []
+        *whole, last = (rest + piece).split("\n")
+        for text in whole:
+            found += [Arrived(line, word) for word in text.split()]
+            found.append(Arrived(line, None))
+            line += 1
+        inside = last.split()
+        rest = inside.pop() if inside and not last[-1].isspace() else ""
+        found += [Arrived(line, word) for word in inside]
+        begun = bool(last) or (begun and not whole)
+        if found:
+            yield found
+    if begun:
+        yield [*([Arrived(line, rest)] if rest else []), Arrived(line, None)]
+
+
 class _End(NamedTuple):
     """What comes after the last item: what went wrong, or None."""
 

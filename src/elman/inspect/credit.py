@@ -15,7 +15,7 @@ from elman.inspect.array import Array
 from elman.inspect.backward import names_of_read
 from elman.inspect.sample import own_answers, passes
 from elman.inspect.subject import Subject, backward
-from elman.tasks.examine import Examined, numbered
+from elman.tasks.examine import Examined
 
 OF = ("prediction", "target")
 NEVER = -60.0  # a log-probability below it stands for 0: of a symbol that can only be copied, and is not there
@@ -72,14 +72,14 @@ def leave_out(model: Any, tokens: Sequence[str], targets: Sequence[str] | None =
     ((_, examined, outcome),) = passes(model, [text], [given])
     chosen = _answers(examined, outcome.log_probabilities, of)
     whole = _of(outcome.log_probabilities, chosen).double().numpy()
-    places = [(step, number) for _, step, number in numbered(examined.outputs)]
+    places = [(step, number) for _, step, number in examined.places]
     drops = np.full((len(places), len(text)), np.nan)
     each_step = places[0][0] is not None
     shorter = [text[:i] + text[i + 1 :] for i in range(len(text))]
     answers = [given[:i] + given[i + 1 :] if each_step else given for i in range(len(text))]
     for group, part, result in passes(model, shorter, answers):
-        rows = {(group[b], step, number): row for row, (b, step, number) in enumerate(numbered(part.outputs))}
-        gone = [i for b, i in enumerate(group) if len(part.tokens[b]) < len(text)]
+        rows = {(group[b], step, number): row for row, (b, step, number) in enumerate(part.places)}
+        gone = [i for b, i in enumerate(group) if len(part.tokens[b]) < len(examined.tokens[0])]
         pairs = [(j, i, step, number) for j, (step, number) in enumerate(places) for i in gone if step != i]
         if pairs:
             outputs, left_out, _, _ = zip(*pairs, strict=True)

@@ -172,10 +172,11 @@ def horizon(
         raise UsageError(f"expected a share between 0 and 1 and most of at least 1, found {share} and {most}")
     if how is not None and how not in WAYS:
         raise UsageError(f"unknown way {how!r} to remove context; {nearest(how, WAYS)}")
-    ahead = not layers_of(model).causal
+    layers = layers_of(model)
     stream = training_window(model) is not None
     tokens, given = as_texts(model, texts, targets)
     given = own_answers(model, tokens) if given is None else given
+    ahead = not layers.causal or model.examine(tokens[:1], given[:1]).delay > 0
     full = full_losses(model, tokens, given)
     outputs = [
         Output(i, j, k, len(tokens[i]), len(tokens[i])) if j is None else Output(i, j, k, j, len(tokens[i]) - 1 - j)
@@ -303,10 +304,11 @@ def _gradients(
         if pairs > PAIRS and by_side["left"]:
             break
         subject = Subject.of_texts(model, [texts[text]], [targets[text]])
+        assert subject.examined is not None
         norms = subject.at_inputs.norm(dim=2).double().numpy()
-        sums = {"left": np.zeros(longest + 1), "right": np.zeros(longest + 1)}
-        steps = np.arange(length)
-        for (row, _), norm in zip(subject.outputs, norms, strict=True):
+        sums = {"left": np.zeros(longest + 1), "right": np.zeros(longest + 1 + subject.examined.delay)}
+        steps = np.arange(subject.rows)
+        for (_, row, _), norm in zip(subject.examined.places, norms, strict=True):
             if row not in counted[text]:
                 continue
             taken += 1

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.inspect.sample import Texts, passes
-from elman.tasks.examine import numbered
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +39,7 @@ def full_losses(model: Any, texts: Texts, targets: Any) -> dict[tuple[int, int |
     """(text, step, number) of every output -> its negative log-likelihood, with all context."""
     losses = {}
     for group, examined, outcome in passes(model, texts, targets):
-        for (text, step, number), value in zip(numbered(examined.outputs), outcome.shown.tolist(), strict=True):
+        for (text, step, number), value in zip(examined.places, outcome.shown.tolist(), strict=True):
             losses[group[text], step, number] = value
     return losses
 
@@ -124,7 +123,7 @@ def losses_by_context(
     for k, n in (place for each in pieces.values() for place in each):
         losses[k, n] = 0
     for group, examined, outcome in passes(model, read, wanted):
-        values = dict(zip(numbered(examined.outputs), outcome.shown.tolist(), strict=True))
+        values = dict(zip(examined.places, outcome.shown.tolist(), strict=True))
         for b, piece in enumerate(group):
             key, moved = served[piece]
             for k, n in pieces[key]:

@@ -129,6 +129,11 @@ class CRF(nn.Module):
         size, legal = len(self.start), self._constraint()
         return decoding.best_path(size, self.transitions, self.start, self.end, legal, softmax=False)
 
+    def online(self) -> decoding.OnlineViterbi:
+        """The same row by row; see `decoding.OnlineViterbi`."""
+        scores = self.transitions, self.start, self.end
+        return decoding.OnlineViterbi(len(self.start), *scores, self._constraint())
+
     @torch.no_grad()
     def nbest(self, scores: Packed, k: int) -> list[list[tuple[list[int], float]]]:
         """The k best paths of every sequence; see `decoding.nbest`. exp(score - log_partition) is a probability."""

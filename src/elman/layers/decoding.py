@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from copy import copy
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -100,6 +101,68 @@ def best_path(
     """How `viterbi` chooses, as data. softmax: the rows are log-probabilities, made from scores."""
     chain = _chain(torch.zeros(1, labels), transitions, start, end, allowed)
     return BestPath(chain.start.numpy(), chain.transitions.numpy(), chain.end.numpy(), softmax)
+
+
+class OnlineViterbi:
+    """The path of `viterbi`, row by row: a label is given as soon as no later row can change it, at the end of the
+    sequence at the latest (Šrámek, Brejová and Vinař 2007, On-line Viterbi algorithm for analysis of long biological
+    sequences). Arguments as for `viterbi`, for `labels` labels.
+
+    alpha: (K,) the score of the best path to each label; None before the first row
+    paths: (n, K) its labels at the rows that are still open
+    """
+
+    def __init__(
+        self,
+        labels: int,
+        transitions: Tensor | None = None,
+        start: Tensor | None = None,
+        end: Tensor | None = None,
+        allowed: Constraint | None = None,
+    ) -> None:
+        chain = _chain(torch.zeros(0, labels), transitions, start, end, allowed)
+        self._transitions, self._start, self._end = (part.numpy() for part in chain[1:])
+        self._labels, self._read = np.arange(labels), 0
+        self.alpha: np.ndarray | None = None
+        self.paths = np.zeros((0, labels), np.int64)
+
+    def fresh(self) -> OnlineViterbi:
+        """Another one for the same chain, at its start."""
+        other = copy(self)
+        other.alpha, other.paths, other._read = None, self.paths[:0], 0
+        return other
+
+    def push(self, row: np.ndarray) -> list[int]:
+        """The labels that row (K,) makes certain, in order. Raises UsageError for scores that are not finite."""
+        row = row.astype(np.float64)
+        if not np.isfinite(row).all():
+            raise UsageError("expected finite scores to decode, found infinity or not-a-number: did training diverge?")
+        self._read += 1
+        if self.alpha is None:
+            self.alpha, self.paths = self._start + row, self._labels[None]
+        else:
+            ways = self.alpha[:, None] + self._transitions  # (from, to)
+            self.alpha = ways.max(0) + row
+            self.paths = np.concatenate([self.paths[:, ways.argmax(0)], self._labels[None]])
+        live = self.alpha > -np.inf
+        if not live.any():
+            _refuse_dead_ends(self.alpha[None], self._read)
+        open_paths = self.paths[:, live]
+        agree = (open_paths == open_paths[:, :1]).all(1)
+        count = len(agree) if agree.all() else int(agree.argmin())
+        certain: list[int] = open_paths[:count, 0].tolist()
+        self.paths = self.paths[count:]
+        return certain
+
+    def finish(self) -> list[int]:
+        """The labels of all open rows; then it is at its start again."""
+        if self.alpha is None:
+            return []
+        last = self.alpha + self._end
+        _refuse_dead_ends(last[None], self._read)
+        rest: list[int] = self.paths[:, int(last.argmax())].tolist()
+        self.alpha, self.paths, self._read = None, self.paths[:0], 0
+        return rest
 
 
 def nbest(

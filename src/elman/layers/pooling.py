@@ -51,6 +51,37 @@ class Pooling(nn.Module):
     def extra_repr(self) -> str:
         return self.how
 
+    # One sequence, step by step: the state is what `forward` needs of the steps so far.
+
+    def initial(self, size: int) -> tuple[Tensor, ...]:
+        """The state before the first step; size: of a step's output."""
+        zeros, number = torch.zeros(1, size), torch.zeros(())
+        states = {"final": (), "max": (zeros - torch.inf,), "mean": (zeros, number)}
+        return states[self.how] if self.how in states else (zeros, number, number - torch.inf)
+
+    def add(self, state: tuple[Tensor, ...], y: Tensor) -> tuple[Tensor, ...]:
+        """The state after one more step, whose output is y (1, size)."""
+        if self.how == "final":
+            return ()
+        if self.how == "max":
+            return (torch.maximum(state[0], y),)
+        if self.how == "mean":
+            return state[0] + y, state[1] + 1
+        total, weights, largest = state
+        score = self.score(self.hidden(y).tanh()).reshape(())
+        top = torch.maximum(largest, score)  # which the exponents are relative to
+        before, now = (largest - top).exp(), (score - top).exp()
+        return total * before + y * now, weights * before + now, top
+
+    def so_far(self, state: tuple[Tensor, ...], final: Tensor | None = None) -> Tensor:
+        """(1, size): what `forward` gives for the steps so far. `final` as there."""
+        if self.how == "final":
+            assert final is not None
+            return final
+        if self.how == "max":
+            return torch.where(state[0].isinf(), torch.zeros(()), state[0])
+        return state[0] / state[1].clamp(min=1 if self.how == "mean" else 1e-30)
+
 
 def pool_max(ys: Packed) -> Tensor:
     """(sequences, size): the largest value of each unit."""

@@ -111,13 +111,19 @@ class Layer(nn.Module):
             raise UsageError(f"{work} needs a causal layer, and {type(self).__name__} looks ahead; use one direction")
 
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
 def has_hooks(module: nn.Module) -> bool:
-    """Whether torch would call hooks around this module."""
-    everywhere = torch.nn.modules.module
-    return any(getattr(module, name) for name in HOOKS) or any(getattr(everywhere, f"_global{name}") for name in HOOKS)
+    """Whether torch would call hooks around this module. Written out: it is asked of every module in every call."""
+    every = torch.nn.modules.module
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or every._global_forward_hooks
+        or every._global_forward_pre_hooks
+        or every._global_backward_hooks
+        or every._global_backward_pre_hooks
+    )
 
 
 def through(layer: Layer, xs: Packed, state: Any) -> tuple[Packed, Any]:

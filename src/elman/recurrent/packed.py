@@ -88,6 +88,12 @@ class Packed:
         offsets = self.offsets.cpu()
         return [offsets[:length] + i for i, length in enumerate(self.lengths)]
 
+    def after(self, steps: int) -> Packed:
+        """The sequences without their first `steps` steps: the rows from there on, in the same order."""
+        first = sum(self.batch_sizes[:steps])
+        lengths = [max(length - steps, 0) for length in self.lengths]
+        return Packed(self.data[first:], self.batch_sizes[steps:], lengths, self.order)
+
     @classmethod
     def plan(cls, lengths: Sequence[int]) -> Packed:
         """The layout alone for sequences of these lengths: `data` is (rows,), the index of every row

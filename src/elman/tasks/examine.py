@@ -80,6 +80,8 @@ class Examined:
     run:     a forward pass in plain torch, with gradients; the recurrent layers are `network.layers`, called once
     multilabel: each label is a yes/no decision with its own probability
     annotated:  targets are annotations of the text, not what comes next in it
+    delay:      how many steps after its token an annotation comes; the tokens then end with that many that are not of
+                the text, and `examine` takes such tokens as it takes the text
     extras:  arguments of the figures that only this model has, by figure name
     """
 
@@ -94,7 +96,13 @@ class Examined:
     spelled: Spelled | None = None
     multilabel: bool = False
     annotated: bool = True
+    delay: int = 0
     extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def places(self) -> list[tuple[int, int | None, int]]:
+        """(text, step, number) of each output, as `numbered`; with a delay the step is that of its token."""
+        return numbered([(text, None if step is None else step - self.delay) for text, step in self.outputs])
 
 
 def require_one_per_token(texts: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> None:
@@ -114,10 +122,10 @@ def numbered(outputs: Sequence[tuple[int, int | None]]) -> list[tuple[int, int |
     return places
 
 
-def outputs_of_steps(layout: Packed) -> list[tuple[int, int | None]]:
-    """(text, step) of every row, in packed order."""
+def outputs_of_steps(layout: Packed, delay: int = 0) -> list[tuple[int, int | None]]:
+    """(text, step) of every row, in packed order. delay: how many steps later the output of each comes."""
     texts = layout.order[layout.sequence_of_row.cpu()].tolist()
-    return list(zip(texts, layout.position_of_row.tolist(), strict=True))
+    return list(zip(texts, (layout.position_of_row + delay).tolist(), strict=True))
 
 
 def by_rows(layout: Packed, texts: Sequence[Sequence[str]]) -> list[str]:

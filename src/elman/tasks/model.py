@@ -22,11 +22,13 @@ from elman.tasks import card, storage
 from elman.tasks.bounded import TooLargeError, bounded
 from elman.tasks.measure import Measure
 from elman.tasks.plan import Plan, Rewriting
+from elman.tasks.session import Reading, weights_of
 from elman.tasks.settings import NoTraining, Settings
 from elman.tasks.transfer import Rows, take_over
 from elman.text.vocabulary import Vocabulary
 from elman.training import Job, Progress, Result, RunFolder, Watch, atomic, fit, make_progress, prepare
 
+R = TypeVar("R", bound=Reading)
 D = TypeVar("D")  # the data that a task trains on and is scored on
 
 
@@ -84,6 +86,13 @@ class Model(Generic[D]):
         raise UsageError(
             f"a model of kind {self.task} {self.kind} cannot be exported; docs/export.md lists those that can"
         )
+
+    def session(self, saved: bytes | None = None) -> Any:
+        """A text that is still coming: a `Session`, whose `push` answers as soon as it can; see docs/serving.md.
+
+        saved: the bytes that `save` of another session of this model gave, to continue there
+        Raises UsageError for a model that does not read step by step, and for bytes of something else."""
+        raise UsageError(f"a model of kind {self.task} {self.kind} has no sessions: it does not read step by step")
 
     def describe(self) -> list[str]:
         """The paragraphs of the model card that describe this model."""
@@ -202,6 +211,7 @@ class NetworkModel(Model[D]):
         super().__init__(**settings)
         self.result: Result | None = None
         self._network: Any = None
+        self._reading: Any = None
 
     # What a subclass defines
 
@@ -271,6 +281,20 @@ class NetworkModel(Model[D]):
         """The network in evaluation mode. Setting it on every module takes a tenth of a short sentence's time, so it is
         done only if needed."""
         return self.network.eval() if self.network.training else self.network
+
+    def _shared_reading(self, make: Callable[[], R]) -> R:
+        """What the sessions of this model share, made once for the weights that it has now. Raises UsageError for a
+        network that looks ahead."""
+        network = self.evaluated
+        if not network.layers.causal:
+            raise UsageError(
+                f"a session needs a model that reads in one direction, and this {type(self).__name__} reads in both; "
+                f"train it with one_way=True{', or with delay=K' if hasattr(self.settings.model, 'delay') else ''}"
+            )
+        if self._reading is None or self._reading.weights != weights_of(network):
+            self._reading = make()
+        reading: R = self._reading
+        return reading
 
     @property
     def training_window(self) -> int | None:

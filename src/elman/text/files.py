@@ -80,6 +80,52 @@ def open_text(
             stream.close()
 
 
+@contextmanager
+def open_pieces(path: Path, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
+    """Open a text file as pieces of text, each as soon as it is there, without waiting for the end of a line.
+
+    Otherwise as `open_text`, but for carriage returns, which are left in."""
+    encoding = _known(encoding)
+    name = name_of(path)
+    stream = _open(path, name)
+    try:
+        yield _pieces(stream, name, encoding)
+    finally:
+        if os.fspath(path) != "-":
+            stream.close()
+
+
+def _pieces(stream: BinaryIO, name: str, encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(_MARK)
+    line, column, first = 1, 0, True  # where the next piece begins
+    while True:
+        try:
+            data: bytes = stream.read1(1 << 16)  # type: ignore[attr-defined]
+        except (OSError, EOFError, zlib.error) as error:
+            raise FileFault(_reason(error), file=name) from error
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeError as error:
+            message = f"expected {encoding} text, found something else ({error}); name the encoding and its byte order"
+            raise FileFault(f"{message}, such as {encoding}-le", file=name, line=1, column=1) from error
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        if marked := _MARKED.search(text):
+            before = text[: marked.start()]
+            line, ends = line + before.count("\n"), before.rfind("\n")
+            at = marked.start() - ends if ends >= 0 else column + marked.start() + 1
+            yield before
+            _undecodable(encoding, ord(marked[0]) - 0xDC00, name, line, at, None)
+        if text:
+            yield text
+            line, ends = line + text.count("\n"), text.rfind("\n")
+            column = len(text) - ends - 1 if ends >= 0 else column + len(text)
+        if column > LONGEST_LINE:
+            raise _too_long(name, line)
+        if not data:
+            return
+
+
 def _known(encoding: str) -> str:
     try:
         known = codecs.lookup(encoding).name

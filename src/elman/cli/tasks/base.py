@@ -15,6 +15,7 @@ from elman.errors import UsageError
 if TYPE_CHECKING:
     import click
 
+    from elman.cli.stream import Arrived
     from elman.text.report import Report
     from elman.text.skipping import Skipped
 
@@ -49,6 +50,7 @@ class Answers:
 
     format: str
     budget: int
+    streams: ClassVar[Sequence[str]] = ()  # the formats that --stream reads
 
     def items(self) -> Iterator[Any]:
         """What is to be answered, as it arrives."""
@@ -60,6 +62,10 @@ class Answers:
 
     def answer(self, model: Any, batch: list[Any]) -> Iterator[str]:
         """The text to write for each item of a batch."""
+        raise NotImplementedError
+
+    def stream(self, model: Any, arrivals: Iterator[list[Arrived]]) -> Iterator[str]:
+        """The text to write, each time that some more words or line ends are there; for a format in `streams`."""
         raise NotImplementedError
 
     def finish(self) -> None:

@@ -7,12 +7,13 @@ at the end."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.recurrent.call import Call
@@ -188,7 +189,7 @@ def _forward(layout: _Layout, slots: Sequence[Slots]) -> tuple[list[Tensor], lis
         units = None if slot.vectors is None else slot.vectors.contiguous()
         seen = panels = kept = None
         if slot.U is not None and slot.seen is not None:
-            panels = kernel.packed(slot.U, H, layout.threads)
+            panels = _panels(kernel, slot.U, H, layout)
             seen = torch.empty(rows, call.cell.delays * H, dtype=kernel.stored)
             seen[layout.first(call.reverse)] = kernel.left(slot.seen[: layout.running])
         if layout.keep:
@@ -207,6 +208,34 @@ def _forward(layout: _Layout, slots: Sequence[Slots]) -> tuple[list[Tensor], lis
             past[: layout.running] = seen[layout.first(not call.reverse)][:, :-H].to(past.dtype)
             results[2 + 2 * i] = past
     return results, saved
+
+
+_kept: dict[int, dict[tuple[int, int], tuple[Kernel, Tensor]]] = {}
+"""id of a cell's U -> id of a kernel, threads -> the panels; inside `panels_kept`, which keeps all these alive."""
+
+
+@contextmanager
+def panels_kept(module: nn.Module) -> Iterator[None]:
+    """Inside, each U of the module is packed once, which takes a tenth of a short sentence's time; the weights must not
+    change there. It holds for all threads."""
+    weights = [cell.U for cell in module.modules() if isinstance(cell, Cell) and getattr(cell, "U", None) is not None]
+    new = [U for U in weights if id(U) not in _kept]
+    _kept.update((id(U), {}) for U in new)
+    try:
+        yield
+    finally:
+        for U in new:
+            _kept.pop(id(U), None)
+
+
+def _panels(kernel: Kernel, U: Tensor, hidden: int, layout: _Layout) -> Tensor:
+    known = None if layout.keep else _kept.get(id(U))
+    if known is None:
+        return kernel.packed(U, hidden, layout.threads)
+    key = id(kernel), layout.threads
+    if key not in known:
+        known[key] = kernel, kernel.packed(U, hidden, layout.threads)
+    return known[key][1]
 
 
 def _backward(ctx: Any, dys: Tensor, dfinals: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:

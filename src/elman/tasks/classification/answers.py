@@ -42,6 +42,15 @@ def chosen(names: Sequence[str], several: bool, row: Sequence[float]) -> list[in
     return sorted((i for i in range(len(names)) if row[i] > THRESHOLD), key=lambda i: -row[i])
 
 
+def prediction(
+    names: Sequence[str], several: bool, row: Sequence[float], unknown: float | None, probabilities: bool
+) -> LabelPrediction:
+    """The answer, from the probability of each label. unknown: see there; probabilities: whether to give all."""
+    places = chosen(names, several, row)
+    every = dict(zip(names, row, strict=True)) if probabilities else None
+    return LabelPrediction([names[i] for i in places], [row[i] for i in places], every, unknown)
+
+
 def scored(
     names: Sequence[str], several: bool, examples: Sequence[Example], probabilities: Tensor
 ) -> ClassificationScore:

@@ -13,7 +13,7 @@ from elman.errors import DataError, ModelError, UsageError
 from elman.metrics.classification import ClassificationResult, ClassificationScore, accuracy, micro_f1
 from elman.tasks import storage
 from elman.tasks.classification import card
-from elman.tasks.classification.answers import LabelPrediction, chosen, scored
+from elman.tasks.classification.answers import LabelPrediction, prediction, scored
 from elman.tasks.classification.data import label_vocabulary, require_labels, split
 from elman.tasks.measure import Measure
 from elman.tasks.model import Model
@@ -157,10 +157,8 @@ class ClassificationModel(Model[Iterable[Example]]):
         names, several, known = self.labels, self.settings.model.several, self.known_tokens
         answers, cut = [], self._tokens(as_examples(texts))
         for tokens, row in zip(cut, self._probabilities(cut).tolist(), strict=True):
-            places = chosen(names, several, row)
-            every = dict(zip(names, row, strict=True)) if probabilities else None
             unknown = None if known is None or not tokens else sum(token not in known for token in tokens) / len(tokens)
-            answers.append(LabelPrediction([names[i] for i in places], [row[i] for i in places], every, unknown))
+            answers.append(prediction(names, several, row, unknown, probabilities))
         return answers
 
     @property

@@ -118,9 +118,12 @@ class Vocabularies:
         return Batch(layout, words, vectors, gold, distinct, index, ngrams, starts)
 
 
+START, STOP = "<s>", "</s>"  # of a text, in its n-grams
+
+
 def ngrams_of(tokens: Sequence[str], order: int) -> Iterable[str]:
     """Every n-gram of 1 to `order` tokens once, in lower case, the beginning and the end of the text included."""
-    row = ["<s>", *(token.lower() for token in tokens), "</s>"]
+    row = [START, *(token.lower() for token in tokens), STOP]
     return dict.fromkeys(" ".join(row[i : i + n]) for n in range(1, order + 1) for i in range(len(row) - n + 1))
 
 

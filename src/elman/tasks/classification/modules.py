@@ -55,12 +55,16 @@ class TextClassifierNetwork(nn.Module):
         """(texts, encoded_size) from (rows, width). Defined by subclasses."""
         raise NotImplementedError
 
-    def encode(self, batch: Batch) -> Tensor:
-        """(texts, encoded_size): the vectors of the texts."""
-        rows = self.words(batch.words, batch.vectors)
+    def read(self, batch: Batch) -> Tensor:
+        """(rows, width): the words. In evaluation a row depends on its word alone."""
+        rows: Tensor = self.words(batch.words, batch.vectors)
         if self.forms is not None:
             rows = torch.cat([rows, self.forms(self.forms.ids(batch.distinct)[batch.index])], -1)
-        return self.pooled(batch.layout.with_data(rows))
+        return rows
+
+    def encode(self, batch: Batch) -> Tensor:
+        """(texts, encoded_size): the vectors of the texts."""
+        return self.pooled(batch.layout.with_data(self.read(batch)))
 
     def forward(self, batch: Batch) -> Tensor:
         scores: Tensor = self.out(self.head(self.encode(batch)))
@@ -106,7 +110,10 @@ class TextClassifierNetwork(nn.Module):
 
     def probabilities(self, batch: Batch) -> Tensor:
         """(texts, labels): they sum to one; with `several`, each is that of its label alone."""
-        scores = self(batch)
+        return self.chances(self(batch))
+
+    def chances(self, scores: Tensor) -> Tensor:
+        """Scores (texts, labels) as probabilities."""
         return scores.sigmoid() if self.config.several else scores.softmax(-1)
 
 

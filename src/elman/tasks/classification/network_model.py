@@ -20,6 +20,7 @@ from elman.tasks.classification.config import ClassifierConfig, ClassifierTraini
 from elman.tasks.classification.data import Vocabularies, label_ids, require_labels
 from elman.tasks.classification.job import ClassifierJob, in_batches, probabilities
 from elman.tasks.classification.modules import ClassifierNetwork, TextClassifierNetwork, balanced
+from elman.tasks.classification.session import ClassifierReading, ClassifierSession
 from elman.tasks.examine import Examined, Lookup, form_lookups
 from elman.tasks.model import NetworkModel
 from elman.tasks.plan import Plan, Wide
@@ -197,6 +198,20 @@ class Classifier(NetworkClassifier):
     def _make(self, vectors: Tensor | None, weights: Tensor | None, stored: bool) -> TextClassifierNetwork:
         (cell,) = self._cells(self.settings.model.cell, stored=stored)
         return ClassifierNetwork(self.settings.model, cell, self.vocabularies, vectors, weights)
+
+    def session(self, saved: bytes | None = None) -> ClassifierSession:
+        """A text that is still coming, with its label so far; see `Model.session`.
+
+        Raises UsageError for a classifier that reads in both directions."""
+        model = self.settings.model
+
+        def split(text: str) -> list[str]:
+            return self.tokenizer.split(self._cased(text))
+
+        reading = self._shared_reading(
+            lambda: ClassifierReading(self.network, self.vocabularies, split, model.several, model.longest)
+        )
+        return ClassifierSession(reading, saved)
 
     def _how(self) -> str:
         model = self.settings.model

@@ -21,6 +21,7 @@ from elman.tasks.language_model.job import Batch, LanguageModelJob, line_batch
 from elman.tasks.language_model.modules import LanguageModelNetwork
 from elman.tasks.language_model.next_token import NextToken
 from elman.tasks.language_model.sampling import Choice
+from elman.tasks.language_model.session import LanguageModelReading, LanguageModelSession
 from elman.tasks.model import NetworkModel
 from elman.tasks.plan import Next, Plan, Text
 from elman.tasks.transfer import Rows
@@ -107,6 +108,11 @@ class LanguageModel(BaseLanguageModel, NetworkModel[Data]):
         _, ys, state = network(batch.ids, state)
         h = network.read_out(ys.data)
         return log_probabilities(h, network.output_weight, network.bias, batch.targets), state
+
+    def session(self, saved: bytes | None = None) -> LanguageModelSession:
+        """A text that is still coming, with what may come next; see `Model.session`."""
+        reading = self._shared_reading(lambda: LanguageModelReading(self.network, self.vocabulary, self.carries))
+        return LanguageModelSession(reading, saved)
 
     def next_distribution(self, context: str = "") -> Floats:
         """The probability of every token of the vocabulary after the context: (vocabulary,), sums to 1."""

@@ -56,6 +56,13 @@ class TaggerConfig(WordsConfig):
     layers: int = setting(1, "--layers", "recurrent layers", COUNT)
     # the tagger can then keep up with its input as it arrives
     one_way: bool = setting(False, "--one-way", "read from left to right only")
+    # Graves and Schmidhuber 2005, Framewise phoneme classification: delayed targets
+    delay: int | None = setting(
+        None,
+        "--delay",
+        "read from left to right only, and tag a word after this many more; 0: as --one-way",
+        SIZE,
+    )
     delays: int = setting(1, "--delays", "how many earlier outputs each step sees", COUNT)
     window_before: int = setting(0, "", "preceding words that each step sees too", SIZE)
     window_after: int = setting(0, "", "following words that each step sees too", SIZE)
@@ -69,6 +76,8 @@ class TaggerConfig(WordsConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_something_to_read("char_size", "form_size")
+        if self.delay is not None:
+            object.__setattr__(self, "one_way", True)
         if self.one_way and self.window_after:
             raise UsageError("one_way sees nothing to the right, so window_after must be 0")
 

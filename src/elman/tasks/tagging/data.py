@@ -19,20 +19,25 @@ from elman.tasks.vectors import vector_ids
 from elman.text import Sentence
 from elman.text.vocabulary import UNKNOWN, Vocabulary
 
+END = ""
+"""What a network with a delay reads after the last word: a word without characters, which no sentence has."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Some sentences as packed rows.
+    """Some sentences as packed rows, each followed by as many END as the network's delay.
 
     layout:    Packed whose data is (rows,), the index of each row among the tokens in the caller's order
+    sentences: the same without END, whose data is (n,), the index of each word in the caller's order
     words:     (rows,) ids of the learned word embeddings
     vectors:   (rows,) ids of the given word vectors, or None
     spellings: the distinct words as characters, or None
-    tags:      (rows,) gold ids, or None
+    tags:      (n,) gold ids in the order of `sentences`, or None
     distinct:  the distinct words; index: (rows,) which of them each row is
     """
 
     layout: Packed
+    sentences: Packed
     words: Tensor
     vectors: Tensor | None
     spellings: Spellings | None
@@ -42,7 +47,7 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        return len(self.words)
+        return len(self.sentences.data)
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,13 @@ class Vocabularies:
         """Those of a trained model, whose counts no longer matter."""
         return cls(words, characters, tags, vectors, [0] * len(words), [0] * len(characters))
 
-    def batch(self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]] | None = None) -> Batch:
+    def batch(
+        self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]] | None = None, delay: int = 0
+    ) -> Batch:
         """Sentences (lists of words; an empty one is legal) as a batch."""
-        layout = Packed.plan([len(sentence) for sentence in sentences])
+        plan = layout = Packed.plan([len(sentence) for sentence in sentences])
+        if delay:
+            sentences, layout = ended(sentences, delay)
         flat = [word for sentence in sentences for word in sentence]
         rows = [flat[i] for i in layout.data.tolist()]
         place: dict[str, int] = {}
@@ -92,9 +101,10 @@ class Vocabularies:
         gold = None
         if tags is not None:
             ids = [i for sentence in tags for i in self.tags.ids(sentence)]
-            gold = torch.tensor(ids, dtype=torch.long)[layout.data]
+            gold = torch.tensor(ids, dtype=torch.long)[plan.data]
         return Batch(
             layout=layout,
+            sentences=plan,
             words=torch.tensor(self.words.ids(list(place)), dtype=torch.long)[index],
             vectors=None if self.vectors is None else torch.tensor(vector_ids(self.vectors, place))[index],
             spellings=Spellings.of([spelling(self.characters.ids(word)) for word in place], index),
@@ -102,6 +112,12 @@ class Vocabularies:
             distinct=list(place),
             index=index,
         )
+
+
+def ended(sentences: Sequence[Sequence[str]], delay: int) -> tuple[list[list[str]], Packed]:
+    """Sentences with `delay` times END, and their layout, whose order is that of the sentences."""
+    longer = [[*sentence, *([END] * delay)] for sentence in sentences]
+    return longer, Packed.plan([len(sentence) for sentence in longer])
 
 
 def fingerprint(sentences: Iterable[Sentence]) -> str:

@@ -69,7 +69,8 @@ class TaggerJob(Job):
 
         def make(i: int) -> Batch:
             sentences = [self.train[k] for k in groups[i]]
-            return self.vocabularies.batch([s.words for s in sentences], [s.tags or [] for s in sentences])
+            tags = [s.tags or [] for s in sentences]
+            return self.vocabularies.batch([s.words for s in sentences], tags, self.network.delay)
 
         return Lazy(len(groups), make)
 
@@ -77,29 +78,34 @@ class TaggerJob(Job):
         return self.network.loss(batch), batch.tokens
 
     def excerpt(self, batch: Batch, sequences: int, steps: int) -> Excerpt:
+        delay = self.network.delay
         layout = beginnings(batch.layout, sequences, steps)
-        rows = layout.data
+        rows, later = layout.data, layout.after(delay)
+        first = len(batch.layout.data) - len(batch.sentences.data)
         part = replace(
             batch,
             layout=layout,
+            sentences=later,
             words=batch.words[rows],
             vectors=None if batch.vectors is None else batch.vectors[rows],
             spellings=None if batch.spellings is None else batch.spellings.some(rows),
-            tags=None if batch.tags is None else batch.tags[rows],
+            tags=None if batch.tags is None else batch.tags[later.data - first],
             index=batch.index[rows],
         )
-        return Excerpt(lambda: self.network.losses(self.network(part), part)[0], outputs_of_steps(layout))
+        outputs = outputs_of_steps(later, delay)
+        return Excerpt(lambda: self.network.losses(self.network(part), part)[0], outputs)
 
     def score(self) -> dict[str, float]:
         assert self.dev is not None
         if self._dev_batches is None:
             groups = batches_by_tokens([len(s) for s in self.dev], EVALUATION_TOKENS)
             chosen = [[self.dev[i] for i in group] for group in groups]
-            self._dev_batches = [(group, self.vocabularies.batch([s.words for s in group])) for group in chosen]
+            make, delay = self.vocabularies.batch, self.network.delay
+            self._dev_batches = [(group, make([s.words for s in group], delay=delay)) for group in chosen]
         total = TaggingScore(self.scheme)
         for sentences, batch in self._dev_batches:
-            scores = batch.layout.with_data(self.network(batch))
-            guesses = tags_of(self.network, self.vocabularies, batch.layout, scores)
+            scores = batch.sentences.with_data(self.network(batch))
+            guesses = tags_of(self.network, self.vocabularies, batch.sentences, scores)
             for sentence, guess in zip(sentences, guesses, strict=True):
                 assert sentence.tags is not None
                 total.add(sentence.tags, guess, sentence.words, self._known)

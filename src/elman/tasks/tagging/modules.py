@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elman.layers.characters import CharacterEncoder
 from elman.layers.crf import CRF
-from elman.layers.decoding import Constraint, best_path, nbest, viterbi
+from elman.layers.decoding import Constraint, OnlineViterbi, best_path, nbest, viterbi
 from elman.layers.features import FormEncoder
 from elman.layers.plan import BestPath, Input
 from elman.layers.words import Words
@@ -22,9 +22,10 @@ from elman.tasks.tagging.data import Batch, Vocabularies
 
 
 class TaggerNetwork(nn.Module):
-    """emissions (rows, tags) of a Batch: words | vectors | spelling | form -> layers -> linear.
+    """emissions (n, tags) for the n words of a Batch: words | vectors | spelling | form -> layers -> linear.
 
     With a CRF the emissions are its unary scores, without one they are logits.
+    delay: how many steps after a word the layers' output is the word's
     config:  has word_size, word_dropout, unknown, crf
     vectors: (n, dim) given word vectors, row 0 zero; fixed, and kept outside the state_dict
     A subclass sets what reads the spelling and the form and, with `_finish`, the layers.
@@ -42,6 +43,7 @@ class TaggerNetwork(nn.Module):
         )
         self.forms: FormEncoder | None = None
         self.tags, self.constraint, self.has_crf = len(vocabularies.tags), constraint, config.crf
+        self.delay: int = getattr(config, "delay", None) or 0
 
     @property
     def width(self) -> int:
@@ -58,9 +60,9 @@ class TaggerNetwork(nn.Module):
         self.crf = CRF(self.tags, self.constraint) if self.has_crf else None
 
     def forward(self, batch: Batch) -> Tensor:
-        """(rows, tags) in the packed order of the batch."""
+        """(n, tags) in the order of the batch's sentences."""
         ys, _ = self.layers(batch.layout.with_data(self.read(batch)))
-        scores: Tensor = self.out(ys.data)
+        scores: Tensor = self.out(ys.after(self.delay).data)
         return scores
 
     def read(self, batch: Batch) -> Tensor:
@@ -78,9 +80,10 @@ class TaggerNetwork(nn.Module):
         return self.layers.prepare(self.read(batch))
 
     def run_prepared(self, index: Packed, tables: tuple[Tensor, ...]) -> Packed:
-        """Scores (rows, tags). index.data (rows,): the row of the prepared tables of each word."""
+        """Scores (n, tags) of sentences followed by END. index.data (rows,): the row of the prepared tables of each."""
         ys, _ = self.layers.run_prepared(index, tables, self.layers.initial(index.sequences, tables[0]))
-        return index.with_data(self.out(ys.data))
+        later = ys.after(self.delay) if self.delay else ys
+        return later.with_data(self.out(later.data))
 
     def plan(self, vocabularies: Vocabularies) -> tuple[tuple[Input, ...], tuple[Part, ...], Affine, BestPath | None]:
         """Inputs, layers, head and best path, as data. Raises UsageError for a layer that has no such form."""
@@ -102,7 +105,7 @@ class TaggerNetwork(nn.Module):
         scores = self(batch)
         if self.crf is None:
             return nn.functional.cross_entropy(scores, batch.tags, reduction="sum")
-        return self.crf.loss(batch.layout.with_data(scores), batch.tags)
+        return self.crf.loss(batch.sentences.with_data(scores), batch.tags)
 
     def outcome(self, batch: Batch) -> Outcome:
         """The pass that `Tagger.examine` describes."""
@@ -113,19 +116,19 @@ class TaggerNetwork(nn.Module):
             logs = scores.log_softmax(-1)
         else:
             graph = torch.is_grad_enabled()
-            marginals = self.crf.marginals(batch.layout.with_data(scores), create_graph=graph)
+            marginals = self.crf.marginals(batch.sentences.with_data(scores), create_graph=graph)
             logs = marginals.clamp(min=1e-30).log()
         shown = -logs.detach().gather(1, batch.tags.unsqueeze(1)).squeeze(1)
         return Outcome(losses, rest, logs, shown)
 
     def losses(self, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """(rows,) the loss of each tag and, with a CRF, what is left of the sentences' loss: see `Outcome`."""
+        """(n,) the loss of each tag and, with a CRF, what is left of the sentences' loss: see `Outcome`."""
         assert batch.tags is not None
         if self.crf is None:
             return nn.functional.cross_entropy(scores, batch.tags, reduction="none"), None
         with torch.enable_grad():  # what a CRF assigns to one word is a gradient
             leaf = scores.detach().requires_grad_()
-            rest = self.crf.loss(batch.layout.with_data(leaf), batch.tags)
+            rest = self.crf.loss(batch.sentences.with_data(leaf), batch.tags)
             (at_scores,) = torch.autograd.grad(rest, leaf, retain_graph=True)
         return (at_scores * scores).sum(1), rest
 
@@ -136,6 +139,17 @@ class TaggerNetwork(nn.Module):
         if self.constraint is None:
             return scores.data.argmax(-1)
         return viterbi(scores.with_data(scores.data.log_softmax(-1)), allowed=self.constraint)
+
+    def online(self) -> OnlineViterbi | None:
+        """What `decode` does, row by row of `row_scores`; None if each row is decoded on its own."""
+        if self.crf is not None:
+            return self.crf.online()
+        return None if self.constraint is None else OnlineViterbi(self.tags, allowed=self.constraint)
+
+    def row_scores(self, y: Tensor) -> Tensor:
+        """(1, tags) the scores to decode, from the layers' output (1, size) at one step."""
+        scores: Tensor = self.out(y)
+        return scores.log_softmax(-1) if self.crf is None and self.constraint is not None else scores
 
     def explain(self, scores: Packed, n: int) -> tuple[Tensor, Tensor, list[list[tuple[list[int], float]]]]:
         """Of scores (rows, tags): (rows,) best ids, (rows, tags) the probability of every tag at each step, and per

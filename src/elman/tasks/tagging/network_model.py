@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.errors import DataError, UsageError, quoted
 from elman.layers.characters import LONGEST
@@ -16,6 +16,7 @@ from elman.layers.crf import CRF
 from elman.layers.decoding import Constraint, constraint
 from elman.layers.remembered import Remembered
 from elman.recurrent import Packed
+from elman.recurrent.kernels.native import panels_kept
 from elman.recurrent.layers import has_hooks
 from elman.tasks import storage
 from elman.tasks.examine import (
@@ -31,9 +32,10 @@ from elman.tasks.model import NetworkModel
 from elman.tasks.plan import Plan, Tags, Text
 from elman.tasks.tagging.base import TaggingModel, TagPrediction
 from elman.tasks.tagging.config import TaggerConfig
-from elman.tasks.tagging.data import Vocabularies
+from elman.tasks.tagging.data import END, Vocabularies, ended
 from elman.tasks.tagging.job import EVALUATION_TOKENS, TaggerJob, scheme_of, tags_of
 from elman.tasks.tagging.modules import RecurrentTaggerNetwork, TaggerNetwork
+from elman.tasks.tagging.session import TaggerReading, TaggerSession
 from elman.tasks.transfer import Rows, form_rows
 from elman.tasks.vectors import given_or_old, stored_given, write_given
 from elman.text import Sentence
@@ -49,6 +51,7 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         super().__init__(**settings)
         self._vocabularies: Vocabularies | None = None
         self._remembered: Remembered | None = None
+        self._modules: tuple[nn.Module, ...] = ()  # of the network, in whose place a walk through it would do
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         """The network, its weights drawn at random. stored: custom cells are those of the model folder."""
@@ -95,11 +98,13 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
     @contextmanager
     def remembering(self) -> Iterator[None]:
         """See `Model.remembering`: what depends on a word alone, for as many words as fit into 64 MB."""
-        before, self._remembered = self._remembered, self._words()
+        before = self._remembered, self._modules
+        self._remembered, self._modules = self._words(), tuple(self.network.modules())
         try:
-            yield
+            with panels_kept(self.network):
+                yield
         finally:
-            self._remembered = before
+            self._remembered, self._modules = before
 
     def _words(self) -> Remembered:
         network, vocabularies = self.evaluated, self.vocabularies
@@ -111,18 +116,20 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         words = self._remembered
         if words is None and sum(map(len, texts)) > FEW:
             words = self._words()
-        if any(map(has_hooks, network.modules())):  # which see every word
+        if words is not None and any(map(has_hooks, self._modules or network.modules())):  # which see every word
             words = None
         with torch.inference_mode():
             for group in batches_by_tokens([len(text) for text in texts], EVALUATION_TOKENS):
                 chosen = [texts[i] for i in group]
                 if words is None:
-                    batch = self.vocabularies.batch(chosen)
-                    layout, scores = batch.layout, batch.layout.with_data(network(batch))
+                    batch = self.vocabularies.batch(chosen, delay=network.delay)
+                    layout, scores = batch.sentences, batch.sentences.with_data(network(batch))
                 else:
-                    layout = Packed.plan([len(text) for text in chosen])
+                    layout = longer = Packed.plan([len(text) for text in chosen])
+                    if network.delay:
+                        chosen, longer = ended(chosen, network.delay)
                     index, tables = words.rows([word for text in chosen for word in text])
-                    scores = network.run_prepared(layout.with_data(index[layout.data]), tables)
+                    scores = network.run_prepared(longer.with_data(index[longer.data]), tables)
                 if not probabilities and not nbest:
                     tagged = tags_of(network, self.vocabularies, layout, scores)
                     predictions = [TagPrediction(tags) for tags in tagged]
@@ -152,6 +159,8 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         return answers
 
     def plan(self) -> Plan:
+        if self.evaluated.delay:
+            raise UsageError("export: answers that come later than their word cannot leave Python; train without delay")
         inputs, layers, head, path = self.evaluated.plan(self.vocabularies)
         answer = Tags(tuple(self.labels), path)
         return Plan(self.task, self.kind, Text({"kind": "space"}), inputs, layers, None, (head,), answer)
@@ -168,14 +177,15 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
         With a CRF there is one loss for the whole sentence. What reaches an output is then the part of its gradient
         that passes through the output's scores; the gradient of the transitions is the rest.
         Raises DataError for a tag it does not have."""
+        texts = [[word for word in text if word != END] for text in texts]
         targets = [answer.tags for answer in self.predict(texts)] if targets is None else targets
         names = self.vocabularies.tags
         for tag in sorted({tag for sentence in targets for tag in sentence if tag not in names}):
             raise DataError(f"expected one of the tags {quoted(names.items)}, found {tag!r}")
         require_one_per_token(texts, targets)
-        batch = self.vocabularies.batch(texts, targets)
-        assert batch.tags is not None
         network: TaggerNetwork = self.evaluated
+        batch = self.vocabularies.batch(texts, targets, network.delay)
+        assert batch.tags is not None
         lookups, width, spelled = [], network.words.output_size, None
         if network.words.size:
             lookups.append(Lookup("words.embedding.weight", batch.words, 0, network.words.size))
@@ -188,14 +198,15 @@ class NetworkTagger(TaggingModel, NetworkModel[Sequence[Sentence]]):
             lookups += form_lookups(network.forms, ids, width)
         return Examined(
             layout=batch.layout,
-            tokens=[list(text) for text in texts],
-            outputs=outputs_of_steps(batch.layout),
+            tokens=[[*text, *([END] * network.delay)] for text in texts],
+            outputs=outputs_of_steps(batch.sentences, network.delay),
             answers=batch.tags.unsqueeze(1).tolist(),
-            targets=by_rows(batch.layout, targets),
+            targets=by_rows(batch.sentences, targets),
             labels=names.items,
             lookups=tuple(lookups),
             run=lambda: network.outcome(batch),
             spelled=spelled,
+            delay=network.delay,
             extras={} if network.crf is None else {"transitions": _transitions(network.crf, names.items)},
         )
 
@@ -239,12 +250,19 @@ class Tagger(NetworkTagger):
     """
 
     config = TaggerConfig
-    added_settings = {"form_size": 0}
+    added_settings = {"form_size": 0, "delay": None}
 
     def _make(self, vectors: Tensor | None, legal: Constraint | None, stored: bool) -> TaggerNetwork:
         model = self.settings.model
         cells = self._cells(model.cell, model.char_cell, stored=stored)
         return RecurrentTaggerNetwork(model, cells, self.vocabularies, vectors, legal)
+
+    def session(self, saved: bytes | None = None) -> TaggerSession:
+        """A sentence that is still coming, tagged word by word; see `Model.session`.
+
+        Raises UsageError for a tagger that reads in both directions."""
+        reading = self._shared_reading(lambda: TaggerReading(self.network, self.vocabularies))
+        return TaggerSession(reading, saved)
 
     @property
     def longest_word(self) -> int | None:
@@ -253,6 +271,7 @@ class Tagger(NetworkTagger):
     def describe(self) -> list[str]:
         model = self.settings.model
         direction = "one direction" if model.one_way else "both directions"
+        direction += f", a delay of {model.delay} words" if model.delay else ""
         return self._describe_network(
             f"{model.layers} layer(s) of `{model.cell}`, {model.hidden_size} wide, {direction}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.cli.output import json_line, note
@@ -12,6 +13,7 @@ from elman.text.labelled import Examples, iter_examples
 from elman.text.tables import more_cells
 
 if TYPE_CHECKING:
+    from elman.cli.stream import Arrived
     from elman.tasks.classification.answers import LabelPrediction
     from elman.text.example import Example
 
@@ -20,6 +22,7 @@ class Labels(Answers):
     """Texts get labels."""
 
     budget = 20_000  # characters
+    streams = ("text",)
 
     def __init__(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         how = how_to_read(file, given, config, labelled=False)
@@ -46,8 +49,31 @@ class Labels(Answers):
             if self.examples.header_lines and not self.as_json:
                 yield self.writer.header(self.examples.header_lines)
         for example, answer in zip(batch, answers, strict=True):
-            yield json_line(answer_json(example, answer)) if self.as_json else self.writer.line(example, answer)
+            yield (
+                json_line(answer_json(example.line, example.text, answer))
+                if self.as_json
+                else self.writer.line(example, answer)
+            )
             self.guesses.look_at(example, answer)
+
+    def stream(self, model: Any, arrivals: Iterator[list[Arrived]]) -> Iterator[str]:
+        """Words with the label so far and its probability, one per line; an empty line at the end of a text."""
+        session = model.session()
+        for arrived in arrivals:
+            texts = []
+            for line, word in arrived:
+                if word is None:
+                    session.finish()
+                    texts.append("" if self.as_json else "\n")
+                    continue
+                answer = session.push(word)
+                if self.as_json:
+                    texts.append(json_line(answer_json(line, word, replace(answer, probabilities=None))))
+                else:
+                    labels = self.separator.join(answer.labels)
+                    texts.append(f"{word}\t{labels}\t{self.separator.join(f'{p:.4f}' for p in answer.chances)}\n")
+            if text := "".join(texts):
+                yield text
 
     def finish(self) -> None:
         """Report the texts whose labels are guesses."""
@@ -78,11 +104,11 @@ class Guesses:
         )
 
 
-def answer_json(example: Example, answer: LabelPrediction) -> dict[str, Any]:
+def answer_json(line: int, text: str, answer: LabelPrediction) -> dict[str, Any]:
     """What `--json` prints for a text."""
     values: dict[str, Any] = {
-        "line": example.line,
-        "text": example.text,
+        "line": line,
+        "text": text,
         "labels": answer.labels,
         "chances": [round(p, 6) for p in answer.chances],
         "unknown_share": None if answer.unknown is None else round(answer.unknown, 4),

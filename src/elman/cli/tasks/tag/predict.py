@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from elman.cli.output import json_line, note
+from elman.cli.stream import Arrived
 from elman.cli.tasks.base import Answers
 from elman.cli.tasks.tag.reading import Asked, untagged
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError, shorten
 from elman.text import Sentence, iter_read
 from elman.text.conllu import set_key as set_conllu_key
+from elman.text.files import name_of
 from elman.text.formats import Format
 from elman.text.jsonl import set_key as set_json_key
 
@@ -22,6 +26,7 @@ class Tags(Answers):
     """Sentences get tags, in the format in which they come."""
 
     budget = 4000  # words
+    streams = ("text", "columns")
 
     def __init__(self, file: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self.file, self.how = file, untagged(file, Asked.of(given), config["reading"])
@@ -49,7 +54,8 @@ class Tags(Answers):
 
     def answer(self, model: Any, batch: list[Sentence]) -> Iterator[str]:
         """The sentences with their tags."""
-        self._report_long_word(batch, model.longest_word)
+        for sentence in batch:
+            self._report_long_word(sentence.words, sentence.lines, model.longest_word)
         answers = model.predict(batch, probabilities=self.probabilities, nbest=self.nbest or 0)
         for sentence, answer in zip(batch, answers, strict=True):
             if not self.as_json:
@@ -57,19 +63,57 @@ class Tags(Answers):
             elif sentence.words:
                 yield json_line(answer_json(sentence, answer))
 
-    def _report_long_word(self, batch: list[Sentence], most: int | None) -> None:
+    def stream(self, model: Any, arrivals: Iterator[list[Arrived]]) -> Iterator[str]:
+        """Words with their tags, one per line; an empty line at the end of a sentence.
+
+        text: a line is a sentence; columns: a line is a word, an empty line the end of a sentence"""
+        session, waiting = model.session(), deque[Arrived]()
+
+        def tagged(tags: list[str]) -> str:
+            return "".join(self._tagged(waiting.popleft(), tag) for tag in tags)
+
+        filled = False  # whether the line has a word
+        for arrived in arrivals:
+            texts = []
+            for place in arrived:
+                if place.word is None:
+                    if self.format == "text" or not filled:
+                        texts.append(tagged(session.finish()) + ("" if self.as_json else "\n"))
+                    filled = False
+                    continue
+                if filled and self.format == "columns":
+                    found = shorten(place.word)
+                    raise DataError(
+                        f"expected one word per line, found another, {found}; sentences are --format text",
+                        file=name_of(Path(self.file)),
+                        line=place.line,
+                    )
+                filled = True
+                self._report_long_word([place.word], [place.line], model.longest_word)
+                waiting.append(place)
+                texts.append(tagged(session.push(place.word)))
+            if text := "".join(texts):
+                yield text
+        if waiting:  # a last sentence without an empty line after it
+            yield tagged(session.finish()) + ("" if self.as_json else "\n")
+
+    def _tagged(self, place: Arrived, tag: str) -> str:
+        if self.as_json:
+            return json_line({"line": place.line, "words": [place.word], "tags": [tag]})
+        return f"{place.word}\t{tag}\n"
+
+    def _report_long_word(self, words: Iterable[str], lines: Iterable[int], most: int | None) -> None:
         """Report once that a word is longer than the model reads; most: None if it reads words of any length."""
         if most is None or self.reported_long_word:
             return
-        for sentence in batch:
-            for word, line in zip(sentence.words, sentence.lines, strict=True):
-                if len(word) > most:
-                    note(
-                        f"elman: {sentence.file}:{line}: a word of {len(word)} characters; of words longer than "
-                        f"{most} only the first and last {most // 2} are read (reported once)"
-                    )
-                    self.reported_long_word = True
-                    return
+        for word, line in zip(words, lines, strict=True):
+            if len(word) > most:
+                note(
+                    f"elman: {name_of(Path(self.file))}:{line}: a word of {len(word)} characters; of words longer than "
+                    f"{most} only the first and last {most // 2} are read (reported once)"
+                )
+                self.reported_long_word = True
+                return
 
 
 def _require_text(sentence: Sentence) -> None:
