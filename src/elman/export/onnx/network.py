@@ -37,15 +37,12 @@ def network(plan: Plan) -> Graph:
     states = States()
     if plan.inputs:
         lengths = g.input("lengths", "int64", [BATCH])
-        rows = _Reading(g, [BATCH, TIME])
-        ids = [rows.ids(one) for one in plan.inputs]
+        ids = [_ids(g, one, [BATCH, TIME]) for one in plan.inputs]
         across = [g("Transpose", each, perm=[1, 0]) for each in ids]
         steps = Steps.of(g, lengths, across[0])
         if isinstance(plan.answer, Next):
             states.before = _carried(g, plan.layers, steps.batch)
-        x = beside(
-            g, [rows.vectors(one, g("Transpose", i, perm=[1, 0])) for one, i in zip(plan.inputs, ids, strict=True)]
-        )
+        x = beside(g, [_vectors(g, one, each) for one, each in zip(plan.inputs, across, strict=True)])
         x, ends = run_parts(g, plan.layers, x, steps, states)
         x = x if plan.pooled is None else _pool(g, plan.pooled, x, ends, steps)
         for part in plan.head:
@@ -71,11 +68,10 @@ def network(plan: Plan) -> Graph:
 def one_step(plan: Plan) -> Graph:
     """A language model's step: one token of every sequence, and their states, before and after."""
     g = Graph()
-    rows = _Reading(g, [BATCH])
-    ids = [rows.ids(one) for one in plan.inputs]
+    ids = [_ids(g, one, [BATCH]) for one in plan.inputs]
     batch = g("Shape", ids[0])
     before = _carried(g, plan.layers, batch)
-    x = beside(g, [rows.vectors(one, i) for one, i in zip(plan.inputs, ids, strict=True)])
+    x = beside(g, [_vectors(g, one, each) for one, each in zip(plan.inputs, ids, strict=True)])
     after: list[str] = []
     x = step_parts(g, plan.layers, x, before, after)
     for part in plan.head:
@@ -102,27 +98,19 @@ def step_parts(g: Graph, parts: Sequence[Part], x: str, before: Sequence[str], a
     return x
 
 
-class _Reading:
-    """Inputs of the graph for inputs of a plan."""
+def _ids(g: Graph, one: Input, shape: Sequence[str]) -> str:
+    """An input of the graph: what says of each token which vector it has."""
+    return g.input(one.of if isinstance(one, Table) else "spelling", "int64", shape)
 
-    def __init__(self, g: Graph, shape: Sequence[str]) -> None:
-        """shape: that of ids."""
-        self.g, self.shape = g, list(shape)
 
-    def ids(self, one: Input) -> str:
-        """What says of each token which vector it has."""
-        return self.g.input(one.of if isinstance(one, Table) else "spelling", "int64", self.shape)
-
-    def vectors(self, one: Input, ids: str) -> str:
-        """(..., output_size) of ids (...)."""
-        g = self.g
-        if isinstance(one, Table):
-            return g("Gather", g.constant(one.vectors, f"{one.of}_vectors"), ids, axis=0)
-        characters = g.input("characters", "int64", ["spellings", "letters"])
-        letters = g.input("character_lengths", "int64", ["spellings"])
-        if isinstance(one, Spelled):
-            return g("Gather", _spelled(g, one, characters, letters), ids, axis=0)
-        return g("Gather", _ends(g, one, characters, letters), ids, axis=0)
+def _vectors(g: Graph, one: Input, ids: str) -> str:
+    """(..., output_size) of ids (...)."""
+    if isinstance(one, Table):
+        return g("Gather", g.constant(one.vectors, f"{one.of}_vectors"), ids, axis=0)
+    characters = g.input("characters", "int64", ["spellings", "letters"])
+    letters = g.input("character_lengths", "int64", ["spellings"])
+    read = _spelled(g, one, characters, letters) if isinstance(one, Spelled) else _ends(g, one, characters, letters)
+    return g("Gather", read, ids, axis=0)
 
 
 def _spelled(g: Graph, one: Spelled, characters: str, letters: str) -> str:
