@@ -24,13 +24,14 @@ Value = str | int | float | NDArray[Any]
 class Graph:
     """Nodes of one graph, or of a body inside another, whose values it may read. Equal nodes are one.
 
-    Arguments are names of values, or constants: whole numbers are int64, others float32, arrays what they are."""
+    Arguments are names of values, or constants: whole numbers are int64, others float32, arrays what they are.
+    own: whether a body has its constants itself, not the graph around it"""
 
-    def __init__(self, outer: Graph | None = None) -> None:
-        self._outer = outer
+    def __init__(self, outer: Graph | None = None, own: bool = False) -> None:
+        self._outer, self._own = outer, own or outer is None
         self._names: dict[str, int] = {} if outer is None else outer._names
-        self._tensors: list[onnx.TensorProto] = [] if outer is None else outer._tensors  # all in the outermost graph
-        self._constants: dict[Any, str] = {} if outer is None else outer._constants
+        self._tensors: list[onnx.TensorProto] = [] if self._own or outer is None else outer._tensors
+        self._constants: dict[Any, str] = {} if self._own or outer is None else outer._constants
         self._made: dict[Any, list[str]] = {}
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -96,7 +97,7 @@ class Graph:
         """What was made, without the nodes that no output needs."""
         nodes = _needed(self._nodes, {one.name for one in self._outputs})
         used = set().union(*(_read(node) for node in nodes))
-        tensors = [] if self._outer is not None else [one for one in self._tensors if one.name in used]
+        tensors = [one for one in self._tensors if one.name in used] if self._own else []
         return helper.make_graph(nodes, name, self._inputs, self._outputs, tensors)
 
     def model(self, name: str, about: Mapping[str, str]) -> onnx.ModelProto:

@@ -28,17 +28,21 @@ def lighter(model: onnx.ModelProto, weights: str) -> onnx.ModelProto:
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
     if weights == "float16":
-        _replace(smaller.graph, _large(smaller.graph), _half)
+        for graph in _graphs(smaller.graph):
+            _replace(graph, [one.name for one in graph.initializer if _is_large(one)], _half)
         return smaller
     smaller = _quantized(smaller)
-    others = [name for node in smaller.graph.node if node.op_type in ("GRU", "RNN") for name in node.input[1:3]]
-    _replace(smaller.graph, others, _by_row)
+    for graph in _graphs(smaller.graph):
+        others = [name for node in graph.node if node.op_type in ("GRU", "RNN") for name in node.input[1:3]]
+        _replace(graph, others, _by_row)
     return smaller
 
 
 def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
+    # the tool would put what widens their results behind what reads them
+    inside = [node.name for body in _graphs(model.graph)[1:] for node in body.node if node.op_type == "Gather"]
     about = {one.key: one.value for one in model.metadata_props}
     # otherwise the tool recommends a preparation that is for other networks
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
@@ -50,15 +54,25 @@ def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
             op_types_to_quantize=["Gather", "LSTM", "MatMul"],
             per_channel=True,
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=inside,
             extra_options={"EnableSubgraph": True},
         )
         smaller = onnx.load(path)
+    domains = {node.domain for graph in _graphs(smaller.graph) for node in graph.node}
+    missing = domains - {one.domain for one in smaller.opset_import}  # those of bodies alone
+    smaller.opset_import.extend(helper.make_opsetid(domain, 1) for domain in sorted(missing) if domain)
     helper.set_model_props(smaller, about)
     return smaller
 
 
-def _large(graph: onnx.GraphProto) -> list[str]:
-    return [one.name for one in graph.initializer if one.data_type == FLOAT and np.prod(one.dims) > SMALL]
+def _graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
+    """The graph and the bodies in it."""
+    bodies = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return [graph, *(inner for body in bodies for inner in _graphs(body))]
+
+
+def _is_large(tensor: onnx.TensorProto) -> bool:
+    return tensor.data_type == FLOAT and bool(np.prod(tensor.dims) > SMALL)
 
 
 Made = tuple[list[onnx.TensorProto], list[onnx.NodeProto]]

@@ -27,6 +27,7 @@ from elman.recurrent.plan import Affine, Neighbours, Part, Recurrence
 from elman.tasks.plan import Labels, Next, Plan, Tags
 
 BATCH, TIME = "batch", "time"
+GROUP = 64  # spellings read together
 FLOAT = 1
 
 
@@ -36,15 +37,12 @@ def network(plan: Plan) -> Graph:
     states = States()
     if plan.inputs:
         lengths = g.input("lengths", "int64", [BATCH])
-        rows = _Reading(g, [BATCH, TIME])
-        ids = [rows.ids(one) for one in plan.inputs]
+        ids = [_ids(g, one, [BATCH, TIME]) for one in plan.inputs]
         across = [g("Transpose", each, perm=[1, 0]) for each in ids]
         steps = Steps.of(g, lengths, across[0])
         if isinstance(plan.answer, Next):
             states.before = _carried(g, plan.layers, steps.batch)
-        x = beside(
-            g, [rows.vectors(one, g("Transpose", i, perm=[1, 0])) for one, i in zip(plan.inputs, ids, strict=True)]
-        )
+        x = beside(g, [_vectors(g, one, each) for one, each in zip(plan.inputs, across, strict=True)])
         x, ends = run_parts(g, plan.layers, x, steps, states)
         x = x if plan.pooled is None else _pool(g, plan.pooled, x, ends, steps)
         for part in plan.head:
@@ -70,11 +68,10 @@ def network(plan: Plan) -> Graph:
 def one_step(plan: Plan) -> Graph:
     """A language model's step: one token of every sequence, and their states, before and after."""
     g = Graph()
-    rows = _Reading(g, [BATCH])
-    ids = [rows.ids(one) for one in plan.inputs]
+    ids = [_ids(g, one, [BATCH]) for one in plan.inputs]
     batch = g("Shape", ids[0])
     before = _carried(g, plan.layers, batch)
-    x = beside(g, [rows.vectors(one, i) for one, i in zip(plan.inputs, ids, strict=True)])
+    x = beside(g, [_vectors(g, one, each) for one, each in zip(plan.inputs, ids, strict=True)])
     after: list[str] = []
     x = step_parts(g, plan.layers, x, before, after)
     for part in plan.head:
@@ -101,38 +98,46 @@ def step_parts(g: Graph, parts: Sequence[Part], x: str, before: Sequence[str], a
     return x
 
 
-class _Reading:
-    """Inputs of the graph for inputs of a plan."""
-
-    def __init__(self, g: Graph, shape: Sequence[str]) -> None:
-        """shape: that of ids."""
-        self.g, self.shape = g, list(shape)
-
-    def ids(self, one: Input) -> str:
-        """What says of each token which vector it has."""
-        return self.g.input(one.of if isinstance(one, Table) else "spelling", "int64", self.shape)
-
-    def vectors(self, one: Input, ids: str) -> str:
-        """(..., output_size) of ids (...)."""
-        g = self.g
-        if isinstance(one, Table):
-            return g("Gather", g.constant(one.vectors, f"{one.of}_vectors"), ids, axis=0)
-        characters = g.input("characters", "int64", ["spellings", "letters"])
-        letters = g.input("character_lengths", "int64", ["spellings"])
-        table = g.constant(one.vectors, "character_vectors")
-        if isinstance(one, Spelled):
-            return g("Gather", _spelled(g, one, table, characters, letters), ids, axis=0)
-        return g("Gather", _ends(g, one, table, characters, letters), ids, axis=0)
+def _ids(g: Graph, one: Input, shape: Sequence[str]) -> str:
+    """An input of the graph: what says of each token which vector it has."""
+    return g.input(one.of if isinstance(one, Table) else "spelling", "int64", shape)
 
 
-def _spelled(g: Graph, one: Spelled, table: str, characters: str, letters: str) -> str:
-    """(spellings, output_size)."""
-    across = g("Transpose", characters, perm=[1, 0])
-    steps = Steps.of(g, letters, across)
-    return run_parts(g, [one.layer], g("Gather", table, across, axis=0), steps, States())[1]
+def _vectors(g: Graph, one: Input, ids: str) -> str:
+    """(..., output_size) of ids (...)."""
+    if isinstance(one, Table):
+        return g("Gather", g.constant(one.vectors, f"{one.of}_vectors"), ids, axis=0)
+    characters = g.input("characters", "int64", ["spellings", "letters"])
+    letters = g.input("character_lengths", "int64", ["spellings"])
+    read = _spelled(g, one, characters, letters) if isinstance(one, Spelled) else _ends(g, one, characters, letters)
+    return g("Gather", read, ids, axis=0)
 
 
-def _ends(g: Graph, one: Ends, table: str, characters: str, letters: str) -> str:
+def _spelled(g: Graph, one: Spelled, characters: str, letters: str) -> str:
+    """(spellings, output_size). They are read in groups of like lengths, or each would take as long as the longest."""
+    count = g("Shape", letters)
+    lengths, order = g.several("TopK", [letters, count], 2, largest=0)
+    lengths = g("Pad", lengths, np.array([0, GROUP]))
+    characters = g("Pad", g("Gather", characters, order, axis=0), np.array([0, 0, GROUP, 0]))
+    body = Graph(g, own=True)
+    number, going = body.input("number", "int64", []), body.input("going", "bool", [])
+    start = body("Unsqueeze", body("Mul", number, GROUP), np.array([0]))
+    stop = body("Add", start, np.array([GROUP]))
+    some = body("Slice", lengths, start, stop)
+    longest = body("Max", body("ReduceMax", some), np.array([1]))
+    rows = body("Slice", body("Slice", characters, start, stop), np.array([0]), longest, np.array([1]))
+    across = body("Transpose", rows, perm=[1, 0])
+    vectors = body("Gather", body.constant(one.vectors, "character_vectors"), across, axis=0)
+    ends = run_parts(body, [one.layer], vectors, Steps.of(body, some, across), States())[1]
+    body.output(going, "goes_on", "bool", [])
+    body.output(ends, "ends", "float", [GROUP, one.output_size])
+    groups = g("Squeeze", g("Div", g("Add", count, GROUP - 1), GROUP), np.array([0]))
+    read = g("Loop", groups, np.array(True), body=body.proto("spellings"))
+    places = g.several("TopK", [order, count], 2, largest=0)[1]  # where each went
+    return g("Gather", g("Reshape", read, np.array([-1, one.output_size])), places, axis=0)
+
+
+def _ends(g: Graph, one: Ends, characters: str, letters: str) -> str:
     """(spellings, output_size)."""
     ahead = np.arange(one.length, dtype=np.int64)[None]
     long = g("Unsqueeze", letters, np.array([1]))
@@ -144,7 +149,12 @@ def _ends(g: Graph, one: Ends, table: str, characters: str, letters: str) -> str
     )
     exist = g("Less", np.concatenate([ahead, ahead], 1), long)
     ids = g("GatherElements", characters, g("Where", exist, places, 0), axis=1)
-    vectors = g("Where", g("Unsqueeze", exist, np.array([2])), g("Gather", table, ids, axis=0), 0.0)
+    vectors = g(
+        "Where",
+        g("Unsqueeze", exist, np.array([2])),
+        g("Gather", g.constant(one.vectors, "character_vectors"), ids, axis=0),
+        0.0,
+    )
     return g("Reshape", vectors, np.array([-1, one.output_size]))
 
 
