@@ -18,6 +18,7 @@ from elman.errors import UsageError
 @click.option("--to", required=True, metavar="FORM", help="onnx, c, or page.")
 @click.option("--out", "-o", metavar="PATH", help="What to write (default: DIR's name, with the form's ending).")
 @click.option("--weights", metavar="TYPE", help="float32, or smaller: see docs/export.md (default: the form's own).")
+@click.option("--embed", is_flag=True, help="c: the weights inside model.c, without a model.bin.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @allow_code_option
 @json_option

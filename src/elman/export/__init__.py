@@ -25,7 +25,9 @@ class Format:
     options: tuple[str, ...] = ()
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "c": Format("elman.export.c:write", "", ("float32", "bfloat16", "int8"), ("embed",)),
+}
 
 
 def export(model: Any, to: str, out: str | Path, **options: Any) -> Mapping[str, Any]:

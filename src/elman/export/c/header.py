@@ -1,0 +1,74 @@
+"""model.h: what a program calls."""
+
+from __future__ import annotations
+
+from elman.tasks.plan import Plan, Tags
+
+
+def header(plan: Plan, steps: bool, embed: bool) -> str:
+    """The declarations, with their contract."""
+    where = "path NULL: those inside model.c. " if embed else ""
+    return f"""/* A trained model, written by elman: {plan.task}, {plan.model}. Every function may be called from any thread; a context,
+   from one thread at a time. Texts are UTF-8. */
+#ifndef ELMAN_MODEL_H
+#define ELMAN_MODEL_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+enum {{ ELMAN_OK, ELMAN_FILE, ELMAN_FORMAT, ELMAN_MEMORY, ELMAN_ARGUMENT, ELMAN_UTF8, ELMAN_LONG }};
+
+typedef struct elman_model elman_model;     /* the weights, which nothing changes: one for all threads */
+typedef struct elman_context elman_context; /* what a caller computes with, and remembers: one for each thread */
+
+{_answers(plan)}
+/* What a status means. */
+const char *elman_message(int status);
+
+/* The weights from the file model.bin. {where}ELMAN_FORMAT: another file, or a damaged one. */
+int elman_load(const char *path, elman_model **model);
+
+/* The same from memory at a multiple of 8, such as a mapped file. It is not copied, and must outlive the model. */
+int elman_load_memory(const void *bytes, size_t size, elman_model **model);
+
+/* After its contexts are closed. */
+void elman_free(elman_model *model);
+
+int elman_open(const elman_model *model, elman_context **context);
+void elman_close(elman_context *context);
+
+/* The labels: their number, and each by number, or NULL. */
+int elman_labels(const elman_model *model);
+const char *elman_label(const elman_model *model, int label);
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _answers(plan: Plan) -> str:
+    if isinstance(plan.answer, Tags):
+        return """typedef struct {
+  const char *text; /* the token, inside the text that was given: so many bytes of it */
+  size_t bytes;
+  int label;
+} elman_token;
+
+typedef struct {
+  size_t count;
+  const elman_token *tokens;
+} elman_result; /* holds until the context's next call */
+
+/* The labels of a text's tokens. */
+int elman_answer(elman_context *context, const char *text, size_t bytes, elman_result *result);
+
+/* Of several texts at once, which is faster. */
+int elman_answers(elman_context *context, size_t count, const char *const texts[], const size_t bytes[],
+                  elman_result results[]);
+"""
+    raise NotImplementedError
