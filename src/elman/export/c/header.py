@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from elman.tasks.plan import Plan, Tags
+from elman.tasks.plan import Labels, Next, Plan, Tags
 
 
 def header(plan: Plan, steps: bool, embed: bool) -> str:
     """The declarations, with their contract."""
     where = "path NULL: those inside model.c. " if embed else ""
-    return f"""/* A trained model, written by elman: {plan.task}, {plan.model}. Every function may be called from any thread; a context,
-   from one thread at a time. Texts are UTF-8. */
+    return f"""/* A trained model, written by elman: {plan.task}, {plan.model}.
+   Every function may be called from any thread; a context, from one thread at a time. Texts are UTF-8. */
 #ifndef ELMAN_MODEL_H
 #define ELMAN_MODEL_H
 
@@ -24,7 +24,7 @@ enum {{ ELMAN_OK, ELMAN_FILE, ELMAN_FORMAT, ELMAN_MEMORY, ELMAN_ARGUMENT, ELMAN_
 typedef struct elman_model elman_model;     /* the weights, which nothing changes: one for all threads */
 typedef struct elman_context elman_context; /* what a caller computes with, and remembers: one for each thread */
 
-{_answers(plan)}
+{_answers(plan, steps)}
 /* What a status means. */
 const char *elman_message(int status);
 
@@ -51,24 +51,78 @@ const char *elman_label(const elman_model *model, int label);
 """
 
 
-def _answers(plan: Plan) -> str:
+def _answers(plan: Plan, steps: bool) -> str:
     if isinstance(plan.answer, Tags):
-        return """typedef struct {
-  const char *text; /* the token, inside the text that was given: so many bytes of it */
-  size_t bytes;
-  int label;
-} elman_token;
+        return TAGS + (TAG_STEP if steps else "")
+    if isinstance(plan.answer, Labels):
+        return LABELS
+    assert isinstance(plan.answer, Next)
+    return NEXT
 
-typedef struct {
-  size_t count;
-  const elman_token *tokens;
-} elman_result; /* holds until the context's next call */
 
-/* The labels of a text's tokens. */
-int elman_answer(elman_context *context, const char *text, size_t bytes, elman_result *result);
-
+_MANY = """
 /* Of several texts at once, which is faster. */
 int elman_answers(elman_context *context, size_t count, const char *const texts[], const size_t bytes[],
                   elman_result results[]);
 """
-    raise NotImplementedError
+
+TAGS = f"""typedef struct {{
+  const char *text; /* the token, inside the text that was given: so many bytes of it */
+  size_t bytes;
+  int label;
+}} elman_token;
+
+typedef struct {{
+  size_t count;
+  const elman_token *tokens;
+}} elman_result; /* holds until the context's next call */
+
+/* The labels of a text's tokens. */
+int elman_answer(elman_context *context, const char *text, size_t bytes, elman_result *result);
+{_MANY}"""
+
+TAG_STEP = """
+/* The label of the next word, after those since the context was opened or restarted. */
+int elman_step(elman_context *context, const char *word, size_t bytes, int *label);
+int elman_restart(elman_context *context);
+"""
+
+LABELS = f"""typedef struct {{
+  size_t count; /* of labels that are given, the likeliest first: one, or with several labels any number */
+  const int *labels;
+  const float *chances;       /* of these */
+  const float *probabilities; /* of every label */
+  size_t tokens;              /* of the text */
+}} elman_result;              /* holds until the context's next call */
+
+/* The labels of a text. */
+int elman_answer(elman_context *context, const char *text, size_t bytes, elman_result *result);
+{_MANY}"""
+
+NEXT = """enum { ELMAN_UNKNOWN = 0, ELMAN_END = 1 }; /* tokens: one that is not known; the end of a line */
+
+typedef struct {
+  size_t count; /* of tokens, the end of the line last */
+  const int *tokens;
+  const float *log_probabilities; /* natural */
+  double total;
+} elman_result; /* holds until the context's next call */
+
+/* The log-probability of a line of text. Lines continue each other if the model was trained so. */
+int elman_answer(elman_context *context, const char *line, size_t bytes, elman_result *result);
+
+/* Read one token. log_probabilities (elman_labels(model)): of each one that may follow. */
+int elman_step(elman_context *context, int token, float *log_probabilities);
+
+/* Forget what was read; the next token is the first of a text. */
+int elman_restart(elman_context *context);
+
+/* Restart, and read a text that elman_sample will continue. */
+int elman_prompt(elman_context *context, const char *text, size_t bytes);
+
+/* Draw the next token, and never ELMAN_UNKNOWN. temperature 0: the likeliest. */
+int elman_sample(elman_context *context, double temperature, int *token);
+
+/* What is drawn from here on. The same seed draws the same as in Python. */
+int elman_seed(elman_context *context, unsigned long long seed);
+"""

@@ -14,7 +14,7 @@ VARIANT = re.compile(r"^@(\w+)(.*)$")
 
 @dataclass(frozen=True)
 class Piece:
-    """names: what it defines, for those who use it; file: that it is from"""
+    """names: what it defines, for those who use it, or +NAME for what is only chosen as a root; file: that it is from"""
 
     names: tuple[str, ...]
     file: str

@@ -11,10 +11,12 @@ import numpy as np
 from elman.errors import UsageError
 from elman.export.c import unicode
 from elman.export.c.header import header
-from elman.export.c.network import Inputs, Layers, Model, Run
+from elman.export.c.network import Inputs, Layers, Model, Run, pooled
 from elman.export.c.pieces import needed, words_of
 from elman.export.c.weights import HEADER, Weights
-from elman.tasks.plan import Plan, Tags
+from elman.layers.plan import Table
+from elman.recurrent.plan import Neighbours, Part, Recurrence, Skip
+from elman.tasks.plan import Labels, Next, Plan, Tags
 
 ORDER = (
     "base.c",
@@ -52,17 +54,20 @@ class Writer:
             self.variants.add("lowercase")
         if plan.text.longest:
             self.variants.add("longest")
-        self.roots = {f"weight_{weights}", "load"}
+        self.roots = {f"+weight_{weights}", "+load"}
         self.steps = False
         self.constants: list[str] = []
         self.reads: list[str] = []
         self.network: list[str] = []
         kind = plan.text.tokenizer["kind"]
-        self.roots.add(f"split_{kind}")
+        self.roots.add(f"+split_{kind}")
         if isinstance(plan.answer, Tags):
-            self._tags()
+            self._tags(plan.answer)
+        elif isinstance(plan.answer, Labels):
+            self._labels(plan.answer)
         else:
-            raise UsageError(f"a model of kind {plan.task} {plan.model} cannot be written as C yet")
+            self._next(plan.answer)
+        self.roots |= {"+main_begin", "+main_lines", "+main_end"}
 
     def source(self, about: Sequence[str]) -> str:
         """model.c; afterwards `binary` is model.bin."""
@@ -114,82 +119,205 @@ static int place(elman_model *m, const unsigned char *bytes) {{
 
     # What a task computes
 
-    def _tags(self) -> None:
-        plan, model, answer = self.plan, self.model, self.plan.answer
-        assert isinstance(answer, Tags)
+    def _tags(self, answer: Tags) -> None:
+        plan = self.plan
         if plan.text.lowercase or plan.text.tokenizer["kind"] == "subwords":
             raise UsageError("a tagger whose tokens are no parts of the text cannot be written as C")
-        inputs = Inputs(model, plan.inputs)
-        layers = Layers(model, plan.layers, inputs.width)
+        inputs = Inputs(self.model, plan.inputs)
+        layers = Layers(self.model, plan.layers, inputs.width)
         run = layers.run(carried=False)
         self._head(run)
-        self._context(layers, [])
-        self._reads(inputs, layers)
-        self.network.append(_network(run, "p->rows"))
-        self._labels(answer.labels)
-        self.constants.append(f"enum {{ ROW = {layers.row}, LABELS = {len(answer.labels)} }};")
+        self.steps = answer.path is None and _causal(plan.layers)
+        step = layers.run(carried=True) if self.steps else None
+        self._context(layers, step)
+        self.reads += [inputs.source(), layers.compute_rows(inputs.width)]
+        self.network.append(_network("network", run.lines, run.result.name))
+        if step is not None:
+            self._head(step)
+            self.network.append(_network("step_network", step.lines, step.result.name))
+            self.roots |= {"+restart", "+step_tags"}
+        self._names(answer.labels)
+        self.constants.append(f"enum {{ ROW = {layers.row} }};")
         if answer.path is not None:
-            model.best_path(answer.path, "path")
-            self.variants.add("path")
+            self.model.best_path(answer.path, "path")
             self.constants.append(f"enum {{ PATH_SOFTMAX = {int(answer.path.softmax)} }};")
-        else:
-            self.variants.add("best")
-        self.roots |= {"answers", "decide_tags", "main_tags", "main_lines", "main_plain"}
+        self.variants |= {"best" if answer.path is None else "path", "many"}
+        self.roots |= {"+answers", "+decide_tags", "+main_tags", "+main_plain"}
 
-    def _head(self, run: Run) -> None:
+    def _labels(self, answer: Labels) -> None:
+        plan, model = self.plan, self.model
+        if plan.inputs:
+            inputs = Inputs(model, plan.inputs)
+            layers = Layers(model, plan.layers, inputs.width)
+            run = layers.run(carried=False)
+            assert plan.pooled is not None
+            run.result = pooled(run, model, plan.pooled)
+            self._head(run, "p->sequences")
+            self.reads += [inputs.source(), layers.compute_rows(inputs.width)]
+            self.constants.append(f"enum {{ ROW = {layers.row} }};")
+            self._context(layers, None)
+            self.network.append(_network("network", run.lines, run.result.name))
+        else:
+            assert plan.bias is not None
+            model.numbers(plan.bias, "bias")
+            self.reads.append(CONTEXT.format(fields="", opening="", closing=""))
+            self.network.append(BIAS)
+        self._names(answer.labels)
+        self.variants |= {"several" if answer.several else "one", "many", "nul"}
+        if plan.wide is not None:
+            self.variants |= {"wide", "edges" if plan.wide.edges else "plain"}
+            items = model.strings(plan.wide.items, "wide_items")
+            model.table(plan.wide.table, "wide")
+            self.constants += [f"enum {{ WIDE_ORDER = {plan.wide.order} }};", f"#define WIDE_ITEMS {items}"]
+        self.roots |= {"+answers", "+decide_labels", "+main_labels", "+main_plain"}
+
+    def _next(self, answer: Next) -> None:
+        plan, model = self.plan, self.model
+        (table,) = plan.inputs
+        if not isinstance(table, Table) or table.of != "token" or table.items != answer.labels:
+            raise UsageError("a language model that does not read its tokens by number cannot be written as C")
+        if not _causal(plan.layers):
+            raise UsageError("a language model that looks ahead cannot be written as C")
+        layers = Layers(model, plan.layers, table.output_size)
+        run = layers.run(carried=True)
+        self._head(run)
+        tied = [f"head_{i + 1}_W" for i, one in enumerate(plan.head) if one.W is table.vectors]
+        if tied:  # one matrix reads and writes tokens
+            read = f"read_column(&c->model->{tied[0]}, words[i].at[0], x + i * {table.output_size})"
+        else:
+            model.table(table.vectors, "vectors")
+            read = f"read_row(&c->model->vectors, words[i].at[0], x + i * {table.output_size})"
+        self._context(layers, run)
+        self.reads += [TOKEN.format(read=read), layers.compute_rows(table.output_size)]
+        self.network.append(_network("network", run.lines, run.result.name))
+        self._names(answer.labels)
+        self.constants.append(f"enum {{ ROW = {layers.row} }};")
+        kind = plan.text.tokenizer["kind"]
+        self.variants |= {"next", "carries" if answer.carries else "lines"}
+        self.variants |= {"spaces"} if kind in ("space", "words") else {"bytes"} if kind == "subwords" else set()
+        self.roots |= {"+restart", "+next", "+sample", "+main_next", "+main_sample"}
+
+    def _head(self, run: Run, rows: str = "p->rows") -> None:
         """The scores, as the run's result."""
         for i, one in enumerate(self.plan.head):
             name = f"head_{i + 1}"
-            self.model.affine(one, name)
-            run.result = run.affine(one, name, run.result)
+            if f"matrix {name}_W;" not in self.model.fields:
+                self.model.affine(one, name)
+            run.result = run.affine(one, name, run.result, rows)
 
-    def _reads(self, inputs: Inputs, layers: Layers) -> None:
-        self.reads += [inputs.source(), layers.compute_rows(inputs.width)]
-
-    def _labels(self, labels: Sequence[str]) -> None:
+    def _names(self, labels: Sequence[str]) -> None:
         name = self.model.strings(labels, "labels")
         if name != "labels":
             self.model.fields.append("strings labels;")
             self.model.places.append(f"m->labels = m->{name};")
+        self.constants.append(f"enum {{ LABELS = {len(labels)} }};")
 
-    def _context(self, layers: Layers, windows: Sequence[int]) -> None:
-        self.reads.append("""// What one caller computes with.
-struct elman_context {
+    def _context(self, layers: Layers, step: Run | None) -> None:
+        """step: what is carried from step to step, if anything is."""
+        fields = ["remembered words;  // rows that are known"]
+        opening = ["if (open_remembered(&c->words, ROW, REMEMBERED, MOST_REMEMBERED) != ELMAN_OK) return ELMAN_MEMORY;"]
+        closing = ["close_remembered(&c->words);"]
+        most = len(self.plan.answer.labels) + 8 if isinstance(self.plan.answer, Next) else 1 << 20
+        self.constants.append(f"enum {{ REMEMBERED = {REMEMBERED}, MOST_REMEMBERED = {most} }};")
+        if step is not None:
+            begins = []
+            sides, windows = layers.states(), [size for size in step.windows if size]
+            kinds = {"state": [len(one.state) * one.hidden_size for _, one in sides],
+                     "seen": [len(one.seen) * one.hidden_size for _, one in sides],
+                     "window": step.windows}
+            for name, sizes in kinds.items():
+                if sizes:
+                    fields.append(f"float *{name}[{len(sizes)}];")
+                for k, size in enumerate(sizes):
+                    opening.append(f"if ((c->{name}[{k}] = calloc({max(size, 1)}, sizeof(float))) == NULL) return ELMAN_MEMORY;")
+                    closing.append(f"free(c->{name}[{k}]);")
+            for k, (side, _) in enumerate(sides):
+                begins.append(f"begin(&c->model->{side}, 1, c->state[{k}], c->seen[{k}]);")
+            for k, size in enumerate(step.windows):
+                begins.append(f"memset(c->window[{k}], 0, {size} * sizeof(float));")
+            if isinstance(self.plan.answer, Next):
+                fields += ["uint32_t last;       // the token that is read next", "uint64_t random[4];  // where drawing is"]
+                begins.append("c->last = ELMAN_END;")
+                opening.append("elman_seed(c, 0);")
+            opening.append("begin_all(c);")
+        else:
+            begins = []
+        text = CONTEXT.format(
+            fields="".join(f"  {line}\n" for line in fields),
+            opening="".join(f"  {line}\n" for line in opening),
+            closing="".join(f"  {line}\n" for line in closing),
+        )
+        if begins:
+            body = "".join(f"  {line}\n" for line in begins)
+            start = text.index("static int open_all")
+            text = f"{text[:start]}// As if nothing had been read.\nstatic void begin_all(elman_context *c) {{\n{body}}}\n\n{text[start:]}"
+        self.reads.insert(0, text)
+
+
+def _causal(parts: Sequence[Part]) -> bool:
+    """Whether no step looks ahead."""
+    for part in parts:
+        if isinstance(part, Recurrence) and any(side.reverse for side in part.directions):
+            return False
+        if isinstance(part, Neighbours) and part.after:
+            return False
+        if isinstance(part, Skip) and not _causal(part.parts):
+            return False
+    return True
+
+
+CONTEXT = """// What one caller computes with.
+struct elman_context {{
   const elman_model *model;
   arena kept, scratch, inner;  // until the next call; of some texts; of some words
-  remembered words;
-};
+{fields}}};
 
-int elman_open(const elman_model *model, elman_context **context) {
+static int open_all(elman_context *c) {{
+{opening}  return c->model == NULL ? ELMAN_ARGUMENT : ELMAN_OK;
+}}
+
+int elman_open(const elman_model *model, elman_context **context) {{
   if (context == NULL) return ELMAN_ARGUMENT;
   *context = NULL;
   if (model == NULL) return ELMAN_ARGUMENT;
   elman_context *c = calloc(1, sizeof *c);
   if (c == NULL) return ELMAN_MEMORY;
   c->model = model;
-  if (open_remembered(&c->words, ROW, REMEMBERED, MOST_REMEMBERED) != ELMAN_OK) {
+  const int status = open_all(c);
+  if (status != ELMAN_OK)
     elman_close(c);
-    return ELMAN_MEMORY;
-  }
-  *context = c;
-  return ELMAN_OK;
-}
+  else
+    *context = c;
+  return status;
+}}
 
-void elman_close(elman_context *c) {
+void elman_close(elman_context *c) {{
   if (c == NULL) return;
   release(&c->kept);
   release(&c->scratch);
   release(&c->inner);
-  close_remembered(&c->words);
-  free(c);
-}""")
-        self.constants.append(f"enum {{ REMEMBERED = {REMEMBERED}, MOST_REMEMBERED = 1 << 20 }};")
+{closing}  free(c);
+}}"""
+
+TOKEN = """// The vectors of tokens, which are given by number.
+static int inputs_of(elman_context *c, const word *words, size_t count, float *x) {{
+  for (size_t i = 0; i < count; i++) {read};
+  return ELMAN_OK;
+}}"""
+
+BIAS = """// The scores of every text, to which those of its n-grams are added.
+static int network(elman_context *c, const packing *p, const word *words, float **scores) {
+  (void)words;
+  TAKE(&c->scratch, *scores, p->sequences * LABELS);
+  for (size_t i = 0; i < p->sequences; i++) memcpy(*scores + i * LABELS, c->model->bias, LABELS * sizeof **scores);
+  return ELMAN_OK;
+}"""
 
 
-def _network(run: Run, rows: str) -> str:
-    body = "\n".join(f"  {line}" for line in run.lines)
-    return f"""// The scores of every token.
-static int network(elman_context *c, const packing *p, const word *words, float **scores) {{
+def _network(name: str, lines: Sequence[str], result: str) -> str:
+    body = "\n".join(f"  {line}" for line in lines)
+    return f"""// The scores of these tokens or texts.
+static int {name}(elman_context *c, const packing *p, const word *words, float **scores) {{
   const elman_model *m = c->model;
   arena *a = &c->scratch;
   uint32_t *index;
@@ -200,10 +328,10 @@ static int network(elman_context *c, const packing *p, const word *words, float 
   float *rows;
   TAKE(a, rows, different * ROW);
   TRY(rows_of(c, each, different, rows));
-{body}
-  *scores = {run.result.name};
+{{body}}
+  *scores = {result};
   return ELMAN_OK;
-}}"""
+}}""".replace("{body}", body)
 
 
 def _introduction(plan: Plan, about: Sequence[str]) -> str:

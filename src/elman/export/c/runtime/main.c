@@ -1,4 +1,4 @@
-//@ main_tags
+//@ +main_begin
 #ifdef ELMAN_MAIN
 #if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
@@ -19,6 +19,7 @@ static int fail(const char *what, size_t line, const char *message) {
   return 3;
 }
 
+//@ +main_tags
 // One answer for each line.
 static int write_answers(elman_context *c, size_t count, const char *const lines[], const size_t bytes[],
                          elman_result results[]) {
@@ -37,7 +38,51 @@ static int write_answers(elman_context *c, size_t count, const char *const lines
   return ELMAN_OK;
 }
 
-//@ main_lines
+//@ +main_labels
+// One answer for each line.
+static int write_answers(elman_context *c, size_t count, const char *const lines[], const size_t bytes[],
+                         elman_result results[]) {
+  const int status = elman_answers(c, count, lines, bytes, results);
+  if (status != ELMAN_OK) return status;
+  for (size_t i = 0; i < count; i++) {
+    for (size_t k = 0; k < results[i].count; k++)
+      printf("%s%s", k ? "|" : "", elman_label(c->model, results[i].labels[k]));
+    for (size_t k = 0; k < results[i].count; k++) printf("%s%.4f", k ? "|" : "\t", (double)results[i].chances[k]);
+    fputs(results[i].count ? "\n" : "\t\n", stdout);
+  }
+  return ELMAN_OK;
+}
+
+//@ +main_next
+// For each line its log-probability, the number of its tokens, and itself.
+static int write_answers(elman_context *c, size_t count, const char *const lines[], const size_t bytes[],
+                         elman_result results[]) {
+  for (size_t i = 0; i < count; i++) {
+    TRY(elman_answer(c, lines[i], bytes[i], results));
+    printf("%.6f\t%lu\t", results->total, (unsigned long)results->count);
+    fwrite(lines[i], 1, bytes[i], stdout);
+    putchar('\n');
+  }
+  return ELMAN_OK;
+}
+
+//@ +main_lines
+// Why a line cannot be answered, as elman predict has it; NULL if it can.
+static const char *fault(elman_context *c, const char *line, size_t bytes) {
+  if (memchr(line, '\r', bytes) != NULL) return "a carriage return inside a line; convert the line ends";
+@nul  if (memchr(line, 0, bytes) != NULL) return "a NUL character";
+@next  static const uint32_t end[] = {'<', '/', 's', '>'};
+@next  word text;
+@next  reset(&c->kept);
+@next  if (decode(&c->kept, line, bytes, &text) != ELMAN_OK) return NULL;
+@next  for (size_t i = 0; i + 4 <= text.length; i++)
+@next    if (memcmp(text.at + i, end, sizeof end) == 0 && (i == 0 || is_space(text.at[i - 1])) &&
+@next        (i + 4 == text.length || is_space(text.at[i + 4])))
+@next      return "</s> stands for the end of a line, which is added here; remove it from the text";
+  (void)c;
+  return NULL;
+}
+
 // All lines of standard input, those that are there at once.
 static int answer_lines(elman_context *c) {
   enum { CHUNK = 1 << 16 };
@@ -65,31 +110,32 @@ static int answer_lines(elman_context *c) {
     if (first && held >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) memmove(text, text + 3, held -= 3);
     if (held >= 3) first = 0;
     size_t at = 0, count = 0;
-    while (at < held || (count > 0 && at == held)) {
-      const char *end = at < held ? memchr(text + at, '\n', held - at) : NULL;
-      const int whole = at < held && (end != NULL || ended);
+    for (int whole = 1; whole && result == 0;) {
+      const char *end = at < held ? memchr(text + at, '\n', held - at) : NULL, *wrong = NULL;
+      whole = at < held && (end != NULL || ended);
       if (whole) {
         size_t n = end == NULL ? held - at : (size_t)(end - text) - at;
         lines[count] = text + at;
         at += n + (end != NULL);
         while (n > 0 && lines[count][n - 1] == '\r') n--;
-        bytes[count++] = n;
+        wrong = fault(c, lines[count], n);
+        if (wrong == NULL) bytes[count++] = n;
       }
-      if (count == most || (count > 0 && !whole)) {
-        if (write_answers(c, count, lines, bytes, results) != ELMAN_OK) {
-          for (size_t i = 0; i < count; i++) {  // which one?
-            const int status = write_answers(c, 1, lines + i, bytes + i, results);
-            if (status != ELMAN_OK) {
-              result = fail("<stdin>", number + i, elman_message(status));
-              break;
-            }
-          }
-          if (result) break;
-        }
-        number += count;
-        count = 0;
+      if (whole && count < most && wrong == NULL) continue;
+@next      size_t some = 1;
+@many      size_t some = count;
+      for (size_t i = 0; i < count && result == 0;) {
+        const int status = write_answers(c, some, lines + i, bytes + i, results);
+        if (status == ELMAN_OK)
+          i += some;
+        else if (some > 1)
+          some = 1;  // which one?
+        else
+          result = fail("<stdin>", number + i, elman_message(status));
       }
-      if (!whole) break;
+      number += count;
+      count = 0;
+      if (result == 0 && wrong != NULL) result = fail("<stdin>", number, wrong);
     }
     if (result == 0) memmove(text, text + at, held - at), held -= at;
     fflush(stdout);
@@ -101,7 +147,128 @@ static int answer_lines(elman_context *c) {
   return result;
 }
 
-//@ main_plain
+//@ +main_sample
+@bytes// The byte that a character of a subword stands for: printable ones for themselves, the others from 256 on.
+@bytesstatic unsigned char byte_of(uint32_t point) {
+@bytes  uint32_t other = 256;
+@bytes  for (uint32_t byte = 0; byte < 256; byte++) {
+@bytes    const int plain = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+@bytes    if (point == (plain ? byte : other)) return (unsigned char)byte;
+@bytes    other += !plain;
+@bytes  }
+@bytes  return '?';
+@bytes}
+@bytes
+@bytes// How many bytes are one character, and whether they are UTF-8; of others, as many as could begin one.
+@bytesstatic size_t character_at(const unsigned char *at, size_t n, int *valid) {
+@bytes  const unsigned char first = at[0];
+@bytes  const size_t whole = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+@bytes  size_t k = 1;
+@bytes  *valid = 0;
+@bytes  for (; k < whole && k < n; k++) {
+@bytes    unsigned char low = 0x80, high = 0xbf;
+@bytes    if (k == 1) {
+@bytes      low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+@bytes      high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+@bytes    }
+@bytes    if (at[k] < low || at[k] > high) return k;
+@bytes  }
+@bytes  *valid = k == whole;
+@bytes  return k;
+@bytes}
+@bytes
+@bytes// A line of subwords: what is no character is U+FFFD.
+@bytesstatic void write_bytes(const unsigned char *at, size_t n) {
+@bytes  for (size_t k; n > 0; at += k, n -= k) {
+@bytes    int valid;
+@bytes    k = character_at(at, n, &valid);
+@bytes    if (valid)
+@bytes      fwrite(at, 1, k, stdout);
+@bytes    else
+@bytes      fputs("\xef\xbf\xbd", stdout);
+@bytes  }
+@bytes}
+@bytes
+// Tokens drawn one by one, after the prompt.
+static int write_sample(elman_context *c, unsigned long tokens, double temperature, const char *prompt) {
+  TRY(elman_prompt(c, prompt, strlen(prompt)));
+  fputs(prompt, stdout);
+  const size_t n = strlen(prompt);
+  int ended = n > 0 && prompt[n - 1] == '\n';
+@spaces  int begun = c->last != ELMAN_END;
+@bytes  unsigned char line[4096];
+@bytes  uint32_t points[256];
+@bytes  size_t held = 0;
+  for (unsigned long i = 0; i < tokens; i++) {
+    int token;
+    const int status = elman_sample(c, temperature, &token);
+    if (status != ELMAN_OK) return status;
+    ended = token == ELMAN_END;
+@bytes    const strings *items = &c->model->labels;
+@bytes    const uint32_t size = items->start[token + 1] - items->start[token];
+@bytes    if (!ended && size <= 256) {
+@bytes      if (held + 256 > sizeof line) write_bytes(line, held), held = 0;
+@bytes      const size_t count = points_of_item(items, (uint32_t)token, points);
+@bytes      for (size_t k = 0; k < count; k++) line[held++] = byte_of(points[k]);
+@bytes      continue;
+@bytes    }
+@bytes    write_bytes(line, held), held = 0;
+@spaces    if (begun && !ended) putchar(' ');
+@spaces    begun = !ended;
+    fputs(ended ? "\n" : elman_label(c->model, token), stdout);
+  }
+@bytes  write_bytes(line, held);
+  if (!ended) putchar('\n');
+  return ELMAN_OK;
+}
+
+static int usage(void) {
+  fputs("usage: model [model.bin] < lines\n"
+        "       model [model.bin] --sample TOKENS [--seed N] [--temperature X] [--prompt TEXT]\n", stderr);
+  return 2;
+}
+
+int main(int count, char **arguments) {
+@embed  const char *path = NULL, *prompt = "";
+@file  const char *path = "model.bin", *prompt = "";
+  unsigned long tokens = 0;
+  unsigned long long seed = 0;
+  double temperature = 1.0;
+  int sampling = 0, i = 1;
+  if (i < count && strncmp(arguments[i], "--", 2) != 0) path = arguments[i++];
+  for (; i < count; i += 2) {
+    if (i + 1 == count) return usage();
+    char *end = arguments[i + 1];
+    if (strcmp(arguments[i], "--sample") == 0)
+      tokens = strtoul(arguments[i + 1], &end, 10), sampling = 1;
+    else if (strcmp(arguments[i], "--seed") == 0)
+      seed = strtoull(arguments[i + 1], &end, 10);
+    else if (strcmp(arguments[i], "--temperature") == 0)
+      temperature = strtod(arguments[i + 1], &end);
+    else if (strcmp(arguments[i], "--prompt") == 0)
+      prompt = arguments[i + 1], end += strlen(end);
+    else
+      return usage();
+    if (*arguments[i + 1] == 0 ? prompt != arguments[i + 1] : *end != 0) return usage();
+  }
+  elman_model *model = NULL;
+  elman_context *context = NULL;
+  int status = elman_load(path, &model), result = 0;
+  if (status != ELMAN_OK) return fail(path == NULL ? "model" : path, 0, elman_message(status));
+  status = elman_open(model, &context);
+  if (status == ELMAN_OK && sampling) {
+    elman_seed(context, seed);
+    status = write_sample(context, tokens, temperature, prompt);
+  } else if (status == ELMAN_OK) {
+    result = answer_lines(context);
+  }
+  if (status != ELMAN_OK) result = fail("model", 0, elman_message(status));
+  elman_close(context);
+  elman_free(model);
+  return result;
+}
+
+//@ +main_plain
 int main(int count, char **arguments) {
   elman_model *model = NULL;
   elman_context *context = NULL;
@@ -109,7 +276,7 @@ int main(int count, char **arguments) {
 @embed  const char *path = count == 2 ? arguments[1] : NULL;
 @file  const char *path = count == 2 ? arguments[1] : "model.bin";
   int status = elman_load(path, &model), result = 0;
-  if (status != ELMAN_OK) return fail(path == NULL ? "model" : path, 0, elman_message(status)) + (status != ELMAN_MEMORY);
+  if (status != ELMAN_OK) return fail(path == NULL ? "model" : path, 0, elman_message(status));
   status = elman_open(model, &context);
   if (status == ELMAN_OK)
     result = answer_lines(context);
@@ -119,4 +286,6 @@ int main(int count, char **arguments) {
   elman_free(model);
   return result;
 }
+
+//@ +main_end
 #endif

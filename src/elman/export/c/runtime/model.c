@@ -1,4 +1,4 @@
-//@ load
+//@ +load
 static uint64_t header_number(const unsigned char *at) {
   uint64_t value;
   memcpy(&value, at, sizeof value);

@@ -380,3 +380,55 @@ static int best_path(arena *a, const chain *c, const float *scores, size_t label
   }
   return ELMAN_OK;
 }
+
+//@ slide
+// One step's window: those before it, which are kept, then its own.
+static void slide(float *kept, size_t before, const float *x, size_t width, float *y) {
+  if (before) memcpy(y, kept, before * sizeof *y);
+  memcpy(y + before, x, width * sizeof *y);
+  if (before) memmove(kept, y + width, before * sizeof *y);
+}
+
+//@ pool_max
+static void pool_max(const packing *p, const float *x, size_t width, float *y) {
+  memset(y, 0, p->sequences * width * sizeof *y);
+  for (size_t t = 0; t < p->steps; t++)
+    for (size_t i = 0; i < p->running[t]; i++) {
+      const float *row = x + (p->first[t] + i) * width;
+      float *most = y + i * width;
+      for (size_t j = 0; j < width; j++) most[j] = t == 0 || row[j] > most[j] ? row[j] : most[j];
+    }
+}
+
+//@ pool_mean
+static void pool_mean(const packing *p, const float *x, size_t width, float *y) {
+  memset(y, 0, p->sequences * width * sizeof *y);
+  for (size_t t = 0; t < p->steps; t++)
+    for (size_t i = 0; i < p->running[t]; i++) {
+      const float *row = x + (p->first[t] + i) * width;
+      for (size_t j = 0; j < width; j++) y[i * width + j] += row[j];
+    }
+  for (size_t i = 0; i < p->sequences; i++)
+    for (size_t j = 0; p->length[i] && j < width; j++) y[i * width + j] /= (float)p->length[i];
+}
+
+//@ pool_weighted
+// The mean weighted by softmax(score . hidden) over the steps. The weights are found with the largest score so far.
+static void pool_weighted(const packing *p, const float *x, size_t width, const float *hidden, const float *score,
+                          size_t size, float *y) {
+  memset(y, 0, p->sequences * width * sizeof *y);
+  for (size_t i = 0; i < p->sequences; i++) {
+    float most = 0.0f, total = 0.0f;
+    for (size_t t = 0; t < p->length[i]; t++) {
+      const size_t row = p->first[t] + i;
+      float own = 0.0f;
+      for (size_t j = 0; j < size; j++) own += hidden[row * size + j] * score[j];
+      const float before = t == 0 ? 0.0f : own > most ? fast_exp(most - own) : 1.0f;
+      most = t == 0 || own > most ? own : most;
+      const float weight = fast_exp(own - most);
+      total = total * before + weight;
+      for (size_t j = 0; j < width; j++) y[i * width + j] = y[i * width + j] * before + weight * x[row * width + j];
+    }
+    for (size_t j = 0; p->length[i] && j < width; j++) y[i * width + j] /= total;
+  }
+}

@@ -1,8 +1,8 @@
-//@ weight_float32
+//@ +weight_float32
 typedef float weight;
 static inline float number(weight w) { return w; }
 
-//@ weight_bfloat16
+//@ +weight_bfloat16
 typedef uint16_t weight;  // the upper half of a float
 static inline float number(weight w) {
   const uint32_t bits = (uint32_t)w << 16;
@@ -11,7 +11,7 @@ static inline float number(weight w) {
   return value;
 }
 
-//@ weight_int8
+//@ +weight_int8
 typedef int8_t weight;  // times the scale of its row
 static inline float number(weight w) { return (float)w; }
 

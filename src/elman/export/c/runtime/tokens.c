@@ -1,4 +1,4 @@
-//@ split_space
+//@ +split_space
 // The words between white space. Without `tokens`, only how many.
 static size_t split(const word *text, word *tokens) {
   size_t n = 0;
@@ -15,7 +15,7 @@ static size_t split(const word *text, word *tokens) {
   return n;
 }
 
-//@ split_characters
+//@ +split_characters
 // Every code point.
 static size_t split(const word *text, word *tokens) {
   if (tokens != NULL)
@@ -23,7 +23,7 @@ static size_t split(const word *text, word *tokens) {
   return text->length;
 }
 
-//@ split_words
+//@ +split_words
 // Where the run of this kind of character that begins at i ends.
 #define RUN(i, kind)                                       \
   do {                                                     \
