@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import exported_models as small
@@ -24,7 +23,7 @@ def folder(tmp_path_factory):
 
 
 def texts_of(name):
-    """200 texts as lines, and the hostile ones."""
+    """200 texts as lines, and the hostile ones; all models of a task read the same."""
     draw = small.random.Random(3)
     more = ["unseen", "MORE", "Σ", "42", "ﬁn", "e\u0301", "京"]
     return [" ".join(draw.choices([*small.WORDS, *more], k=draw.randrange(9))) for _ in range(200)] + small.HOSTILE
@@ -53,19 +52,39 @@ def answers(program: Path, lines, *arguments: str) -> str:
     return done.stdout.decode()
 
 
-@cache
-def expected(name: str) -> str:
-    """What `elman predict` writes for the texts."""
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("tag")])
+def test_a_tagger_gives_the_same_tags(name, folder):
     model, lines = small.model(name), texts_of(name)
-    written = []
     tagged = iter(model.predict([line.split() for line in lines if line.split()]))
+    expected = []
     for line in lines:
         words = line.split()
         tags = next(tagged).tags if words else []
-        written.append("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n")
-    return "".join(written)
+        expected.append("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n")
+    assert answers(built(folder, name), lines) == "".join(expected)
 
 
-@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("tag")])
-def test_a_tagger_gives_the_same_tags(name, folder):
-    assert answers(built(folder, name), texts_of(name)) == expected(name)
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("classify")])
+def test_a_classifier_gives_the_same_labels(name, folder):
+    model, lines = small.model(name), texts_of(name)
+    written = answers(built(folder, name), lines).split("\n")[:-1]
+    for line, found, expected in zip(lines, written, model.predict(lines), strict=True):
+        labels, chances = found.split("\t")
+        assert labels == "|".join(expected.labels), line[:60]
+        assert [float(p) for p in chances.split("|") if p] == pytest.approx(expected.chances, abs=1.1e-4), line[:60]
+
+
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("lm")])
+def test_a_language_model_gives_the_same_scores_and_samples(name, folder):
+    model, lines = small.model(name), texts_of(name)
+    program = built(folder, name)
+    written = answers(program, lines).split("\n")[:-1]
+    for line, found, expected in zip(lines, written, model.score(lines), strict=True):
+        total, count, text = found.split("\t", 2)
+        assert (text, int(count)) == (line, len(expected.tokens))
+        assert float(total) == pytest.approx(expected.total, abs=1e-4 + 1e-5 * len(expected.tokens)), line[:60]
+    prompt = "the Cat\nsees 2024"
+    for seed, temperature in ((1, 1.0), (12345678901, 0.7), (0, 0)):
+        asked = ["--sample", "80", "--seed", seed, "--temperature", temperature, "--prompt", prompt]
+        drawn = prompt + "".join(model.sample(80, prompt=prompt, seed=seed, temperature=temperature))
+        assert answers(program, [], *map(str, asked)) == drawn + ("" if drawn.endswith("\n") else "\n")

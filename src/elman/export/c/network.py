@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import UsageError
 from elman.export.c.cells import step_function
-from elman.export.c.weights import TILE, TYPES, Weights
+from elman.export.c.weights import TILE, TYPES, Weights, placed
 from elman.layers.features import KINDS
 from elman.layers.plan import BestPath, Ends, Input, Pooled, Spelled, Table
 from elman.recurrent.plan import Affine, Direction, Floats, Neighbours, Part, Recurrence, Skip
@@ -62,6 +63,31 @@ class Model:
         place = self.weights.array(values)
         self.fields.append(f"const {kind} *{name};")
         self.places.append(f"m->{name} = {_at(kind, place)};")
+
+    def subwords(self, stored: Mapping[str, Any]) -> None:
+        """Byte-pair encoding, as the package tokenizers stores it. Raises UsageError for what elman never trains."""
+        pieces, model = stored["pre_tokenizer"], stored["model"]
+        plain: dict[str, Any] = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
+        plain |= {"end_of_word_suffix": None, "byte_fallback": False, "ignore_merges": False}
+        usual = pieces["type"] == "ByteLevel" and pieces["use_regex"] and not pieces["add_prefix_space"]
+        if stored["added_tokens"] or stored["normalizer"] or not usual or any(model[k] != v for k, v in plain.items()):
+            raise UsageError("expected subwords that elman trained, found others, which cannot be written as C")
+        number = model["vocab"]
+        plain_bytes = [byte for byte in range(256) if 32 < byte < 127 or (byte > 160 and byte != 173)]
+        others = [byte for byte in range(256) if byte not in plain_bytes]
+        of = {byte: chr(byte) for byte in plain_bytes} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        rows = np.array([(number[a], number[b], number[a + b]) for a, b in merges], np.uint32).reshape(-1, 3)
+        slots = 16
+        while slots < 2 * len(rows):
+            slots *= 2
+        hashed = (rows[:, 0] * np.uint32(0x9E3779B1)) ^ (rows[:, 1] * np.uint32(0x85EBCA77))
+        hashed ^= hashed >> np.uint32(15)
+        table = placed((hashed & np.uint32(slots - 1)).tolist(), slots)
+        first = np.array([number[of[byte]] for byte in range(256)], np.uint32)
+        places = ", ".join(_at("uint32_t", self.weights.array(values)) for values in (first, rows, table))
+        self._set("encoding", "subwords", f"{{{places}, {len(rows)}, {slots}, {max(number.values()) + 1}}}")
+        self.places.append("if (!valid_encoding(&m->subwords)) return 0;")
 
     def affine(self, one: Affine, name: str) -> int:
         """W transposed and b, as NAME_W and NAME_b. One W that is used twice is stored once."""

@@ -9,12 +9,12 @@ from functools import cache
 from importlib.resources import files
 
 NAME = re.compile(r"[A-Za-z_]\w*")
-VARIANT = re.compile(r"^@(\w+)(.*)$")
+VARIANT = re.compile(r"^@(\w+)\|(.*)$")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """names: what it defines, for those who use it, or +NAME for what is only chosen as a root; file: that it is from"""
+    """names: what it defines, for those who use it; +NAME is only chosen as a root. file: that it is from"""
 
     names: tuple[str, ...]
     file: str
@@ -33,7 +33,7 @@ def pieces(file: str) -> tuple[Piece, ...]:
 
 
 def chosen(text: str, variants: frozenset[str]) -> str:
-    """The lines that these variants have; a line `@VARIANT...` belongs to one."""
+    """The lines that these variants have; a line `@VARIANT|...` belongs to one."""
     lines = []
     for line in text.split("\n"):
         match = VARIANT.match(line)

@@ -61,6 +61,12 @@ class Writer:
         self.network: list[str] = []
         kind = plan.text.tokenizer["kind"]
         self.roots.add(f"+split_{kind}")
+        if kind == "subwords":
+            self.variants.add("subwords")
+            self.model.subwords(plan.text.tokenizer["tokenizer"])
+        else:
+            self.variants.add("tokens")
+            self.roots.add("+split_text")
         if isinstance(plan.answer, Tags):
             self._tags(plan.answer)
         elif isinstance(plan.answer, Labels):
@@ -221,22 +227,29 @@ static int place(elman_model *m, const unsigned char *bytes) {{
         self.constants.append(f"enum {{ REMEMBERED = {REMEMBERED}, MOST_REMEMBERED = {most} }};")
         if step is not None:
             begins = []
-            sides, windows = layers.states(), [size for size in step.windows if size]
-            kinds = {"state": [len(one.state) * one.hidden_size for _, one in sides],
-                     "seen": [len(one.seen) * one.hidden_size for _, one in sides],
-                     "window": step.windows}
+            sides = layers.states()
+            kinds = {
+                "state": [len(one.state) * one.hidden_size for _, one in sides],
+                "seen": [len(one.seen) * one.hidden_size for _, one in sides],
+                "window": step.windows,
+            }
             for name, sizes in kinds.items():
                 if sizes:
                     fields.append(f"float *{name}[{len(sizes)}];")
                 for k, size in enumerate(sizes):
-                    opening.append(f"if ((c->{name}[{k}] = calloc({max(size, 1)}, sizeof(float))) == NULL) return ELMAN_MEMORY;")
+                    opening.append(
+                        f"if ((c->{name}[{k}] = calloc({max(size, 1)}, sizeof(float))) == NULL) return ELMAN_MEMORY;"
+                    )
                     closing.append(f"free(c->{name}[{k}]);")
             for k, (side, _) in enumerate(sides):
                 begins.append(f"begin(&c->model->{side}, 1, c->state[{k}], c->seen[{k}]);")
             for k, size in enumerate(step.windows):
                 begins.append(f"memset(c->window[{k}], 0, {size} * sizeof(float));")
             if isinstance(self.plan.answer, Next):
-                fields += ["uint32_t last;       // the token that is read next", "uint64_t random[4];  // where drawing is"]
+                fields += [
+                    "uint32_t last;       // the token that is read next",
+                    "uint64_t random[4];  // where drawing is",
+                ]
                 begins.append("c->last = ELMAN_END;")
                 opening.append("elman_seed(c, 0);")
             opening.append("begin_all(c);")
@@ -249,8 +262,8 @@ static int place(elman_model *m, const unsigned char *bytes) {{
         )
         if begins:
             body = "".join(f"  {line}\n" for line in begins)
-            start = text.index("static int open_all")
-            text = f"{text[:start]}// As if nothing had been read.\nstatic void begin_all(elman_context *c) {{\n{body}}}\n\n{text[start:]}"
+            begin = f"// As if nothing had been read.\nstatic void begin_all(elman_context *c) {{\n{body}}}\n\n"
+            text = text.replace("static int open_all", f"{begin}static int open_all", 1)
         self.reads.insert(0, text)
 
 

@@ -57,12 +57,8 @@ class Weights:
         slots = 16
         while slots < 2 * len(items):
             slots *= 2
-        table = [0] * slots
-        for i, at in enumerate((hashes(coded) & np.uint32(slots - 1)).tolist()):
-            while table[at]:
-                at = (at + 1) & (slots - 1)
-            table[at] = i + 1
-        return self._add(content), self.array(starts), self.array(np.array(table, np.uint32)), len(content), slots
+        table = placed((hashes(coded) & np.uint32(slots - 1)).tolist(), slots)
+        return self._add(content), self.array(starts), self.array(table), len(content), slots
 
     def file(self, fingerprint: int) -> bytes:
         """The whole file."""
@@ -82,6 +78,16 @@ class Weights:
         self._parts.append(padded)
         self._size += len(padded)
         return place
+
+
+def placed(wanted: Sequence[int], slots: int) -> NDArray[np.uint32]:
+    """(slots,): 1 + the number of what wanted this place, or one before it that was taken; 0 where nothing is."""
+    table = [0] * slots
+    for i, at in enumerate(wanted):
+        while table[at]:
+            at = (at + 1) & (slots - 1)
+        table[at] = i + 1
+    return np.array(table, np.uint32)
 
 
 def bfloat16(values: Floats) -> NDArray[np.uint16]:

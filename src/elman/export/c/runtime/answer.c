@@ -4,12 +4,14 @@ typedef struct {
   size_t count;
 } reading;
 
-static int read_text(arena *a, const char *text, size_t bytes, reading *out) {
+static int read_text(elman_context *c, const char *text, size_t bytes, reading *out) {
+  arena *a = &c->kept;
   if (text == NULL && bytes > 0) return ELMAN_ARGUMENT;
   TRY(decode(a, text, bytes, &out->points));
-@lowercase  TRY(lower(a, &out->points, &out->points));
-  TRY(split_text(a, &out->points, &out->tokens, &out->count));
-@longest  if (out->count > LONGEST) return ELMAN_LONG;
+@lowercase|  TRY(lower(a, &out->points, &out->points));
+@subwords|  TRY(split_text(a, &c->model->subwords, &out->points, &out->tokens, &out->count));
+@tokens|  TRY(split_text(a, &out->points, &out->tokens, &out->count));
+@longest|  if (out->count > LONGEST) return ELMAN_LONG;
   return ELMAN_OK;
 }
 
@@ -25,20 +27,20 @@ static int decide(elman_context *c, const packing *p, size_t i, const reading *r
                   const char *text, elman_result *answer) {
   elman_token *tokens;
   TAKE(&c->kept, tokens, r->count);
-@path  int *path;
-@path  size_t *of;
-@path  TAKE(&c->scratch, path, r->count);
-@path  TAKE(&c->scratch, of, r->count);
-@path  for (size_t t = 0; t < r->count; t++) of[t] = p->first[t] + i;
-@path  TRY(best_path(&c->scratch, &c->model->path, scores, LABELS, of, r->count, PATH_SOFTMAX, path));
+@path|  int *path;
+@path|  size_t *of;
+@path|  TAKE(&c->scratch, path, r->count);
+@path|  TAKE(&c->scratch, of, r->count);
+@path|  for (size_t t = 0; t < r->count; t++) of[t] = p->first[t] + i;
+@path|  TRY(best_path(&c->scratch, &c->model->path, scores, LABELS, of, r->count, PATH_SOFTMAX, path));
   const uint32_t *at = r->points.at;
   for (size_t t = 0; t < r->count; t++) {
     text += bytes_of(at, (size_t)(r->tokens[t].at - at));
     at = r->tokens[t].at + r->tokens[t].length;
     tokens[t].text = text;
     tokens[t].bytes = bytes_of(r->tokens[t].at, r->tokens[t].length);
-@path    tokens[t].label = path[t];
-@best    tokens[t].label = (int)highest(scores + (p->first[t] + i) * LABELS, LABELS);
+@path|    tokens[t].label = path[t];
+@best|    tokens[t].label = (int)highest(scores + (p->first[t] + i) * LABELS, LABELS);
     text += tokens[t].bytes;
   }
   *answer = (elman_result){r->count, tokens};
@@ -55,14 +57,14 @@ static int by_number(const void *a, const void *b) {
 static int add_wide(elman_context *c, const reading *r, double *scores) {
   const elman_model *m = c->model;
   arena *a = &c->scratch;
-@edges  static const uint32_t opening[] = {'<', 's', '>'}, closing[] = {'<', '/', 's', '>'};
+@edges|  static const uint32_t opening[] = {'<', 's', '>'}, closing[] = {'<', '/', 's', '>'};
   word *row, gram;
   size_t n = 0, all = 0, known = 0;
   TAKE(a, row, r->count + 2);
-@edges  row[n++] = (word){opening, 3};
-@edges  for (size_t i = 0; i < r->count; i++) TRY(lower(a, &r->tokens[i], &row[n++]));
-@edges  row[n++] = (word){closing, 4};
-@plain  for (size_t i = 0; i < r->count; i++) row[n++] = r->tokens[i];
+@edges|  row[n++] = (word){opening, 3};
+@edges|  for (size_t i = 0; i < r->count; i++) TRY(lower(a, &r->tokens[i], &row[n++]));
+@edges|  row[n++] = (word){closing, 4};
+@plain|  for (size_t i = 0; i < r->count; i++) row[n++] = r->tokens[i];
   for (size_t i = 0; i < n; i++) all += row[i].length + 1;
   uint32_t *joined, *found, *at;  // with a space between: an n-gram is a part of it
   size_t *start;
@@ -108,27 +110,27 @@ static int decide(elman_context *c, const packing *p, size_t i, const reading *r
   TAKE(&c->kept, every, LABELS);
   TAKE(&c->scratch, own, LABELS);
   for (size_t j = 0; j < LABELS; j++) own[j] = (double)scores[i * LABELS + j];
-@wide  TRY(add_wide(c, r, own));
+@wide|  TRY(add_wide(c, r, own));
   size_t count = 0;
-@several  (void)most, (void)total;
-@several  for (size_t j = 0; j < LABELS; j++) {
-@several    every[j] = (float)(1.0 / (1.0 + exp(-own[j])));
-@several    if (!(every[j] > 0.5f)) continue;
-@several    size_t place = count++;  // the likeliest first
-@several    for (; place > 0 && chances[place - 1] < every[j]; place--) {
-@several      labels[place] = labels[place - 1];
-@several      chances[place] = chances[place - 1];
-@several    }
-@several    labels[place] = (int)j;
-@several    chances[place] = every[j];
-@several  }
-@one  most = own[0];
-@one  for (size_t j = 1; j < LABELS; j++) most = own[j] > most ? own[j] : most;
-@one  for (size_t j = 0; j < LABELS; j++) total += exp(own[j] - most);
-@one  for (size_t j = 0; j < LABELS; j++) every[j] = (float)(exp(own[j] - most) / total);
-@one  labels[0] = (int)highest(every, LABELS);
-@one  chances[0] = every[labels[0]];
-@one  count = 1;
+@several|  (void)most, (void)total;
+@several|  for (size_t j = 0; j < LABELS; j++) {
+@several|    every[j] = (float)(1.0 / (1.0 + exp(-own[j])));
+@several|    if (!(every[j] > 0.5f)) continue;
+@several|    size_t place = count++;  // the likeliest first
+@several|    for (; place > 0 && chances[place - 1] < every[j]; place--) {
+@several|      labels[place] = labels[place - 1];
+@several|      chances[place] = chances[place - 1];
+@several|    }
+@several|    labels[place] = (int)j;
+@several|    chances[place] = every[j];
+@several|  }
+@one|  most = own[0];
+@one|  for (size_t j = 1; j < LABELS; j++) most = own[j] > most ? own[j] : most;
+@one|  for (size_t j = 0; j < LABELS; j++) total += exp(own[j] - most);
+@one|  for (size_t j = 0; j < LABELS; j++) every[j] = (float)(exp(own[j] - most) / total);
+@one|  labels[0] = (int)highest(every, LABELS);
+@one|  chances[0] = every[labels[0]];
+@one|  count = 1;
   *answer = (elman_result){count, labels, chances, every, r->count};
   return ELMAN_OK;
 }
@@ -171,7 +173,7 @@ static int read_tokens(elman_context *c, const uint32_t *tokens, size_t count, f
 
 static int tokens_of(elman_context *c, const char *text, size_t bytes, uint32_t **tokens, size_t *count) {
   reading r;
-  TRY(read_text(&c->kept, text, bytes, &r));
+  TRY(read_text(c, text, bytes, &r));
   TAKE(&c->kept, *tokens, r.count + 1);  // there is room for an end
   for (size_t i = 0; i < r.count; i++) (*tokens)[i] = row_of(&c->model->labels, &r.tokens[i]);
   *count = r.count;
@@ -190,7 +192,7 @@ int elman_answer(elman_context *c, const char *line, size_t bytes, elman_result 
   TAKE(&c->kept, ids, count);
   TAKE(&c->kept, logs, count);
   TAKE(&c->kept, read, count);
-@lines  begin_all(c);
+@lines|  begin_all(c);
   read[0] = c->last;
   for (size_t i = 1; i < count; i++) read[i] = tokens[i - 1];
   c->last = ELMAN_END;
@@ -232,7 +234,7 @@ int elman_prompt(elman_context *c, const char *text, size_t bytes) {
     TRY(tokens_of(c, at, (size_t)((stop == NULL ? end : stop) - at), &tokens, &count));
     if (stop != NULL) tokens[count++] = ELMAN_END;
     for (size_t i = 0; i < count; i++) {  // the last token is read when the next one is drawn
-@lines      if (c->last == ELMAN_END) begin_all(c);
+@lines|      if (c->last == ELMAN_END) begin_all(c);
       TRY(read_tokens(c, &c->last, 1, &scores));
       c->last = tokens[i];
     }
@@ -313,7 +315,7 @@ int elman_seed(elman_context *c, unsigned long long seed) {
 int elman_sample(elman_context *c, double temperature, int *token) {
   if (c == NULL || token == NULL || !(temperature >= 0.0) || isinf(temperature)) return ELMAN_ARGUMENT;
   float *scores;
-@lines  if (c->last == ELMAN_END) begin_all(c);
+@lines|  if (c->last == ELMAN_END) begin_all(c);
   TRY(read_tokens(c, &c->last, 1, &scores));
   size_t chosen = 1 + highest(scores + 1, LABELS - 1);
   if (temperature > 0.0) {
@@ -352,7 +354,7 @@ int elman_answers(elman_context *c, size_t count, const char *const texts[], con
   TAKE(&c->kept, readings, count);
   TAKE(&c->kept, lengths, count);
   for (size_t i = 0; i < count; i++) {
-    TRY(read_text(&c->kept, texts[i], bytes[i], &readings[i]));
+    TRY(read_text(c, texts[i], bytes[i], &readings[i]));
     lengths[i] = readings[i].count;
   }
   TRY(pack(&c->kept, lengths, count, &all));

@@ -70,15 +70,15 @@ static int write_answers(elman_context *c, size_t count, const char *const lines
 // Why a line cannot be answered, as elman predict has it; NULL if it can.
 static const char *fault(elman_context *c, const char *line, size_t bytes) {
   if (memchr(line, '\r', bytes) != NULL) return "a carriage return inside a line; convert the line ends";
-@nul  if (memchr(line, 0, bytes) != NULL) return "a NUL character";
-@next  static const uint32_t end[] = {'<', '/', 's', '>'};
-@next  word text;
-@next  reset(&c->kept);
-@next  if (decode(&c->kept, line, bytes, &text) != ELMAN_OK) return NULL;
-@next  for (size_t i = 0; i + 4 <= text.length; i++)
-@next    if (memcmp(text.at + i, end, sizeof end) == 0 && (i == 0 || is_space(text.at[i - 1])) &&
-@next        (i + 4 == text.length || is_space(text.at[i + 4])))
-@next      return "</s> stands for the end of a line, which is added here; remove it from the text";
+@nul|  if (memchr(line, 0, bytes) != NULL) return "a NUL character";
+@next|  static const uint32_t end[] = {'<', '/', 's', '>'};
+@next|  word text;
+@next|  reset(&c->kept);
+@next|  if (decode(&c->kept, line, bytes, &text) != ELMAN_OK) return NULL;
+@next|  for (size_t i = 0; i + 4 <= text.length; i++)
+@next|    if (memcmp(text.at + i, end, sizeof end) == 0 && (i == 0 || is_space(text.at[i - 1])) &&
+@next|        (i + 4 == text.length || is_space(text.at[i + 4])))
+@next|      return "</s> stands for the end of a line, which is added here; remove it from the text";
   (void)c;
   return NULL;
 }
@@ -122,8 +122,8 @@ static int answer_lines(elman_context *c) {
         if (wrong == NULL) bytes[count++] = n;
       }
       if (whole && count < most && wrong == NULL) continue;
-@next      size_t some = 1;
-@many      size_t some = count;
+@next|      size_t some = 1;
+@many|      size_t some = count;
       for (size_t i = 0; i < count && result == 0;) {
         const int status = write_answers(c, some, lines + i, bytes + i, results);
         if (status == ELMAN_OK)
@@ -148,76 +148,76 @@ static int answer_lines(elman_context *c) {
 }
 
 //@ +main_sample
-@bytes// The byte that a character of a subword stands for: printable ones for themselves, the others from 256 on.
-@bytesstatic unsigned char byte_of(uint32_t point) {
-@bytes  uint32_t other = 256;
-@bytes  for (uint32_t byte = 0; byte < 256; byte++) {
-@bytes    const int plain = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
-@bytes    if (point == (plain ? byte : other)) return (unsigned char)byte;
-@bytes    other += !plain;
-@bytes  }
-@bytes  return '?';
-@bytes}
-@bytes
-@bytes// How many bytes are one character, and whether they are UTF-8; of others, as many as could begin one.
-@bytesstatic size_t character_at(const unsigned char *at, size_t n, int *valid) {
-@bytes  const unsigned char first = at[0];
-@bytes  const size_t whole = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-@bytes  size_t k = 1;
-@bytes  *valid = 0;
-@bytes  for (; k < whole && k < n; k++) {
-@bytes    unsigned char low = 0x80, high = 0xbf;
-@bytes    if (k == 1) {
-@bytes      low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-@bytes      high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-@bytes    }
-@bytes    if (at[k] < low || at[k] > high) return k;
-@bytes  }
-@bytes  *valid = k == whole;
-@bytes  return k;
-@bytes}
-@bytes
-@bytes// A line of subwords: what is no character is U+FFFD.
-@bytesstatic void write_bytes(const unsigned char *at, size_t n) {
-@bytes  for (size_t k; n > 0; at += k, n -= k) {
-@bytes    int valid;
-@bytes    k = character_at(at, n, &valid);
-@bytes    if (valid)
-@bytes      fwrite(at, 1, k, stdout);
-@bytes    else
-@bytes      fputs("\xef\xbf\xbd", stdout);
-@bytes  }
-@bytes}
-@bytes
+@bytes|// The byte that a character of a subword stands for: printable ones for themselves, the others from 256 on.
+@bytes|static unsigned char byte_of(uint32_t point) {
+@bytes|  uint32_t other = 256;
+@bytes|  for (uint32_t byte = 0; byte < 256; byte++) {
+@bytes|    const int plain = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+@bytes|    if (point == (plain ? byte : other)) return (unsigned char)byte;
+@bytes|    other += !plain;
+@bytes|  }
+@bytes|  return '?';
+@bytes|}
+@bytes|
+@bytes|// How many bytes are one character, and whether they are UTF-8; of others, as many as could begin one.
+@bytes|static size_t character_at(const unsigned char *at, size_t n, int *valid) {
+@bytes|  const unsigned char first = at[0];
+@bytes|  const size_t whole = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+@bytes|  size_t k = 1;
+@bytes|  *valid = 0;
+@bytes|  for (; k < whole && k < n; k++) {
+@bytes|    unsigned char low = 0x80, high = 0xbf;
+@bytes|    if (k == 1) {
+@bytes|      low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+@bytes|      high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+@bytes|    }
+@bytes|    if (at[k] < low || at[k] > high) return k;
+@bytes|  }
+@bytes|  *valid = k == whole;
+@bytes|  return k;
+@bytes|}
+@bytes|
+@bytes|// A line of subwords: what is no character is U+FFFD.
+@bytes|static void write_bytes(const unsigned char *at, size_t n) {
+@bytes|  for (size_t k; n > 0; at += k, n -= k) {
+@bytes|    int valid;
+@bytes|    k = character_at(at, n, &valid);
+@bytes|    if (valid)
+@bytes|      fwrite(at, 1, k, stdout);
+@bytes|    else
+@bytes|      fputs("\xef\xbf\xbd", stdout);
+@bytes|  }
+@bytes|}
+@bytes|
 // Tokens drawn one by one, after the prompt.
 static int write_sample(elman_context *c, unsigned long tokens, double temperature, const char *prompt) {
   TRY(elman_prompt(c, prompt, strlen(prompt)));
   fputs(prompt, stdout);
   const size_t n = strlen(prompt);
   int ended = n > 0 && prompt[n - 1] == '\n';
-@spaces  int begun = c->last != ELMAN_END;
-@bytes  unsigned char line[4096];
-@bytes  uint32_t points[256];
-@bytes  size_t held = 0;
+@spaces|  int begun = c->last != ELMAN_END;
+@bytes|  unsigned char line[4096];
+@bytes|  uint32_t points[256];
+@bytes|  size_t held = 0;
   for (unsigned long i = 0; i < tokens; i++) {
     int token;
     const int status = elman_sample(c, temperature, &token);
     if (status != ELMAN_OK) return status;
     ended = token == ELMAN_END;
-@bytes    const strings *items = &c->model->labels;
-@bytes    const uint32_t size = items->start[token + 1] - items->start[token];
-@bytes    if (!ended && size <= 256) {
-@bytes      if (held + 256 > sizeof line) write_bytes(line, held), held = 0;
-@bytes      const size_t count = points_of_item(items, (uint32_t)token, points);
-@bytes      for (size_t k = 0; k < count; k++) line[held++] = byte_of(points[k]);
-@bytes      continue;
-@bytes    }
-@bytes    write_bytes(line, held), held = 0;
-@spaces    if (begun && !ended) putchar(' ');
-@spaces    begun = !ended;
+@bytes|    const strings *items = &c->model->labels;
+@bytes|    const uint32_t size = items->start[token + 1] - items->start[token];
+@bytes|    if (!ended && size <= 256) {
+@bytes|      if (held + 256 > sizeof line) write_bytes(line, held), held = 0;
+@bytes|      const size_t count = points_of_item(items, (uint32_t)token, points);
+@bytes|      for (size_t k = 0; k < count; k++) line[held++] = byte_of(points[k]);
+@bytes|      continue;
+@bytes|    }
+@bytes|    write_bytes(line, held), held = 0;
+@spaces|    if (begun && !ended) putchar(' ');
+@spaces|    begun = !ended;
     fputs(ended ? "\n" : elman_label(c->model, token), stdout);
   }
-@bytes  write_bytes(line, held);
+@bytes|  write_bytes(line, held);
   if (!ended) putchar('\n');
   return ELMAN_OK;
 }
@@ -229,8 +229,8 @@ static int usage(void) {
 }
 
 int main(int count, char **arguments) {
-@embed  const char *path = NULL, *prompt = "";
-@file  const char *path = "model.bin", *prompt = "";
+@embed|  const char *path = NULL, *prompt = "";
+@file|  const char *path = "model.bin", *prompt = "";
   unsigned long tokens = 0;
   unsigned long long seed = 0;
   double temperature = 1.0;
@@ -273,8 +273,8 @@ int main(int count, char **arguments) {
   elman_model *model = NULL;
   elman_context *context = NULL;
   if (count > 2) return fail("usage", 0, "model [model.bin] < lines");
-@embed  const char *path = count == 2 ? arguments[1] : NULL;
-@file  const char *path = count == 2 ? arguments[1] : "model.bin";
+@embed|  const char *path = count == 2 ? arguments[1] : NULL;
+@file|  const char *path = count == 2 ? arguments[1] : "model.bin";
   int status = elman_load(path, &model), result = 0;
   if (status != ELMAN_OK) return fail(path == NULL ? "model" : path, 0, elman_message(status));
   status = elman_open(model, &context);

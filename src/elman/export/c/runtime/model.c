@@ -40,8 +40,8 @@ static int read_file(const char *path, void *bytes, size_t size) {
 int elman_load(const char *path, elman_model **model) {
   if (model == NULL) return ELMAN_ARGUMENT;
   *model = NULL;
-@embed  if (path == NULL) return elman_load_memory(embedded, sizeof embedded, model);
-@file  if (path == NULL) return ELMAN_ARGUMENT;
+@embed|  if (path == NULL) return elman_load_memory(embedded, sizeof embedded, model);
+@file|  if (path == NULL) return ELMAN_ARGUMENT;
   void *bytes = malloc(FILE_SIZE);
   if (bytes == NULL) return ELMAN_MEMORY;
   int status = read_file(path, bytes, FILE_SIZE);

@@ -19,14 +19,14 @@ static inline float number(weight w) { return (float)w; }
 // A vector for each item.
 typedef struct {
   const weight *w;  // (rows, width)
-@int8  const float *scale;  // (rows,)
+@int8|  const float *scale;  // (rows,)
   size_t rows, width;
 } table;
 
 static void read_row(const table *t, size_t row, float *out) {
-@int8  const float scale = t->scale[row];
-@int8  for (size_t j = 0; j < t->width; j++) out[j] = scale * number(t->w[row * t->width + j]);
-@other  for (size_t j = 0; j < t->width; j++) out[j] = number(t->w[row * t->width + j]);
+@int8|  const float scale = t->scale[row];
+@int8|  for (size_t j = 0; j < t->width; j++) out[j] = scale * number(t->w[row * t->width + j]);
+@other|  for (size_t j = 0; j < t->width; j++) out[j] = number(t->w[row * t->width + j]);
 }
 
 //@ matrix
@@ -34,15 +34,15 @@ static void read_row(const table *t, size_t row, float *out) {
 enum { TILE = 32 };
 typedef struct {
   const weight *w;  // (out / TILE, in, TILE)
-@int8  const float *scale;  // (in,)
+@int8|  const float *scale;  // (in,)
   size_t in, out;
 } matrix;
 
 //@ read_column
 static void read_column(const matrix *m, size_t column, float *out) {
   const weight *w = m->w + column / TILE * m->in * TILE + column % TILE;
-@int8  for (size_t k = 0; k < m->in; k++) out[k] = m->scale[k] * number(w[k * TILE]);
-@other  for (size_t k = 0; k < m->in; k++) out[k] = number(w[k * TILE]);
+@int8|  for (size_t k = 0; k < m->in; k++) out[k] = m->scale[k] * number(w[k * TILE]);
+@other|  for (size_t k = 0; k < m->in; k++) out[k] = number(w[k * TILE]);
 }
 
 //@ vec
@@ -84,14 +84,14 @@ static void product_of_row(const matrix *m, const float *b, const float *restric
     for (size_t l = 0; l < TILE; l++) odd[l] = 0.0f;
     size_t k = 0;
     for (; k + 2 <= in; k += 2, w += 2 * TILE) {
-@int8      const float p = x[k] * m->scale[k], q = x[k + 1] * m->scale[k + 1];
-@other      const float p = x[k], q = x[k + 1];
+@int8|      const float p = x[k] * m->scale[k], q = x[k + 1] * m->scale[k + 1];
+@other|      const float p = x[k], q = x[k + 1];
       for (size_t l = 0; l < TILE; l++) even[l] += p * number(w[l]);
       for (size_t l = 0; l < TILE; l++) odd[l] += q * number(w[TILE + l]);
     }
     if (k < in) {
-@int8      const float p = x[k] * m->scale[k];
-@other      const float p = x[k];
+@int8|      const float p = x[k] * m->scale[k];
+@other|      const float p = x[k];
       for (size_t l = 0; l < TILE; l++) even[l] += p * number(w[l]);
     }
     if (b != NULL)
@@ -132,18 +132,18 @@ static void product(const matrix *m, const float *b, const float *x, size_t x_wi
       memset(y + i * m->out, 0, m->out * sizeof *y);
   }
   enum { DEEP = 256 };  // so many rows of a tile stay in the nearest cache
-@small  float unpacked[DEEP * TILE];
+@small|  float unpacked[DEEP * TILE];
   for (size_t j = 0; j < m->out; j += TILE)
     for (size_t k = 0; k < m->in; k += DEEP) {
       const size_t deep = m->in - k < DEEP ? m->in - k : DEEP;
-@float32      const float *w = m->w + j * m->in + k * TILE;
-@small      const weight *packed = m->w + j * m->in + k * TILE, *const w_end = packed + deep * TILE;
-@small      float *unpacking = unpacked;
-@int8      for (size_t d = 0; packed < w_end; d++, packed += TILE, unpacking += TILE)
-@int8        for (size_t l = 0; l < TILE; l++) unpacking[l] = m->scale[k + d] * number(packed[l]);
-@bfloat16      for (; packed < w_end; packed += TILE, unpacking += TILE)
-@bfloat16        for (size_t l = 0; l < TILE; l++) unpacking[l] = number(packed[l]);
-@small      const float *w = unpacked;
+@float32|      const float *w = m->w + j * m->in + k * TILE;
+@small|      const weight *packed = m->w + j * m->in + k * TILE, *const w_end = packed + deep * TILE;
+@small|      float *unpacking = unpacked;
+@int8|      for (size_t d = 0; packed < w_end; d++, packed += TILE, unpacking += TILE)
+@int8|        for (size_t l = 0; l < TILE; l++) unpacking[l] = m->scale[k + d] * number(packed[l]);
+@bfloat16|      for (; packed < w_end; packed += TILE, unpacking += TILE)
+@bfloat16|        for (size_t l = 0; l < TILE; l++) unpacking[l] = number(packed[l]);
+@small|      const float *w = unpacked;
       size_t i = 0;
       for (; i + 6 <= rows; i += 6)
         add_rows(6, w, deep, x + i * x_width + k, x_width, y + i * m->out + j, m->out);
