@@ -55,7 +55,7 @@ class Weights:
         starts = np.cumsum([0, *(len(item) + 1 for item in coded)]).astype(np.uint32)
         content = b"".join(item + b"\0" for item in coded)
         slots = 16
-        while slots < 2 * len(items):
+        while slots < 1.15 * len(items):
             slots *= 2
         table = placed((hashes(coded) & np.uint32(slots - 1)).tolist(), slots)
         return self._add(content), self.array(starts), self.array(table), len(content), slots

@@ -342,7 +342,7 @@ int elman_sample(elman_context *c, double temperature, int *token) {
 }
 
 //@ +answers
-enum { GROUP = 512 };  // tokens that are read at once, unless one text has more
+enum { GROUP = 256 };  // tokens that are read at once, unless one text has more
 
 int elman_answers(elman_context *c, size_t count, const char *const texts[], const size_t bytes[],
                   elman_result answers[]) {

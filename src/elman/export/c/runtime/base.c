@@ -13,7 +13,7 @@ typedef struct block {
 } block;
 typedef struct {
   block *newest;
-  size_t used, wish;
+  size_t used, taken, wish;  // of the newest block; of all; what the next one should hold
 } arena;
 
 enum { HEAD = 64, LEAST = 1 << 16 };
@@ -34,6 +34,7 @@ static void *take(arena *a, size_t count, size_t each) {
   }
   void *at = (unsigned char *)a->newest + HEAD + a->used;
   a->used += bytes;
+  a->taken += bytes;
   return at;
 }
 
@@ -49,12 +50,10 @@ static void release(arena *a) {
 // Everything is free again; what lay in several blocks will fit into one.
 static void reset(arena *a) {
   if (a->newest != NULL && a->newest->older != NULL) {
-    size_t total = 0;
-    for (const block *b = a->newest; b != NULL; b = b->older) total += b->room;
     release(a);
-    a->wish = total;
+    a->wish = a->taken + a->taken / 4;
   }
-  a->used = 0;
+  a->used = a->taken = 0;
 }
 
 //@ TAKE

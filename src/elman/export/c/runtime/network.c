@@ -75,8 +75,9 @@ static int distinct(arena *a, const word *words, size_t count, uint32_t *index, 
 }
 
 //@ remembered
-// Rows that depend on a word alone. In each set of WAYS, one that was not asked for since the last round makes room.
-enum { WAYS = 4, KEY = 24 };  // longer words are not kept
+// Rows that depend on a word alone. In each set of WAYS they are counted as they are asked for; where none is free, a
+// new word lowers all counts by one, and takes a place whose count is 0: rare words do not drive out frequent ones.
+enum { WAYS = 8, KEY = 24, MOST_ASKED = 15 };  // longer words are not kept
 typedef struct {
   size_t width, slots;
   float *rows;    // (slots, width)
@@ -112,7 +113,7 @@ static const float *recall(remembered *r, const word *w) {
   const size_t set = set_of(r, w);
   for (size_t i = set; i < set + WAYS; i++)
     if (r->length[i] == w->length && memcmp(r->key + i * KEY, w->at, w->length * sizeof *w->at) == 0) {
-      r->asked[i] = 1;
+      if (r->asked[i] < MOST_ASKED) r->asked[i]++;
       return r->rows + i * r->width;
     }
   return NULL;
@@ -122,10 +123,10 @@ static void remember(remembered *r, const word *w, const float *row) {
   if (r->slots == 0 || w->length > KEY || w->length == 0) return;
   const size_t set = set_of(r, w);
   size_t chosen = set;
-  while (chosen < set + WAYS && r->length[chosen] != 0 && r->asked[chosen]) chosen++;
+  while (chosen < set + WAYS && r->asked[chosen] != 0) chosen++;
   if (chosen == set + WAYS) {
-    for (size_t i = set; i < set + WAYS; i++) r->asked[i] = 0;
-    chosen = set + (size_t)(hash_of(w) & (WAYS - 1));
+    for (size_t i = set; i < set + WAYS; i++) r->asked[i]--;
+    return;
   }
   r->length[chosen] = (unsigned char)w->length;
   r->asked[chosen] = 1;

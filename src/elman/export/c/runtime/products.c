@@ -147,9 +147,16 @@ static void product(const matrix *m, const float *b, const float *x, size_t x_wi
       size_t i = 0;
       for (; i + 6 <= rows; i += 6)
         add_rows(6, w, deep, x + i * x_width + k, x_width, y + i * m->out + j, m->out);
-      for (; i + 3 <= rows; i += 3)
-        add_rows(3, w, deep, x + i * x_width + k, x_width, y + i * m->out + j, m->out);
-      for (; i < rows; i++) add_rows(1, w, deep, x + i * x_width + k, x_width, y + i * m->out + j, m->out);
+      const float *rest = x + i * x_width + k;
+      float *sums = y + i * m->out + j;
+      switch (rows - i) {
+        case 5: add_rows(5, w, deep, rest, x_width, sums, m->out); break;
+        case 4: add_rows(4, w, deep, rest, x_width, sums, m->out); break;
+        case 3: add_rows(3, w, deep, rest, x_width, sums, m->out); break;
+        case 2: add_rows(2, w, deep, rest, x_width, sums, m->out); break;
+        case 1: add_rows(1, w, deep, rest, x_width, sums, m->out); break;
+        default: break;
+      }
     }
 }
 
