@@ -13,6 +13,7 @@ from elman.export import export
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 
+HERE = Path(__file__).parent
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 SANITIZED = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
@@ -43,6 +44,19 @@ def built(folder: Path, name: str, *flags: str, weights="float32", embed=False) 
 def compile_c(place: Path, *arguments: str) -> None:
     done = subprocess.run(["cc", *STRICT, *arguments, "-lm"], cwd=place, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:2000]
+
+
+def defines(name: str) -> list[str]:
+    """What calling.c and fuzzing.c must know of a model."""
+    plan = small.model(name).plan()
+    flags = [f"-DLABEL_COUNT={len(plan.answer.labels)}"]
+    if plan.task == "tag":
+        return [*flags, "-DTAGS"]
+    return (
+        [*flags, "-DLABELLED"]
+        if plan.task == "classify"
+        else [*flags, "-DNEXT", f"-DRESTARTS={int(not plan.answer.carries)}"]
+    )
 
 
 def answers(program: Path, lines, *arguments: str) -> str:
@@ -88,3 +102,68 @@ def test_a_language_model_gives_the_same_scores_and_samples(name, folder):
         asked = ["--sample", "80", "--seed", seed, "--temperature", temperature, "--prompt", prompt]
         drawn = prompt + "".join(model.sample(80, prompt=prompt, seed=seed, temperature=temperature))
         assert answers(program, [], *map(str, asked)) == drawn + ("" if drawn.endswith("\n") else "\n")
+
+
+STEPWISE = [
+    "tag, one way, window",
+    "classify, several, wide",
+    *(name for name in small.MODELS if name.startswith("lm")),
+]
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+def test_what_is_called_from_c_agrees_with_itself(name, folder):
+    """Step by step or whole, alone or with others; under the sanitizers."""
+    place = built(folder, name).parent
+    shutil.copy(HERE / "calling.c", place)
+    compile_c(place, "-O1", *SANITIZED, *defines(name), "model.c", "calling.c", "-o", "calling")
+    answers(place / "calling", [line for line in texts_of(name) if len(line) < 2000])
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler (c++)")
+def test_it_is_called_from_cpp(folder):
+    place = built(folder, "tag, lstm").parent
+    (place / "calling.cpp").write_text(CPP)
+    compile_c(place, "-O1", "-c", "model.c", "-o", "model.o")
+    done = subprocess.run(
+        ["c++", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "calling.cpp", "model.o", "-lm", "-o", "cpp"], cwd=place
+    )
+    assert done.returncode == 0
+    tags = small.model("tag, lstm").predict([["the", "Cat"]])[0].tags
+    assert answers(place / "cpp", []) == f"the/{tags[0]} Cat/{tags[1]}\n"
+
+
+CPP = """
+#include "model.h"
+#include <cstring>
+#include <iostream>
+#include <string>
+
+int main() {
+  elman_model *model = nullptr;
+  elman_context *context = nullptr;
+  if (elman_load("model.bin", &model) != ELMAN_OK || elman_open(model, &context) != ELMAN_OK) return 1;
+  const char *text = "the Cat";
+  elman_result result;
+  if (elman_answer(context, text, std::strlen(text), &result) != ELMAN_OK) return 1;
+  for (size_t i = 0; i < result.count; i++)
+    std::cout << (i ? " " : "") << std::string(result.tokens[i].text, result.tokens[i].bytes) << "/"
+              << elman_label(model, result.tokens[i].label);
+  std::cout << std::endl;
+  elman_close(context);
+  elman_free(model);
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["tag, CRF", "classify, several, wide", "lm, subwords"])
+def test_damaged_files_and_texts_end_in_an_error(name, folder):
+    assert "loaded" in fuzzed(folder, name, 150)
+
+
+def fuzzed(folder: Path, name: str, count: int, seed: int = 1) -> str:
+    """Run fuzzing.c; fuzz_c.py does so for longer."""
+    place = built(folder, name).parent
+    shutil.copy(HERE / "fuzzing.c", place)
+    compile_c(place, "-O1", *SANITIZED, "-Wno-conversion", *defines(name)[1:], "fuzzing.c", "-o", "fuzzing")
+    return answers(place / "fuzzing", [], str(seed), str(count))
