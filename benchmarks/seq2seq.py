@@ -20,11 +20,12 @@ from machine import machine
 
 Files = tuple[str, str, str]  # train, dev, test
 INFLECTION = ["--source-column", "1", "--features-column"]
+SPACE = ["--source-tokenizer", "space", "--target-tokenizer", "space"]
 HARD = ["--attention", "hard", "--monotonic"]
 SMALL = ["--copy", "--batch-tokens", "300", "--learning-rate", "3e-3"]
 G2P = ["ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin", "hun", "ice", "jpn", "kor", "lit", "rum", "vie"]
 SETS: dict[str, dict] = {
-    "scan": {"languages": ["simple"], "flags": [], "words": True, "time": "10m"},
+    "scan": {"languages": ["simple"], "flags": SPACE, "time": "10m"},
     "inflection-2016": {
         "languages": ["arabic", "hungarian", "navajo", "russian"],
         "flags": [*INFLECTION, "2", "--target-column", "3", "--features-separator", ",", *HARD],
@@ -56,7 +57,7 @@ SETS: dict[str, dict] = {
     },
     "multi30k": {
         "languages": ["de-en"],
-        "flags": ["--source-tokenizer", "space", "--target-tokenizer", "space", "--minimum", "2"],
+        "flags": [*SPACE, "--minimum", "2", "--epochs", "14", "--batch-tokens", "2000"],
         "time": "60m",
         "bleu": True,
     },

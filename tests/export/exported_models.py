@@ -9,6 +9,7 @@ from functools import cache
 import elman
 from elman.recurrent import CELLS, get_cell
 from elman.tasks.load import model_class
+from elman.text.pair import Pair
 
 draw = random.Random(7)
 WORDS = [
@@ -89,6 +90,13 @@ def _labelled(several=False):
     return [elman.Example(" ".join(words), labels(words)) for words in TEXTS]
 
 
+def _pairs(features=False):
+    return [
+        Pair(" ".join(words[:2]), [" ".join(words[1::-1]).lower()], ("PL", "V") if features and len(words) % 2 else ())
+        for words in TEXTS
+    ]
+
+
 def _lines():
     return [" ".join(words) for words in TEXTS]
 
@@ -151,6 +159,46 @@ MODELS = {
         _lines,
         {"hidden_size": 6, "tokenizer": "subwords", "subword_size": 300, "layers": 1},
     ),
+}
+
+_PAIRS = {"hidden_size": 6, "embedding_size": 5}
+MODELS |= {
+    "seq2seq, none, characters": ("seq2seq", "network", _pairs, {**_PAIRS, "attention": "none"}),
+    "seq2seq, none, not tied, two layers": (
+        "seq2seq",
+        "network",
+        _pairs,
+        {**_PAIRS, "attention": "none", "tied": False, "layers": 2, "cell": "gru"},
+    ),
+    "seq2seq, dot, one way": ("seq2seq", "network", _pairs, {**_PAIRS, "attention": "dot", "one_way": True}),
+    "seq2seq, dot, shared": ("seq2seq", "network", _pairs, {**_PAIRS, "attention": "dot", "shared": True}),
+    "seq2seq, general, words": (
+        "seq2seq",
+        "network",
+        _pairs,
+        {**_PAIRS, "source_tokenizer": "words", "target_tokenizer": "words", "copy": True},
+    ),
+    "seq2seq, subwords": (
+        "seq2seq",
+        "network",
+        _pairs,
+        {**_PAIRS, "source_tokenizer": "subwords", "target_tokenizer": "subwords", "subword_size": 300},
+    ),
+    "seq2seq, fed": (
+        "seq2seq",
+        "network",
+        _pairs,
+        {**_PAIRS, "input_feeding": True, "output_feedback": True, "decoder_cell": "gru"},
+    ),
+    "seq2seq, additive": ("seq2seq", "network", _pairs, {**_PAIRS, "attention": "additive", "copy": True}),
+    "seq2seq, hard": ("seq2seq", "network", _pairs, {**_PAIRS, "attention": "hard"}),
+    "seq2seq, monotonic, features": (
+        "seq2seq",
+        "network",
+        lambda: _pairs(True),
+        {**_PAIRS, "attention": "hard", "monotonic": True, "copy": True},
+    ),
+    "seq2seq, user's cell": ("seq2seq", "network", _pairs, {**_PAIRS, "cell": "{cell}:Leaky"}),
 }
 
 

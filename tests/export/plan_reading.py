@@ -14,7 +14,8 @@ from elman.recurrent.kernels.graph import evaluate
 from elman.recurrent.plan import Affine, Direction, Neighbours, Recurrence, Skip
 from elman.tasks.classification.data import ngrams_of
 from elman.tasks.classification.rivals.ngrams import _grams
-from elman.tasks.plan import Labels, Plan, Tags
+from elman.tasks.plan import Labels, Plan, Rewriting, Tags
+from elman.tasks.seq2seq.answers import is_feature
 from elman.text.tokenizing import tokenizer_from_json
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -160,3 +161,106 @@ def _pool(plan: Plan, ys: Floats, ends: Floats) -> Floats:
     assert pooled.hidden is not None and pooled.score is not None
     weights = np.exp(log_softmax(_affine(pooled.hidden, ys) @ pooled.score))
     return weights @ ys
+
+
+def rewriting(plan: Rewriting, symbols: Sequence[str], target: Sequence[str] | None) -> tuple[list[str], list[float]]:
+    """The symbols written, and the log-probability of each and of the end: those of a target, or greedily."""
+    place = {item: i for i, item in enumerate(plan.source_symbols)}
+    known = {item: i for i, item in enumerate(plan.target_symbols)}
+    read = [*symbols, plan.source_symbols[1]]
+    x = plan.source_vectors[[place.get(symbol, 0) for symbol in read]]
+    features = [k for k, symbol in enumerate(read) if is_feature(symbol)]
+    shift = 0.0 if plan.features is None else plan.features @ x[features].sum(0)
+    h, ends = x, x[:0]
+    for part in plan.encoder:
+        h, ends = _part(part, h)
+    a, size = plan.attention, len(plan.output.b)
+    extra = dict.fromkeys(s for s in read if s not in known and not is_feature(s)) if a.gate is not None else ()
+    names = [*plan.target_symbols, *extra]
+    copied = [names.index(s) if s in names and not is_feature(s) else 0 for s in read]
+    layers = [layer.directions[0] for layer in plan.decoder]
+    states, at, start = [], 0, _affine(plan.bridge, ends)
+    for one in layers:
+        fields, hidden = len(one.equation.fields), one.hidden_size
+        states.append(start[at : at + fields * hidden].reshape(fields, hidden))
+        at += fields * hidden
+    before = [(one.equation.seen, state) for one, state in zip(layers, states, strict=True)]
+    seen = [[] if node is None else [_of(node, state)] for node, state in before]
+    keys = h if a.key is None else _affine(a.key, h)
+    zeros = np.zeros(len(a.hidden.b), np.float32)
+    fed, mixed = zeros, np.zeros(plan.target_vectors.shape[1], np.float32)
+    y = _of(layers[-1].equation.read, states[-1])
+    before, position, written, logs = 1, None, [], []
+    while True:
+        vector = [plan.target_vectors[before] + shift]
+        weights = context = None
+        if a.kind == "additive":
+            weights = np.exp(log_softmax(np.tanh(a.query @ y + keys) @ a.v))
+            context = weights @ h
+            vector.append(context)
+        vector += [fed] * plan.input_feeding + [mixed] * plan.output_feedback
+        y = np.concatenate(vector).astype(np.float32)
+        for k, one in enumerate(layers):
+            equation = one.equation
+            r = (np.concatenate(seen[k]) @ one.U).reshape(-1, one.hidden_size) if equation.recurrent else []
+            groups = {"x": (y @ one.W + one.b).reshape(-1, one.hidden_size), "r": r, "s": states[k], "p": one.vectors}
+            inputs = {(g, i): torch.tensor(np.asarray(v)) for g, rows in groups.items() for i, v in enumerate(rows)}
+            *after, y, q = (value.numpy() for value in evaluate(equation.results, inputs))
+            states[k], seen[k] = after, [q]
+        query = y if a.query is None else a.query @ y
+        if a.kind == "hard":
+            scored = keys @ query
+            z = np.tanh(_affine(a.hidden, y) + _affine(a.read, h))
+            if a.monotonic:
+                prior = np.zeros(len(h), np.float32)
+                for i, p in enumerate([1.0] if position is None else position):
+                    came = len(features) - 1 if position is None else i
+                    reach = range(came + (position is None), len(h))
+                    row = scored[list(reach)] + a.moves[[min(j - came, len(a.moves) - 1) for j in reach]]
+                    prior[list(reach)] += p * np.exp(log_softmax(row))
+            else:
+                prior = np.exp(log_softmax(scored))
+            joint = prior[:, None] * _mixture(plan, z, np.eye(len(h), dtype=np.float32), copied, len(names))
+            chances = joint.sum(0)
+        else:
+            if a.kind in ("dot", "general"):
+                weights = np.exp(log_softmax(keys @ query))
+                context = weights @ h
+            if a.kind == "none":
+                hidden = _affine(a.hidden, y)
+                hidden = np.tanh(hidden) if a.none_tanh else hidden
+            else:
+                hidden = np.tanh(_affine(a.hidden, np.concatenate([context, y])))
+            chances = _mixture(plan, hidden[None], None if weights is None else weights[None], copied, len(names))[0]
+            fed, mixed = hidden, chances[:size] @ plan.target_vectors
+        if target is None:
+            chosen = 1 + int(chances[1:].argmax())
+        elif len(written) == len(target):
+            chosen = 1
+        else:
+            chosen = names.index(target[len(written)]) if target[len(written)] in names else 0
+        if a.kind == "hard":
+            position = joint[:, chosen] / chances[chosen]
+        with np.errstate(divide="ignore"):
+            logs.append(float(np.log(chances[chosen])))
+        if chosen == 1 or (target is None and len(written) + 1 >= max(2 * plan.longest + 10, 3 * len(symbols))):
+            return written + [names[chosen]] * (chosen != 1), logs
+        written.append(names[chosen])
+        before = chosen if chosen < size else 0
+
+
+def _mixture(plan: Rewriting, hidden: Floats, weights: Floats | None, copied: list[int], symbols: int) -> Floats:
+    """(rows, symbols) probabilities, with what is copied."""
+    chances = np.exp(log_softmax(_affine(plan.output, hidden)))
+    if plan.attention.gate is None:
+        return chances
+    gate = 1 / (1 + np.exp(-_affine(plan.attention.gate, hidden)))
+    both = np.zeros((len(hidden), symbols), np.float32)
+    both[:, : chances.shape[1]] = gate * chances
+    for j, symbol in enumerate(copied):
+        both[:, symbol] += (1 - gate[:, 0]) * weights[:, j]
+    return both
+
+
+def _of(node: Any, state: Floats) -> Floats:
+    return evaluate([node], {("s", i): torch.tensor(np.asarray(row)) for i, row in enumerate(state)})[0].numpy()

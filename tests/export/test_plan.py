@@ -10,6 +10,7 @@ import pytest
 from elman.errors import UsageError
 from elman.recurrent import CELLS, get_cell
 from elman.recurrent.plan import equation_of
+from elman.text.pair import Pair
 
 
 @pytest.mark.parametrize("name", small.MODELS)
@@ -18,6 +19,14 @@ def test_a_plan_computes_what_its_model_does(name):
     plan = model.plan()
     for text in small.HOSTILE:
         text = text[:100]
+        if plan.task == "seq2seq":
+            pair = Pair(text[:20], ["the Cat ΣΣ 京"], ("PL", "new"))
+            symbols, cut = model.source(pair).read(), model.target_tokenizer.split
+            _, logs = reading.rewriting(plan, symbols, cut(pair.targets[0]))
+            np.testing.assert_allclose(logs, model.log_probabilities([pair]), atol=2e-5)
+            greedy = model.predict([pair], beam=1)[0].answers[0]
+            assert reading.rewriting(plan, symbols, None)[0] == greedy.symbols
+            continue
         if plan.task == "lm":
             (expected,) = model.score([text])
             names = plan.answer.labels

@@ -106,6 +106,15 @@ def test_large_scores_and_a_threads_count_change_nothing() -> None:
 
 def test_monotonic_steps_are_distributions_that_never_move_back() -> None:
     torch.manual_seed(0)
-    steps = monotonic_steps(torch.randn(3, 6, dtype=torch.float64)).exp()
-    torch.testing.assert_close(steps.sum(-1), torch.ones(3, 6, dtype=torch.float64))
-    assert (steps.tril(-1) == 0).all()
+    scores, moves, first = torch.randn(3, 6).double(), torch.randn(4).double(), torch.tensor([0, 2, 5])
+    steps = monotonic_steps(scores, moves, first).exp()
+    assert steps.shape == (3, 7, 6)
+    torch.testing.assert_close(steps.sum(-1), torch.ones(3, 7).double())
+    assert (steps[:, 1:].tril(-1) == 0).all()
+    for row, begin in enumerate(first.tolist()):
+        assert (steps[row, 0, :begin] == 0).all() and (steps[row, 0, begin:] > 0).all()
+        for place in range(-1, 6):
+            reached = range(begin if place < 0 else place, 6)
+            far = [min(to - (begin - 1 if place < 0 else place), 3) for to in reached]
+            expected = (scores[row, list(reached)] + moves[far]).softmax(0)
+            torch.testing.assert_close(steps[row, place + 1, list(reached)], expected)

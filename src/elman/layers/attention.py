@@ -14,6 +14,9 @@ from elman.recurrent.backend import library_for
 from elman.recurrent.kernels import attention
 from elman.recurrent.kernels.attention import Layout
 
+# The score of what cannot be reached: exp of it is 0, and unlike minus infinity it leaves softmax and gradients finite.
+FAR = -1e4
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -217,23 +220,32 @@ class Additive(nn.Module):
         return torch.tanh(self.query(queries)[reading.row] + keys[reading.position]) @ self.v
 
 
-def monotonic_steps(dense: Tensor) -> Tensor:
-    """(..., from, to) log-probabilities of moving on: scores (..., positions) of where to go, normalised over the
-    positions that are not before the one left, minus infinity elsewhere. Wu and Cotterell 2019, section 4."""
-    size = dense.shape[-1]
-    back = torch.ones(size, size, dtype=torch.bool, device=dense.device).tril(-1)
-    return dense.unsqueeze(-2).expand(*dense.shape, size).masked_fill(back, -torch.inf).log_softmax(-1)
+def monotonic_steps(dense: Tensor, moves: Tensor, first: Tensor) -> Tensor:
+    """(rows, from, to) log-probabilities of moving on: `from` is the start, then every position; `to` every position.
+
+    dense (rows, positions): scores of where to go; moves (n,): of going 0, 1, ..., or n - 1 and more positions on.
+    Their sum is normalised over the positions that are not before the one left, FAR or less elsewhere. The start is
+    just before position first (rows,), and leads there or beyond. Wu and Cotterell 2019, section 4, whose transitions
+    depend on the two positions in another way."""
+    places = torch.arange(dense.shape[-1], device=dense.device)
+    start = (places - first.unsqueeze(-1) + 1).unsqueeze(-2)
+    start = start.masked_fill(start == 0, -1)
+    between = places - places.unsqueeze(1)
+    distance = torch.cat([start, between.expand(len(dense), *between.shape)], -2)
+    moved = moves[distance.clamp(0, len(moves) - 1)].masked_fill(distance < 0, FAR)
+    return (dense.unsqueeze(-2) + moved).log_softmax(-1)
 
 
 def forward_algorithm(steps: Tensor, emissions: Tensor, batch_sizes: list[int]) -> Tensor:
-    """(rows, positions) log p(position | symbols before) of every step; the first step starts from position 0.
+    """(rows, positions) log p(position | symbols before) of every step.
 
-    steps (rows, from, to) and emissions (rows, positions): log-probabilities, rows in packed order, longest first.
+    steps (rows, from, to), as `monotonic_steps` gives them, and emissions (rows, positions): log-probabilities, rows in
+    packed order, longest first.
     Rabiner 1989, section III; normalised at each step, so that p(symbol | symbols before) is the sum of prior and
     emission."""
     priors: list[Tensor] = []
     alpha: Tensor | None = None  # log p(position | symbols so far)
     for step, emitted in zip(steps.split(batch_sizes), emissions.split(batch_sizes), strict=True):
-        priors.append(step[:, 0] if alpha is None else (alpha[: len(step)].unsqueeze(-1) + step).logsumexp(-2))
+        priors.append(step[:, 0] if alpha is None else (alpha[: len(step)].unsqueeze(-1) + step[:, 1:]).logsumexp(-2))
         alpha = (priors[-1] + emitted).log_softmax(-1)
     return torch.cat(priors) if priors else emissions

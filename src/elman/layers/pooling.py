@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from elman.errors import UsageError, nearest
 from elman.layers.plan import Pooled
 from elman.recurrent import Packed
-from elman.recurrent.plan import Affine, array
+from elman.recurrent.plan import affine, array
 
 POOLINGS = ("final", "max", "mean", "attention")
 
@@ -46,8 +46,7 @@ class Pooling(nn.Module):
         """The same as data."""
         if self.how != "attention":
             return Pooled(self.how)
-        hidden = Affine(array(self.hidden.weight), array(self.hidden.bias), "tanh")
-        return Pooled(self.how, hidden, array(self.score.weight[0]))
+        return Pooled(self.how, affine(self.hidden, "tanh"), array(self.score.weight[0]))
 
     def extra_repr(self) -> str:
         return self.how

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.recurrent.cell import Cell, kind_of
-from elman.recurrent.kernels.graph import Node
+from elman.recurrent.kernels.graph import Node, ordered
 from elman.recurrent.kernels.refusal import Untraceable
-from elman.recurrent.kernels.trace import trace, vector_names
+from elman.recurrent.kernels.trace import Trace, trace, vector_names
 from elman.recurrent.kernels.verify import verify_trace
 
 Floats = NDArray[np.float32]
@@ -32,6 +32,7 @@ class Equation:
     delays:     how many steps back U sees
     after:      the new state by field; y: the output; q: what U multiplies at the next step
     names:      those of gates, as the cell's `gate(name, value)` gave them
+    seen, read: q and y of a state that no step gave: expressions of ("s", i) alone; None if there is none
     """
 
     name: str
@@ -45,6 +46,8 @@ class Equation:
     y: Node
     q: Node
     names: Mapping[Node, str]
+    seen: Node | None
+    read: Node | None
     key: str
 
     @property
@@ -123,6 +126,12 @@ def array(value: Tensor) -> Floats:
     return np.ascontiguousarray(value.detach().cpu().numpy(), np.float32)
 
 
+def affine(linear: nn.Linear, activation: str = "") -> Affine:
+    """A linear map of torch's as data."""
+    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
+    return Affine(array(linear.weight), array(bias), activation)
+
+
 def equation_of(cell: Cell) -> Equation:
     """The equation of a cell. Raises UsageError for one that has no graph, saying why."""
     kind = kind_of(cell)
@@ -141,6 +150,7 @@ def equation_of(cell: Cell) -> Equation:
         ) from problem
     results = (*traced.after, traced.y, traced.q)
     names = (*cell.gates, "/", *cell._Rec._fields, "/", *cell.State._fields, "/", *vector_names(cell))
+    key = "\n".join([kind.__name__, " ".join(names), str(cell.delays), traced.graph.text(results)])
     return Equation(
         kind.__name__,
         inspect.getdoc(kind) or "",
@@ -153,8 +163,20 @@ def equation_of(cell: Cell) -> Equation:
         traced.y,
         traced.q,
         traced.graph.names,
-        "\n".join([kind.__name__, " ".join(names), str(cell.delays), traced.graph.text(results)]),
+        _of_state(traced, traced.q),
+        _of_state(traced, traced.y),
+        key,
     )
+
+
+def _of_state(traced: Trace, result: Node) -> Node | None:
+    """A result as an expression of the state: that of the step, with the old state in place of the new one."""
+    graph = traced.graph
+    done: dict[Node, Node] = {node: graph.input("s", i) for i, node in enumerate(traced.after)}
+    for node in ordered([result]):
+        if node not in done and node.op != "input" and all(a in done for a in node.args):
+            done[node] = node if node.op == "const" else graph(node.op, *(done[a] for a in node.args))
+    return done.get(result)
 
 
 def direction_of(cell: Cell, reverse: bool) -> Direction:

@@ -21,7 +21,7 @@ from elman.recurrent.check import check_cell
 from elman.tasks import card, storage
 from elman.tasks.bounded import TooLargeError, bounded
 from elman.tasks.measure import Measure
-from elman.tasks.plan import Plan
+from elman.tasks.plan import Plan, Rewriting
 from elman.tasks.settings import NoTraining, Settings
 from elman.tasks.transfer import Rows, take_over
 from elman.text.vocabulary import Vocabulary
@@ -79,7 +79,7 @@ class Model(Generic[D]):
         Only one thread may predict with this model there, and its weights must not change."""
         return nullcontext()
 
-    def plan(self) -> Plan:
+    def plan(self) -> Plan | Rewriting:
         """What it computes, as data, for `elman export`. Raises UsageError for a model that cannot leave Python."""
         raise UsageError(
             f"a model of kind {self.task} {self.kind} cannot be exported; docs/export.md lists those that can"

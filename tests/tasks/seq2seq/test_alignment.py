@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.tasks.seq2seq.test_attention_oracle import KINDS, PAIRS, made
+from tests.tasks.seq2seq.test_attention_oracle import KINDS, PAIRS, made, moving
 
 from elman.tasks.seq2seq.data import END_ID
 
@@ -60,12 +60,12 @@ def test_the_posterior_is_the_share_of_all_monotonic_alignments(copy: bool) -> N
     encoded = network.encode(batch.sources, batch.read.order)
     s, _, _, reading = network._run(batch.read, encoded)
     emitted = network._emissions(s, encoded, reading).exp().reshape(4, 4, -1)
-    places = network._place_scores(s, encoded, reading).exp().reshape(4, 4)
+    places = network._place_scores(s, encoded, reading).reshape(4, 4)
     posterior = torch.zeros(4, 4).double()
     for path in itertools.combinations_with_replacement(range(4), 4):
-        p, last = torch.ones(()).double(), 0
+        p, last = torch.ones(()).double(), -1
         for t, j in enumerate(path):
-            p = p * places[t, j] / places[t, last:].sum() * emitted[t, j, batch.copies[t]]
+            p = p * moving(network, places[t], last, 0)[j] * emitted[t, j, batch.copies[t]]
             last = j
         for t, j in enumerate(path):
             posterior[t, j] += p.detach()

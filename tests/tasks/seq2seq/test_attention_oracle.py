@@ -70,10 +70,11 @@ def single(network: Seq2SeqNetwork, vocabularies: Vocabularies, source: Sequence
     E, W, b = network.target.weight, network.output_weight, network.bias
     fed_h, fed_p = torch.zeros(1, network.hidden.out_features).double(), torch.zeros(1, config.embedding_size).double()
     total, place = torch.zeros((), dtype=torch.float64), None
+    features = [one for one in symbols if one in ("<F>", "<G>")]
     before = END_ID
     for symbol in [*target, "</s>"]:
         x = E[before].reshape(1, -1)
-        for feature in (one for one in symbols if one in ("<F>", "<G>")):
+        for feature in features:
             x = x + network.source.embedding.weight[vocabularies.source[feature]] @ network.features.weight.T
         context = weights = None
         if config.attention == "additive":
@@ -109,10 +110,10 @@ def single(network: Seq2SeqNetwork, vocabularies: Vocabularies, source: Sequence
                 emitted = (z @ W.T + b).softmax(-1)[:, wanted]
             scores = hs @ (network.query.weight @ s)
             if config.monotonic:
-                steps = torch.zeros(len(hs), len(hs), dtype=torch.float64)
-                for i in range(len(hs)):
-                    steps[i, i:] = scores[i:].softmax(0)
-                prior = steps[0] if place is None else place @ steps
+                prior = sum(
+                    (1.0 if place is None else place[i]) * moving(network, scores, i, len(features))
+                    for i in ([-1] if place is None else range(len(hs)))
+                )
             else:
                 prior = scores.softmax(0)
             joint = prior * emitted
@@ -133,6 +134,17 @@ def single(network: Seq2SeqNetwork, vocabularies: Vocabularies, source: Sequence
         total = total + p.log()
         before = wanted
     return total
+
+
+def moving(network: Seq2SeqNetwork, scores: Tensor, place: int, features: int) -> Tensor:
+    """(positions,) the distribution over where monotonic attention goes from a place, -1: from the start."""
+    assert network.moves is not None
+    weights = []
+    for to, score in enumerate(scores):
+        distance = to - (features - 1 if place < 0 else place)
+        legal = distance >= (1 if place < 0 else 0)
+        weights.append((score + network.moves[min(distance, 4)]).exp() if legal else score * 0)
+    return torch.stack(weights) / sum(weights)
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda s: " ".join(f"{k}={v}" for k, v in s.items()))
@@ -165,12 +177,10 @@ def test_hard_attention_equals_the_sum_over_all_alignments(monotonic: bool) -> N
     places = network._place_scores(s, encoded, reading).reshape(3, 4)
     total = 0.0
     for path in itertools.product(range(4), repeat=3):
-        p, last = 1.0, 0
+        p, last = 1.0, -1
         for t, j in enumerate(path):
-            row = places[t].exp()
-            if monotonic:
-                row = row * (torch.arange(4) >= last)
-            p *= float(row[j] / row.sum() * emitted[t, j, batch.targets[t]])
+            row = moving(network, places[t], last, 0) if monotonic else places[t].softmax(0)
+            p *= float(row[j] * emitted[t, j, batch.targets[t]])
             last = j
         total += p
     assert float(network.log_probabilities(batch).sum()) == pytest.approx(math.log(total), rel=1e-10)

@@ -10,7 +10,7 @@ from elman.layers.plan import Input, Pooled
 from elman.layers.pooling import Pooling
 from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
-from elman.recurrent.plan import Affine, Part, array
+from elman.recurrent.plan import Affine, Part, affine
 from elman.tasks.classification.config import ClassifierConfig, WordsConfig
 from elman.tasks.classification.data import Batch, Vocabularies
 from elman.tasks.examine import Outcome
@@ -78,8 +78,8 @@ class TextClassifierNetwork(nn.Module):
             inputs += self.forms.plan()
         layers, pooled = self._between()
         maps = [part for part in self.head if isinstance(part, nn.Linear)]
-        head = (*(Affine(array(one.weight), array(one.bias), "relu") for one in maps),)
-        return inputs, layers, pooled, (*head, Affine(array(self.out.weight), array(self.out.bias)))
+        head = (*(affine(one, "relu") for one in maps),)
+        return inputs, layers, pooled, (*head, affine(self.out))
 
     def _between(self) -> tuple[tuple[Part, ...], Pooled]:
         """`pooled` as data. Defined by subclasses."""

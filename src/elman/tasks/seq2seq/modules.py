@@ -9,19 +9,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear, logsigmoid
 
-from elman.layers.attention import Additive, Memory, Reading, attend, forward_algorithm, mix, monotonic_steps, scores
+from elman.layers.attention import (
+    FAR,
+    Additive,
+    Memory,
+    Reading,
+    attend,
+    forward_algorithm,
+    mix,
+    monotonic_steps,
+    scores,
+)
 from elman.layers.embedding import RareEmbedding
 from elman.layers.softmax import log_probabilities, top_log_probabilities, top_of, vocabulary_loss
 from elman.recurrent import Cell, Dropout, Packed, Stack, recurrent_stack
 from elman.recurrent.cell import evaluated, listen_to_gates
+from elman.recurrent.plan import affine, array
 from elman.recurrent.states import map_state
 from elman.tasks.examine import Outcome
+from elman.tasks.plan import Attending
 from elman.tasks.seq2seq.answers import is_feature
 from elman.tasks.seq2seq.config import Seq2SeqConfig
 from elman.tasks.seq2seq.data import Batch, Sources, Vocabularies
 from elman.tasks.seq2seq.states import DecoderState, Encoded, Fed
 
-FAR = -1e4  # the score of what does not exist: finite, so that a row of it has a softmax
+STEP = 4.0  # the first weight of moving one position on, against any other move, and of copying against writing
 
 
 class Scored:
@@ -85,7 +97,8 @@ class Scored:
         state = DecoderState(self._cells, self._fed, None).take(rows)
         if not self._network.config.monotonic:
             return state
-        return state._replace(places=self._placed(rows, symbols).log_softmax(-1))
+        placed = self._placed(rows, symbols).log_softmax(-1)
+        return state._replace(places=torch.cat([torch.full_like(placed[:, :1], FAR), placed], -1))
 
 
 class Seq2SeqNetwork(nn.Module):
@@ -99,7 +112,8 @@ class Seq2SeqNetwork(nn.Module):
     dot, general   a = softmax(s h) or softmax(s W_a h), hidden = tanh([c; s] W)   Luong, Pham and Manning 2015
     additive       a = softmax(v tanh(s_{t-1} W + h U)); the decoder reads [y_{t-1}; c]   Bahdanau, Cho and Bengio 2015
     hard           p(y) = sum_j p(j) p(y | j), hidden_j = tanh(s W_s + h_j W_h)   Wu, Shapiro and Cotterell 2018;
-                   monotonic: p(j | i) = 0 for j < i, summed by the forward algorithm   Wu and Cotterell 2019
+                   monotonic: p(j | i) = 0 for j < i, and a weight for each j - i, summed by the forward algorithm
+                                                                            Wu and Cotterell 2019
     features       are read before the source; the sum of their vectors is also added to all that the decoder reads
     copy           p(y) = g p_softmax(y) + (1 - g) sum_{j: x_j = y} a_j            See, Liu and Manning 2017
     """
@@ -148,6 +162,12 @@ class Seq2SeqNetwork(nn.Module):
         reads = written if attention in ("none", "hard") else written + width
         self.hidden = nn.Linear(reads, out, bias=attention != "hard")
         self.gate = nn.Linear(out, 1) if config.copy else None
+        self.moves: nn.Parameter | None = None
+        if config.monotonic:
+            # an untrained network steps through the source; if it can copy, it copies it
+            self.moves = nn.Parameter(torch.tensor([0.0, STEP, 0.0, 0.0, 0.0]))
+            if self.gate is not None:
+                nn.init.constant_(self.gate.bias, -STEP)
         self.writer: nn.Parameter | None = None
         if not config.tied:
             self.writer = nn.Parameter(torch.empty(len(vocabularies.target), out).uniform_(-0.1, 0.1))
@@ -190,6 +210,9 @@ class Seq2SeqNetwork(nn.Module):
             len(sources.extra),
             map_state(lambda _: next(parts).contiguous(), like),
             self._features(sources, positions, memory),
+            torch.zeros(len(memory.starts) - 1, dtype=torch.long).index_add(
+                0, memory.owner, sources.features[positions].long()
+            ),
         )
 
     def _features(self, sources: Sources, positions: Tensor, memory: Memory) -> Tensor | None:
@@ -280,6 +303,23 @@ class Seq2SeqNetwork(nn.Module):
         first = torch.tensor(encoded.memory.starts, dtype=torch.long)
         position = starts[read.position_of_row[reading.row]] + first[reading.which[reading.row]] + reading.place
         return s, torch.cat(contexts), torch.cat(shares)[position]
+
+    def attending(self) -> Attending:
+        """Attention, as data."""
+        query, key, v = self.query, self.key, None
+        if self.additive is not None:
+            query, key, v = self.additive.query, self.additive.key, array(self.additive.v)
+        return Attending(
+            self.config.attention,
+            None if query is None else array(query.weight),
+            None if key is None else affine(key),
+            v,
+            affine(self.hidden),
+            None if self.read_h is None else affine(self.read_h),
+            not self.config.tied,
+            None if self.moves is None else array(self.moves),
+            None if self.gate is None else affine(self.gate),
+        )
 
     def log_probabilities(self, batch: Batch) -> Tensor:
         """(rows,) of each target symbol and end, given those before it."""
@@ -398,10 +438,11 @@ class Seq2SeqNetwork(nn.Module):
     def _priors(self, s: Tensor, encoded: Encoded, reading: Reading, emitted: Tensor, batch: Batch) -> Tensor:
         """(pairs,) log p(position | symbols before). emitted (pairs,): log p(target symbol | position)."""
         places = self._place_scores(s, encoded, reading)
-        if not self.config.monotonic:
+        if self.moves is None:
             return reading.softmax(places)
         dense, emissions = reading.dense(places, FAR), reading.dense(emitted, FAR)
-        priors = forward_algorithm(monotonic_steps(dense), emissions, batch.read.batch_sizes)
+        steps = monotonic_steps(dense, self.moves, encoded.first[reading.which])
+        priors = forward_algorithm(steps, emissions, batch.read.batch_sizes)
         return priors[reading.row, reading.place]
 
     def _emissions(self, s: Tensor, encoded: Encoded, reading: Reading) -> Tensor:
@@ -423,7 +464,7 @@ class Seq2SeqNetwork(nn.Module):
         rows = len(encoded.memory.starts) - 1
         places = None
         if self.config.monotonic:
-            places = self.bias.new_full((rows, int(encoded.memory.lengths.max())), FAR)
+            places = self.bias.new_full((rows, 1 + int(encoded.memory.lengths.max())), FAR)
             places[:, 0] = 0.0
         return DecoderState(encoded.initial, self._start(encoded, rows), places)
 
@@ -457,10 +498,10 @@ class Seq2SeqNetwork(nn.Module):
     def _joint(self, s: Tensor, encoded: Encoded, reading: Reading, before: Tensor | None) -> Tensor:
         """(pairs, vocabulary + extra) log p(position, symbol | what was written)."""
         logs, places = self._emissions(s, encoded, reading), self._place_scores(s, encoded, reading)
-        if before is None:
+        if before is None or self.moves is None:
             prior = reading.softmax(places)
         else:
-            steps = monotonic_steps(reading.dense(places, FAR))
+            steps = monotonic_steps(reading.dense(places, FAR), self.moves, encoded.first[reading.which])
             prior = (before.unsqueeze(-1) + steps).logsumexp(-2)[reading.row, reading.place]
         return prior.unsqueeze(-1) + logs
 

@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from elman.errors import UsageError
+from elman.recurrent.plan import Affine, Recurrence, affine, array
 from elman.tasks import storage
 from elman.tasks.examine import Examined, Lookup
 from elman.tasks.model import NetworkModel
+from elman.tasks.plan import Rewriting, Text
 from elman.tasks.seq2seq.answers import Answer, SearchSettings, Source
 from elman.tasks.seq2seq.base import Seq2SeqModel
 from elman.tasks.seq2seq.config import Seq2SeqConfig, Seq2SeqTraining
@@ -209,6 +211,36 @@ class Seq2Seq(Seq2SeqModel, NetworkModel[Iterable[Pair]]):
             "source symbols": len(sizes.source),
             "target symbols": len(sizes.target),
         }
+
+    def plan(self) -> Rewriting:
+        network, known = self.evaluated, self.vocabularies
+        search = SearchSettings().settled(self.long_symbols)
+        assert search.beam is not None and search.length_penalty is not None
+        assert network.source.embedding is not None
+        vectors = array(network.source.embedding.weight)
+        written = vectors if self.settings.model.shared else array(network.target.weight)
+        writer = written if network.writer is None else array(network.writer)
+        return Rewriting(
+            self.task,
+            self.kind,
+            Text(self.source_tokenizer.to_json()),
+            Text(self.target_tokenizer.to_json()),
+            tuple(known.source.items),
+            tuple(known.target.items),
+            vectors,
+            written,
+            network.layers.plan(),
+            affine(network.bridge, "tanh"),
+            tuple(part for part in network.decoder.plan() if isinstance(part, Recurrence)),
+            network.attending(),
+            None if network.features is None else array(network.features.weight),
+            self.settings.model.input_feeding,
+            self.settings.model.output_feedback,
+            Affine(writer, array(network.bias)),
+            search.beam,
+            search.length_penalty,
+            self._longest,
+        )
 
     def weight_rows(self) -> Mapping[str, Rows]:
         source = Rows("source symbols", self.vocabularies.source)

@@ -22,6 +22,7 @@ class Encoded:
     copies:  (positions,) ids of the symbols that can be copied; extra: how many of them the vocabulary lacks
     initial: the state of the decoder before its first step
     features: (sources, embedding_size) what is added to every vector that the decoder reads, or None
+    first:   (sources,) the place of each source's first symbol, after its features
     """
 
     memory: Memory
@@ -32,6 +33,7 @@ class Encoded:
     extra: int
     initial: Any
     features: Tensor | None
+    first: Tensor
 
 
 class Fed(NamedTuple):
@@ -46,8 +48,9 @@ class Fed(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """Between two steps. cells: of the recurrent layers; places: (rows, positions) with monotonic attention, the
-    log-probability that the last symbol was written from each position, else None."""
+    """Between two steps. cells: of the recurrent layers; places: (rows, 1 + positions) with monotonic attention,
+    the log-probability that nothing is written yet, then that the last symbol was written from each position; else
+    None."""
 
     cells: Any
     fed: Fed

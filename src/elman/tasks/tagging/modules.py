@@ -15,7 +15,7 @@ from elman.layers.features import FormEncoder
 from elman.layers.plan import BestPath, Input
 from elman.layers.words import Words
 from elman.recurrent import Cell, Dropout, Layer, Packed, Stack, Window, recurrent_stack
-from elman.recurrent.plan import Affine, Part, array
+from elman.recurrent.plan import Affine, Part, affine
 from elman.tasks.examine import Outcome
 from elman.tasks.tagging.config import TaggerConfig
 from elman.tasks.tagging.data import Batch, Vocabularies
@@ -94,7 +94,7 @@ class TaggerNetwork(nn.Module):
             path: BestPath | None = self.crf.plan()
         else:
             path = None if self.constraint is None else best_path(self.tags, allowed=self.constraint, softmax=True)
-        return inputs, self.layers.plan(), Affine(array(self.out.weight), array(self.out.bias)), path
+        return inputs, self.layers.plan(), affine(self.out), path
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the gold tags, summed over the batch."""

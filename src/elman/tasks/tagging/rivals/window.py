@@ -18,7 +18,7 @@ from elman.layers.decoding import Constraint
 from elman.layers.embedding import RareEmbedding
 from elman.layers.plan import Ends
 from elman.recurrent import Dropout, Layer, Packed, Stack, Window
-from elman.recurrent.plan import Affine, Part, array
+from elman.recurrent.plan import Part, affine, array
 from elman.tasks.tagging.config import WindowConfig
 from elman.tasks.tagging.data import Vocabularies
 from elman.tasks.tagging.modules import TaggerNetwork
@@ -68,7 +68,7 @@ class Hidden(Layer):
         return xs.with_data(torch.tanh(self.linear(xs.data))), state
 
     def plan(self) -> tuple[Part, ...]:
-        return (Affine(array(self.linear.weight), array(self.linear.bias), "tanh"),)
+        return (affine(self.linear, "tanh"),)
 
 
 class WindowNetwork(TaggerNetwork):
