@@ -49,7 +49,7 @@ int main(int count, char **arguments) {
       for (uint64_t n = 1 + drawn(8); n > 0; n--) {
         // half of them near each other, and often as numbers that are too large
         const size_t at = HEADER * (kind > 1) + drawn(FILE_SIZE - HEADER);
-        bytes[at] = (unsigned char)(drawn(2) ? bytes[at] ^ (1 << drawn(8)) : drawn(2) ? 0xff : drawn(256));
+        bytes[at] = (unsigned char)(drawn(2) ? bytes[at] ^ 1u << drawn(8) : drawn(2) ? 0xffu : drawn(256));
       }
     if (kind > 1) {  // the damage is covered up
       const uint64_t sum = checksum(bytes + HEADER, FILE_SIZE - HEADER);

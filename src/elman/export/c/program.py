@@ -99,22 +99,17 @@ static int place(elman_model *m, const unsigned char *bytes) {{
             ]
         )
         reads, network = "\n\n".join(self.reads), "\n\n".join(self.network)
-        variants = frozenset(self.variants)
         generated = "\n".join([struct, cells, reads, network])
-        found = needed(generated, ORDER, self.roots, variants)
-        used = words_of("\n".join([generated, *(text for texts in found.values() for text in texts)]))
-        tables = [unicode.predicate(name) for name in unicode.PREDICATES if name in used]
-        if "lower_point" in used:
-            tables.append(unicode.lower_point())
-        found = needed("\n".join([generated, *tables]), ORDER, self.roots, variants)
-        parts = [*found["base.c"], *found["maths.c"], *found["products.c"]]
-        texts = list(found["text.c"])
-        if tables:
-            within = next(i for i, text in enumerate(texts) if "static int within(" in text)
-            texts = [*texts[: within + 1], *tables, *texts[within + 1 :]]
-        parts += [*texts, *found["tokens.c"], *found["network.c"], cells, struct]
+        core, tables = self._pieces(generated, {root for root in self.roots if not root.startswith("+main")})
+        every, all_tables = self._pieces(generated, self.roots)
         embedded = "static const uint64_t embedded[] = {\n@EMBEDDED@};" if self.embed else ""
-        parts += [embedded, *found["model.c"], reads, *found["rows.c"], network, *found["answer.c"], *found["main.c"]]
+        parts = [*core["base.c"], *core["maths.c"], *core["products.c"], *_with_tables(core["text.c"], tables)]
+        parts += [*core["tokens.c"], *core["network.c"], cells, struct, embedded, *core["model.c"]]
+        parts += [reads, *core["rows.c"], network, *core["answer.c"]]
+        begin, *main = every["main.c"]
+        only = {file: [text for text in texts if text not in core[file]] for file, texts in every.items()}
+        more = [text for text in all_tables if text not in tables]
+        parts += [begin, *only["base.c"], *_with_tables(only["text.c"], more), *only["tokens.c"], *main]
         text = "\n\n".join([_introduction(self.plan, about), constants, *(part for part in parts if part)]) + "\n"
         number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
         text = text.replace(constants, f"{constants}\n#define FINGERPRINT UINT64_C(0x{number:016x})", 1)
@@ -122,6 +117,16 @@ static int place(elman_model *m, const unsigned char *bytes) {{
         if self.embed:
             text = text.replace("@EMBEDDED@", _numbers(self.binary), 1)
         return text
+
+    def _pieces(self, generated: str, roots: set[str]) -> tuple[Mapping[str, list[str]], list[str]]:
+        """Those of runtime/ by file, and the tables of characters."""
+        variants = frozenset(self.variants)
+        found = needed(generated, ORDER, roots, variants)
+        used = words_of("\n".join([generated, *(text for texts in found.values() for text in texts)]))
+        tables = [unicode.predicate(name) for name in unicode.PREDICATES if name in used]
+        if "lower_point" in used:
+            tables.append(unicode.lower_point())
+        return needed("\n".join([generated, *tables]), ORDER, roots, variants), tables
 
     # What a task computes
 
@@ -277,6 +282,12 @@ def _causal(parts: Sequence[Part]) -> bool:
         if isinstance(part, Skip) and not _causal(part.parts):
             return False
     return True
+
+
+def _with_tables(texts: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """The tables after the function that searches them, if that is here."""
+    at = next((i + 1 for i, text in enumerate(texts) if "static int within(" in text), 0)
+    return [*texts[:at], *tables, *texts[at:]]
 
 
 CONTEXT = """// What one caller computes with.
