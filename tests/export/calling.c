@@ -63,6 +63,23 @@ static void compare(elman_context *whole, elman_context *steps, const char *line
 }
 #endif
 
+#ifdef REWRITING
+static void compare(elman_context *whole, elman_context *steps, const char *line, size_t bytes) {
+  static const char *const features[] = {"PL", "new"};
+  static const int beams[] = {1, 4, 4};
+  static const double penalties[] = {0.0, 0.0, 0.7};
+  elman_result result, again;
+  EXPECT(elman_answer(steps, line, bytes, &result) == ELMAN_OK);
+  EXPECT(elman_answer(whole, line, bytes, &again) == ELMAN_OK && strcmp(result.text, again.text) == 0);
+  EXPECT(elman_rewrite(whole, line, bytes, 0, NULL, 0, 0.0, &result) == ELMAN_ARGUMENT);
+  EXPECT(elman_rewrite(whole, line, bytes, 1, NULL, 1, 0.0, &result) == ELMAN_ARGUMENT);
+  for (int k = 0; k < 3; k++) {
+    EXPECT(elman_rewrite(whole, line, bytes, 2, features, beams[k], penalties[k], &result) == ELMAN_OK);
+    printf("%d\t%s\t%d\t%.6f\n", k, result.text, result.complete, result.log_probability);
+  }
+}
+#endif
+
 int main(void) {
   elman_model *model;
   elman_context *one, *other;

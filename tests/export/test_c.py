@@ -9,7 +9,9 @@ from pathlib import Path
 import exported_models as small
 import pytest
 
+from elman.errors import UsageError
 from elman.export import export
+from elman.text.pair import Pair
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
 
@@ -49,14 +51,11 @@ def compile_c(place: Path, *arguments: str) -> None:
 def defines(name: str) -> list[str]:
     """What calling.c and fuzzing.c must know of a model."""
     plan = small.model(name).plan()
-    flags = [f"-DLABEL_COUNT={len(plan.answer.labels)}"]
-    if plan.task == "tag":
-        return [*flags, "-DTAGS"]
-    return (
-        [*flags, "-DLABELLED"]
-        if plan.task == "classify"
-        else [*flags, "-DNEXT", f"-DRESTARTS={int(not plan.answer.carries)}"]
-    )
+    labels = plan.target_symbols if plan.task == "seq2seq" else plan.answer.labels
+    flags = [f"-DLABEL_COUNT={len(labels)}"]
+    kind = {"tag": "TAGS", "classify": "LABELLED", "lm": "NEXT", "seq2seq": "REWRITING"}[plan.task]
+    restarts = plan.task == "lm" and not plan.answer.carries
+    return [*flags, f"-D{kind}", f"-DRESTARTS={int(restarts)}"]
 
 
 def answers(program: Path, lines, *arguments: str) -> str:
@@ -102,6 +101,78 @@ def test_a_language_model_gives_the_same_scores_and_samples(name, folder):
         asked = ["--sample", "80", "--seed", seed, "--temperature", temperature, "--prompt", prompt]
         drawn = prompt + "".join(model.sample(80, prompt=prompt, seed=seed, temperature=temperature))
         assert answers(program, [], *map(str, asked)) == drawn + ("" if drawn.endswith("\n") else "\n")
+
+
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("seq2seq")])
+def test_an_encoder_decoder_writes_the_same(name, folder):
+    model, lines = small.model(name), [line[:60] for line in [*texts_of(name)[:30], *small.HOSTILE]]
+    expected = [answer.text for answer in model.predict([Pair(line) for line in lines])]
+    assert answers(built(folder, name), lines) == "".join(f"{text}\n" for text in expected)
+
+
+@pytest.mark.parametrize("name", ["seq2seq, monotonic, features", "seq2seq, general, words", "seq2seq, fed"])
+def test_an_encoder_decoder_reads_features_and_searches_by_beam(name, folder):
+    model, lines = small.model(name), [line[:40] for line in texts_of(name)[:15]]
+    place = built(folder, name).parent
+    shutil.copy(HERE / "calling.c", place)
+    compile_c(place, "-O1", *SANITIZED, *defines(name), "model.c", "calling.c", "-o", "calling")
+    expected = []
+    for beam, penalty in ((1, 0.0), (4, 0.0), (4, 0.7)):
+        pairs = [Pair(line, None, ("PL", "new")) for line in lines]
+        for prediction in model.predict(pairs, beam=beam, length_penalty=penalty):
+            best = prediction.answers[0]
+            expected.append((best.text, int(best.complete), best.log_probability))
+    written = [line.split("\t") for line in answers(place / "calling", lines).split("\n")[:-1]]
+    found = [row for k in range(3) for row in written if row[0] == str(k)]
+    for row, (text, complete, log) in zip(found, expected, strict=True):
+        assert (row[1], int(row[2])) == (text, complete)
+        assert float(row[3]) == pytest.approx(log, abs=1e-4 * (len(text) + 1))
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "int8"])
+@pytest.mark.parametrize("name", ["tag, CRF", "classify, several, wide", "lm, tied", "seq2seq, additive"])
+def test_smaller_weights_answer_nearly_the_same(name, weights, folder):
+    lines = [line[:60] for line in texts_of(name)]
+    whole, reduced = built(folder, name), built(folder, name, weights=weights)
+    expected, found = answers(whole, lines).split("\n"), answers(reduced, lines).split("\n")
+    assert (reduced.parent / "model.bin").stat().st_size < (whole.parent / "model.bin").stat().st_size
+    if name.startswith("lm"):
+        logs = [[float(line.split("\t")[0]) for line in lines if line] for lines in (expected, found)]
+        assert sum(logs[1]) == pytest.approx(sum(logs[0]), rel=0.01)
+        assert logs[0] != logs[1]
+    else:
+        assert sum(a != b for a, b in zip(expected, found, strict=False)) < 0.3 * len(expected)
+
+
+def test_the_weights_can_be_inside(folder):
+    lines = texts_of("tag, gru")
+    inside = built(folder, "tag, gru", embed=True)
+    assert not (inside.parent / "model.bin").exists()
+    assert answers(inside, lines) == answers(built(folder, "tag, gru"), lines)
+
+
+def test_a_foreign_file_and_faulty_lines_are_errors(folder):
+    program = built(folder, "tag, gru")
+    other = built(folder, "tag, lstm").parent / "model.bin"
+    for path, given, said in (
+        (other, b"", b"not the file of weights that belongs to this program"),
+        ("nowhere", b"", b"cannot be read"),
+        ("model.bin", b"fine\ncaf\xc3 \n", b"<stdin>:2: the text is not UTF-8"),
+        ("model.bin", b"fine\n\nbad\rline\n", b"<stdin>:3: a carriage return"),
+    ):
+        done = subprocess.run([program, path], input=given, cwd=program.parent, capture_output=True)
+        assert done.returncode == 3
+        assert said in done.stderr
+    marked = answers(program, ["\ufeffthe Cat", "dogs\r"])
+    assert marked == answers(program, ["the Cat", "dogs"])
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="expected weights float32, bfloat16, int8, found int4"):
+        export(small.model("tag, lstm"), "c", tmp_path / "out", weights="int4")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="expected a folder, found a file"):
+        export(small.model("tag, lstm"), "c", tmp_path / "file")
 
 
 STEPWISE = [
@@ -156,7 +227,9 @@ int main() {
 """
 
 
-@pytest.mark.parametrize("name", ["tag, CRF", "classify, several, wide", "lm, subwords"])
+@pytest.mark.parametrize(
+    "name", ["tag, CRF", "classify, several, wide", "lm, subwords", "seq2seq, monotonic, features"]
+)
 def test_damaged_files_and_texts_end_in_an_error(name, folder):
     assert "loaded" in fuzzed(folder, name, 150)
 

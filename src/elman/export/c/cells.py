@@ -16,7 +16,42 @@ CALL = re.compile(r"\w+\(.*\)")  # of the forms of operations
 
 def step_function(equation: Equation, hidden: int, name: str) -> str:
     """`static void NAME(x, r, p, s, y, q)`: see `direction` in runtime/network.c."""
-    roots = list(equation.results)
+    places = [f"s[{_place(i)}]" for i in range(len(equation.after))] + ["y[u]", "q[u]"]
+    lines, kinds = _statements(equation, list(zip(places, equation.results, strict=True)))
+    unused = "".join(f"  (void){kind};\n" for kind in "xrp" if kind not in kinds)
+    about = "\n".join(f"// {line}".rstrip() for line in equation.doc.replace("\\", "").splitlines())
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"""// {equation.name}, as its step is written, for one row of {hidden} units.
+{about}
+static void {name}(const float *restrict x, const float *restrict r, const float *restrict p, float *restrict s,
+    float *restrict y, float *restrict q) {{
+  enum {{ H = {hidden} }};
+{unused}  for (size_t u = 0; u < H; u++) {{
+{body}
+  }}
+}}"""
+
+
+def state_function(equation: Equation, hidden: int, name: str) -> str:
+    """`static void NAME(s, q, y)`: what U multiplies and the output, of a state that no step gave."""
+    places = [(place, node) for place, node in (("q[u]", equation.seen), ("y[u]", equation.read)) if node is not None]
+    lines, _ = _statements(equation, places)
+    unused = "".join(
+        f"  (void){place[0]};\n" for place, node in (("q", equation.seen), ("y", equation.read)) if node is None
+    )
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"""// Before the first step of {equation.name}.
+static void {name}(const float *restrict s, float *restrict q, float *restrict y) {{
+  enum {{ H = {hidden} }};
+{unused}  for (size_t u = 0; u < H; u++) {{
+{body}
+  }}
+}}"""
+
+
+def _statements(equation: Equation, results: list[tuple[str, Node]]) -> tuple[list[str], set[str]]:
+    """What sets each place to its node, and of which of x, r, p and s it reads."""
+    roots = [node for _, node in results]
     uses: dict[Node, int] = {}
     for node in ordered(roots):
         for argument in node.args:
@@ -52,21 +87,9 @@ def step_function(equation: Equation, hidden: int, name: str) -> str:
                 text[node] = expression
                 if not call:
                     infix.add(node)
-    written = [f"s[{_place(i)}]" for i in range(len(equation.after))] + ["y[u]", "q[u]"]
-    for place, node in zip(written, roots, strict=True):
+    for place, node in results:
         lines.append(f"{place} = {text[node]}{' ? 1.0f : 0.0f' if node.truth else ''};")
-    unused = "".join(f"  (void){kind};\n" for kind in "xrp" if kind not in kinds)
-    about = "\n".join(f"// {line}".rstrip() for line in equation.doc.replace("\\", "").splitlines())
-    body = "\n".join(f"    {line}" for line in [*read, *lines])
-    return f"""// {equation.name}, as its step is written, for one row of {hidden} units.
-{about}
-static void {name}(const float *restrict x, const float *restrict r, const float *restrict p, float *restrict s,
-    float *restrict y, float *restrict q) {{
-  enum {{ H = {hidden} }};
-{unused}  for (size_t u = 0; u < H; u++) {{
-{body}
-  }}
-}}"""
+    return [*read, *lines], kinds
 
 
 def constant(value: float) -> str:

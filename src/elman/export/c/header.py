@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from elman.tasks.plan import Labels, Next, Plan, Tags
+from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
 
 
-def header(plan: Plan, steps: bool, embed: bool) -> str:
+def header(plan: Plan | Rewriting, steps: bool, embed: bool) -> str:
     """The declarations, with their contract."""
     where = "path NULL: those inside model.c. " if embed else ""
     return f"""/* A trained model, written by elman: {plan.task}, {plan.model}.
@@ -51,7 +51,9 @@ const char *elman_label(const elman_model *model, int label);
 """
 
 
-def _answers(plan: Plan, steps: bool) -> str:
+def _answers(plan: Plan | Rewriting, steps: bool) -> str:
+    if isinstance(plan, Rewriting):
+        return REWRITING
     if isinstance(plan.answer, Tags):
         return TAGS + (TAG_STEP if steps else "")
     if isinstance(plan.answer, Labels):
@@ -125,4 +127,20 @@ int elman_sample(elman_context *context, double temperature, int *token);
 
 /* What is drawn from here on. The same seed draws the same as in Python. */
 int elman_seed(elman_context *context, unsigned long long seed);
+"""
+
+REWRITING = """typedef struct {
+  const char *text; /* ends with a zero byte */
+  size_t bytes;
+  double log_probability; /* natural, of all its symbols and the end */
+  int complete;           /* 0: cut off at the maximum length */
+} elman_result;           /* holds until the context's next call */
+
+/* What is written for a text, searched for as the model does by default. */
+int elman_answer(elman_context *context, const char *text, size_t bytes, elman_result *result);
+
+/* The same with features beside the text, so many names that end with zero bytes; with a beam of 1 (greedy) or more;
+   answers are ranked by log p / (symbols + 1)^length_penalty. */
+int elman_rewrite(elman_context *context, const char *text, size_t bytes, size_t features, const char *const names[],
+                  int beam, double length_penalty, elman_result *result);
 """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import UsageError
-from elman.export.c.cells import step_function
+from elman.export.c.cells import state_function, step_function
 from elman.export.c.weights import TILE, TYPES, Weights, placed
 from elman.layers.features import KINDS
 from elman.layers.plan import BestPath, Ends, Input, Pooled, Spelled, Table
@@ -140,6 +140,19 @@ class Model:
             f"{{{self.cells[key][0]}, {hidden}, {len(equation.fields)}, {len(equation.recurrent)}, {equation.delays}, "
             f"{column}, {int(one.reverse)}, {U}, {', '.join(arrays)}}}",
         )
+
+    def begin_function(self, one: Direction) -> str:
+        """The name of the function that begins from a given state. Raises UsageError where there is none."""
+        equation, key = one.equation, (one.equation.key, one.hidden_size)
+        if equation.read is None or (equation.recurrent and equation.seen is None) or equation.delays > 1:
+            raise UsageError(
+                f"a decoder whose cell is {equation.name} cannot be written as C: its steps need more than a state"
+            )
+        name, source = self.cells[key]
+        begin = name.replace("step_", "begin_", 1)
+        if begin not in source:
+            self.cells[key] = name, f"{source}\n\n{state_function(equation, one.hidden_size, begin)}"
+        return begin
 
     def best_path(self, one: BestPath, name: str) -> None:
         places = [

@@ -66,6 +66,18 @@ static int write_answers(elman_context *c, size_t count, const char *const lines
   return ELMAN_OK;
 }
 
+//@ +main_rewrite
+// One answer for each line.
+static int write_answers(elman_context *c, size_t count, const char *const lines[], const size_t bytes[],
+                         elman_result results[]) {
+  for (size_t i = 0; i < count; i++) {
+    TRY(elman_answer(c, lines[i], bytes[i], results));
+    fwrite(results->text, 1, results->bytes, stdout);
+    putchar('\n');
+  }
+  return ELMAN_OK;
+}
+
 //@ +main_lines
 // Why a line cannot be answered, as elman predict has it; NULL if it can.
 static const char *fault(elman_context *c, const char *line, size_t bytes) {
@@ -122,7 +134,7 @@ static int answer_lines(elman_context *c) {
         if (wrong == NULL) bytes[count++] = n;
       }
       if (whole && count < most && wrong == NULL) continue;
-@next|      size_t some = 1;
+@single|      size_t some = 1;
 @many|      size_t some = count;
       for (size_t i = 0; i < count && result == 0;) {
         const int status = write_answers(c, some, lines + i, bytes + i, results);
@@ -148,45 +160,10 @@ static int answer_lines(elman_context *c) {
 }
 
 //@ +main_sample
-@bytes|// The byte that a character of a subword stands for: printable ones for themselves, the others from 256 on.
-@bytes|static unsigned char byte_of(uint32_t point) {
-@bytes|  uint32_t other = 256;
-@bytes|  for (uint32_t byte = 0; byte < 256; byte++) {
-@bytes|    const int plain = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
-@bytes|    if (point == (plain ? byte : other)) return (unsigned char)byte;
-@bytes|    other += !plain;
-@bytes|  }
-@bytes|  return '?';
-@bytes|}
-@bytes|
-@bytes|// How many bytes are one character, and whether they are UTF-8; of others, as many as could begin one.
-@bytes|static size_t character_at(const unsigned char *at, size_t n, int *valid) {
-@bytes|  const unsigned char first = at[0];
-@bytes|  const size_t whole = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-@bytes|  size_t k = 1;
-@bytes|  *valid = 0;
-@bytes|  for (; k < whole && k < n; k++) {
-@bytes|    unsigned char low = 0x80, high = 0xbf;
-@bytes|    if (k == 1) {
-@bytes|      low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-@bytes|      high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-@bytes|    }
-@bytes|    if (at[k] < low || at[k] > high) return k;
-@bytes|  }
-@bytes|  *valid = k == whole;
-@bytes|  return k;
-@bytes|}
-@bytes|
-@bytes|// A line of subwords: what is no character is U+FFFD.
+@bytes|// A line of subwords.
 @bytes|static void write_bytes(const unsigned char *at, size_t n) {
-@bytes|  for (size_t k; n > 0; at += k, n -= k) {
-@bytes|    int valid;
-@bytes|    k = character_at(at, n, &valid);
-@bytes|    if (valid)
-@bytes|      fwrite(at, 1, k, stdout);
-@bytes|    else
-@bytes|      fputs("\xef\xbf\xbd", stdout);
-@bytes|  }
+@bytes|  unsigned char text[3 * 4096];
+@bytes|  fwrite(text, 1, repaired(at, n, text), stdout);
 @bytes|}
 @bytes|
 // Tokens drawn one by one, after the prompt.

@@ -209,3 +209,46 @@ static int cut(arena *a, const word *w, size_t longest, word *out) {
   *out = (word){points, 2 * half};
   return ELMAN_OK;
 }
+
+//@ byte_of
+// The byte that a character of a subword stands for: printable ones for themselves, the others from 256 on.
+static unsigned char byte_of(uint32_t point) {
+  uint32_t other = 256;
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    const int plain = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+    if (point == (plain ? byte : other)) return (unsigned char)byte;
+    other += !plain;
+  }
+  return '?';
+}
+
+//@ repaired
+// How many bytes are one character, and whether they are UTF-8; of others, as many as could begin one.
+static size_t character_at(const unsigned char *at, size_t n, int *valid) {
+  const unsigned char first = at[0];
+  const size_t whole = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  size_t k = 1;
+  *valid = 0;
+  for (; k < whole && k < n; k++) {
+    unsigned char low = 0x80, high = 0xbf;
+    if (k == 1) {
+      low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+      high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    }
+    if (at[k] < low || at[k] > high) return k;
+  }
+  *valid = k == whole;
+  return k;
+}
+
+// Bytes as UTF-8, with U+FFFD for what is none: at most three times as many.
+static size_t repaired(const unsigned char *at, size_t n, unsigned char *out) {
+  size_t size = 0;
+  for (size_t k; n > 0; at += k, n -= k) {
+    int valid;
+    k = character_at(at, n, &valid);
+    memcpy(out + size, valid ? (const char *)at : "\xef\xbf\xbd", valid ? k : 3);
+    size += valid ? k : 3;
+  }
+  return size;
+}
