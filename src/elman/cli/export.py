@@ -28,6 +28,7 @@ from elman.errors import UsageError
     help="onnx: compare with the model on a file that `elman eval` reads, or without FILE on a few texts.",
 )
 @click.option("--text", metavar="TEXT", help="What a page shows at first (default: words that the model knows).")
+@click.option("--embed", is_flag=True, help="c: the weights inside model.c, without a model.bin.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @allow_code_option
 @json_option

@@ -28,6 +28,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "onnx": Format("elman.export.onnx:write", ".onnx", ("float32", "float16", "int8"), ("check",)),
     "page": Format("elman.export.page:write", ".html", ("bfloat16", "int8", "float32"), ("text",)),
+    "c": Format("elman.export.c:write", "", ("float32", "bfloat16", "int8"), ("embed",)),
 }
 
 

@@ -1,0 +1,242 @@
+"""A model as a C program answers as in Python: every kind of model, hostile texts, damaged files."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import exported_models as small
+import pytest
+
+from elman.errors import UsageError
+from elman.export import export
+from elman.text.pair import Pair
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
+
+HERE = Path(__file__).parent
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+SANITIZED = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("c")
+
+
+def texts_of(name):
+    """200 texts as lines, and the hostile ones; all models of a task read the same."""
+    draw = small.random.Random(3)
+    more = ["unseen", "MORE", "Σ", "42", "ﬁn", "e\u0301", "京"]
+    return [" ".join(draw.choices([*small.WORDS, *more], k=draw.randrange(9))) for _ in range(200)] + small.HOSTILE
+
+
+def built(folder: Path, name: str, *flags: str, weights="float32", embed=False) -> Path:
+    """The program of a model, compiled once."""
+    place = folder / "".join(c if c.isalnum() else "_" for c in f"{name} {weights} {embed}")
+    program = place / ("program" + "".join(flags).replace("/", "_"))
+    if not program.exists():
+        if not (place / "model.c").exists():
+            export(small.model(name), "c", place, weights=weights, embed=embed)
+        compile_c(place, "-O1", "-DELMAN_MAIN", "model.c", *flags, "-o", program.name)
+    return program
+
+
+def compile_c(place: Path, *arguments: str) -> None:
+    done = subprocess.run(["cc", *STRICT, *arguments, "-lm"], cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:2000]
+
+
+def defines(name: str) -> list[str]:
+    """What calling.c and fuzzing.c must know of a model."""
+    plan = small.model(name).plan()
+    labels = plan.target_symbols if plan.task == "seq2seq" else plan.answer.labels
+    flags = [f"-DLABEL_COUNT={len(labels)}"]
+    kind = {"tag": "TAGS", "classify": "LABELLED", "lm": "NEXT", "seq2seq": "REWRITING"}[plan.task]
+    restarts = plan.task == "lm" and not plan.answer.carries
+    return [*flags, f"-D{kind}", f"-DRESTARTS={int(restarts)}"]
+
+
+def answers(program: Path, lines, *arguments: str) -> str:
+    given = "".join(f"{line}\n" for line in lines).encode()
+    done = subprocess.run([program, *arguments], input=given, cwd=program.parent, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[:2000]
+    return done.stdout.decode()
+
+
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("tag")])
+def test_a_tagger_gives_the_same_tags(name, folder):
+    model, lines = small.model(name), texts_of(name)
+    tagged = iter(model.predict([line.split() for line in lines if line.split()]))
+    expected = []
+    for line in lines:
+        words = line.split()
+        tags = next(tagged).tags if words else []
+        expected.append("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n")
+    assert answers(built(folder, name), lines) == "".join(expected)
+
+
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("classify")])
+def test_a_classifier_gives_the_same_labels(name, folder):
+    model, lines = small.model(name), texts_of(name)
+    written = answers(built(folder, name), lines).split("\n")[:-1]
+    for line, found, expected in zip(lines, written, model.predict(lines), strict=True):
+        labels, chances = found.split("\t")
+        assert labels == "|".join(expected.labels), line[:60]
+        assert [float(p) for p in chances.split("|") if p] == pytest.approx(expected.chances, abs=1.1e-4), line[:60]
+
+
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("lm")])
+def test_a_language_model_gives_the_same_scores_and_samples(name, folder):
+    model, lines = small.model(name), texts_of(name)
+    program = built(folder, name)
+    written = answers(program, lines).split("\n")[:-1]
+    for line, found, expected in zip(lines, written, model.score(lines), strict=True):
+        total, count, text = found.split("\t", 2)
+        assert (text, int(count)) == (line, len(expected.tokens))
+        assert float(total) == pytest.approx(expected.total, abs=1e-4 + 1e-5 * len(expected.tokens)), line[:60]
+    prompt = "the Cat\nsees 2024"
+    for seed, temperature in ((1, 1.0), (12345678901, 0.7), (0, 0)):
+        asked = ["--sample", "80", "--seed", seed, "--temperature", temperature, "--prompt", prompt]
+        drawn = prompt + "".join(model.sample(80, prompt=prompt, seed=seed, temperature=temperature))
+        assert answers(program, [], *map(str, asked)) == drawn + ("" if drawn.endswith("\n") else "\n")
+
+
+@pytest.mark.parametrize("name", [name for name in small.MODELS if name.startswith("seq2seq")])
+def test_an_encoder_decoder_writes_the_same(name, folder):
+    model, lines = small.model(name), [line[:60] for line in [*texts_of(name)[:30], *small.HOSTILE]]
+    expected = [answer.text for answer in model.predict([Pair(line) for line in lines])]
+    assert answers(built(folder, name), lines) == "".join(f"{text}\n" for text in expected)
+
+
+@pytest.mark.parametrize("name", ["seq2seq, monotonic, features", "seq2seq, general, words", "seq2seq, fed"])
+def test_an_encoder_decoder_reads_features_and_searches_by_beam(name, folder):
+    model, lines = small.model(name), [line[:40] for line in texts_of(name)[:15]]
+    place = built(folder, name).parent
+    shutil.copy(HERE / "calling.c", place)
+    compile_c(place, "-O1", *SANITIZED, *defines(name), "model.c", "calling.c", "-o", "calling")
+    expected = []
+    for beam, penalty in ((1, 0.0), (4, 0.0), (4, 0.7)):
+        pairs = [Pair(line, None, ("PL", "new")) for line in lines]
+        for prediction in model.predict(pairs, beam=beam, length_penalty=penalty):
+            best = prediction.answers[0]
+            expected.append((best.text, int(best.complete), best.log_probability))
+    written = [line.split("\t") for line in answers(place / "calling", lines).split("\n")[:-1]]
+    found = [row for k in range(3) for row in written if row[0] == str(k)]
+    for row, (text, complete, log) in zip(found, expected, strict=True):
+        assert (row[1], int(row[2])) == (text, complete)
+        assert float(row[3]) == pytest.approx(log, abs=1e-4 * (len(text) + 1))
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "int8"])
+@pytest.mark.parametrize("name", ["tag, CRF", "classify, several, wide", "lm, tied", "seq2seq, additive"])
+def test_smaller_weights_answer_nearly_the_same(name, weights, folder):
+    lines = [line[:60] for line in texts_of(name)]
+    whole, reduced = built(folder, name), built(folder, name, weights=weights)
+    expected, found = answers(whole, lines).split("\n"), answers(reduced, lines).split("\n")
+    assert (reduced.parent / "model.bin").stat().st_size < (whole.parent / "model.bin").stat().st_size
+    if name.startswith("lm"):
+        logs = [[float(line.split("\t")[0]) for line in lines if line] for lines in (expected, found)]
+        assert sum(logs[1]) == pytest.approx(sum(logs[0]), rel=0.01)
+        assert logs[0] != logs[1]
+    else:
+        assert sum(a != b for a, b in zip(expected, found, strict=False)) < 0.3 * len(expected)
+
+
+def test_the_weights_can_be_inside(folder):
+    lines = texts_of("tag, gru")
+    inside = built(folder, "tag, gru", embed=True)
+    assert not (inside.parent / "model.bin").exists()
+    assert answers(inside, lines) == answers(built(folder, "tag, gru"), lines)
+
+
+def test_a_foreign_file_and_faulty_lines_are_errors(folder):
+    program = built(folder, "tag, gru")
+    other = built(folder, "tag, lstm").parent / "model.bin"
+    for path, given, said in (
+        (other, b"", b"not the file of weights that belongs to this program"),
+        ("nowhere", b"", b"cannot be read"),
+        ("model.bin", b"fine\ncaf\xc3 \n", b"<stdin>:2: the text is not UTF-8"),
+        ("model.bin", b"fine\n\nbad\rline\n", b"<stdin>:3: a carriage return"),
+    ):
+        done = subprocess.run([program, path], input=given, cwd=program.parent, capture_output=True)
+        assert done.returncode == 3
+        assert said in done.stderr
+    marked = answers(program, ["\ufeffthe Cat", "dogs\r"])
+    assert marked == answers(program, ["the Cat", "dogs"])
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="expected weights float32, bfloat16, int8, found int4"):
+        export(small.model("tag, lstm"), "c", tmp_path / "out", weights="int4")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="expected a folder, found a file"):
+        export(small.model("tag, lstm"), "c", tmp_path / "file")
+
+
+STEPWISE = [
+    "tag, one way, window",
+    "classify, several, wide",
+    *(name for name in small.MODELS if name.startswith("lm")),
+]
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+def test_what_is_called_from_c_agrees_with_itself(name, folder):
+    """Step by step or whole, alone or with others; under the sanitizers."""
+    place = built(folder, name).parent
+    shutil.copy(HERE / "calling.c", place)
+    compile_c(place, "-O1", *SANITIZED, *defines(name), "model.c", "calling.c", "-o", "calling")
+    answers(place / "calling", [line for line in texts_of(name) if len(line) < 2000])
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler (c++)")
+def test_it_is_called_from_cpp(folder):
+    place = built(folder, "tag, lstm").parent
+    (place / "calling.cpp").write_text(CPP)
+    compile_c(place, "-O1", "-c", "model.c", "-o", "model.o")
+    done = subprocess.run(
+        ["c++", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "calling.cpp", "model.o", "-lm", "-o", "cpp"], cwd=place
+    )
+    assert done.returncode == 0
+    tags = small.model("tag, lstm").predict([["the", "Cat"]])[0].tags
+    assert answers(place / "cpp", []) == f"the/{tags[0]} Cat/{tags[1]}\n"
+
+
+CPP = """
+#include "model.h"
+#include <cstring>
+#include <iostream>
+#include <string>
+
+int main() {
+  elman_model *model = nullptr;
+  elman_context *context = nullptr;
+  if (elman_load("model.bin", &model) != ELMAN_OK || elman_open(model, &context) != ELMAN_OK) return 1;
+  const char *text = "the Cat";
+  elman_result result;
+  if (elman_answer(context, text, std::strlen(text), &result) != ELMAN_OK) return 1;
+  for (size_t i = 0; i < result.count; i++)
+    std::cout << (i ? " " : "") << std::string(result.tokens[i].text, result.tokens[i].bytes) << "/"
+              << elman_label(model, result.tokens[i].label);
+  std::cout << std::endl;
+  elman_close(context);
+  elman_free(model);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["tag, CRF", "classify, several, wide", "lm, subwords", "seq2seq, monotonic, features"]
+)
+def test_damaged_files_and_texts_end_in_an_error(name, folder):
+    assert "loaded" in fuzzed(folder, name, 150)
+
+
+def fuzzed(folder: Path, name: str, count: int, seed: int = 1) -> str:
+    """Run fuzzing.c; fuzz_c.py does so for longer."""
+    place = built(folder, name).parent
+    shutil.copy(HERE / "fuzzing.c", place)
+    compile_c(place, "-O1", *SANITIZED, "-Wno-conversion", *defines(name)[1:], "fuzzing.c", "-o", "fuzzing")
+    return answers(place / "fuzzing", [], str(seed), str(count))
