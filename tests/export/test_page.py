@@ -28,6 +28,7 @@ from elman.export.page.letters import CODES, tables
 from elman.export.page.payload import encoded
 from elman.inspect.figures import figure
 from elman.inspect.report.page import modules
+from elman.layers.plan import BestPath
 from elman.recurrent.kernels.graph import Graph, evaluate
 from elman.recurrent.kernels.operations import OPERATIONS
 from elman.recurrent.plan import Equation
@@ -155,7 +156,7 @@ def test_the_same_seed_writes_the_same_text(show, name):
 def writes(page, model, texts):
     """A page that writes what the model does, greedily and by beam, from the same places."""
     features = ("PL", "new")
-    for beam, texts in ((1, texts), (3, texts[:12]), (None, texts[-14:-2])):
+    for beam, some in ((1, texts), (3, texts[:12]), (None, texts[-14:-2])):
         found = page.evaluate(
             """([texts, features, beam]) => texts.map((text) => {
               const { text: written, symbols, score, complete, alignment, probabilities } =
@@ -163,9 +164,9 @@ def writes(page, model, texts):
               return { written, symbols, score, complete, sums: probabilities.map((p) => p.reduce((a, b) => a + b, 0)),
                        places: alignment?.map((w) => w.indexOf(Math.max(...w))) ?? null };
             })""",
-            [texts, list(features), beam],
+            [some, list(features), beam],
         )
-        pairs = [Pair(text, None, features) for text in texts]
+        pairs = [Pair(text, None, features) for text in some]
         for one, prediction in zip(found, model.predict(pairs, beam=beam), strict=True):
             (expected,) = prediction.answers
             assert (one["written"], one["symbols"]) == (expected.text, expected.symbols)
@@ -255,6 +256,31 @@ def test_a_small_file(tmp_path):
     ]
     large, half, quarter = (next(iter(one.values())) for one in sizes)
     assert half < 0.6 * large and quarter < 0.4 * large
+
+
+def test_of_equal_paths_the_same_one_wins(show):
+    """Scores are small whole numbers, so that many paths are equal; some steps are forbidden."""
+    page, source = show("tag, CRF"), np.random.default_rng(1)
+    size = len(small.model("tag, CRF").labels)
+    cases = []
+    for n in range(60):
+        start, end = source.integers(0, 2, (2, size)).astype(float)
+        transitions = source.integers(0, 2, (size, size)).astype(float)
+        transitions[source.random((size, size)) < 0.3] = -np.inf
+        np.fill_diagonal(transitions, 0)
+        cases.append((start, transitions, end, source.integers(0, 3, (1 + n % 8, size)).astype(float)))
+    found = page.evaluate(
+        """(cases) => cases.map(([start, transitions, end, rows]) => {
+          const array = (v) => ({ data: Float64Array.from(v.flat(), (one) => one ?? -Infinity) });
+          const path = { start: array(start), transitions: array(transitions), end: array(end), softmax: false };
+          elman.model.plan.answer.path = path;
+          elman.model.scores = () => rows.map((row) => Float32Array.from(row));
+          return elman.answer(rows.map(() => "x").join(" ")).tags.map((tag) => elman.model.labels.indexOf(tag));
+        })""",
+        [[np.where(np.isinf(one), None, one).tolist() for one in case] for case in cases],
+    )
+    for (start, transitions, end, rows), path in zip(cases, found, strict=True):
+        assert path == reading.best(BestPath(start, transitions, end, False), rows)
 
 
 # Operations and equations
