@@ -555,6 +555,11 @@ def test_a_language_model_writes_on_and_takes_back(show):
     first = page.locator("#bars tr").first
     likeliest = model.next_distribution(written_on)
     assert first.locator("td").inner_text() == f"{100 * likeliest.max():.1f} %"
+    page.locator("[data-answers] .chip").nth(3).click()  # "e", after which there was a blank
+    assert page.locator("#bars-title").inner_text() == "What could follow “e”"
+    (scored,) = model.score([written_on.split("\n")[0]])
+    given = page.locator("#bars .given td").all_inner_texts()
+    assert given in ([], [f"{100 * math.exp(scored.log_probabilities[3]):.1f} %"])
     page.locator("#back").click()
     assert page.locator("#typed").input_value() == "the "
     assert page.locator("[data-answers] .chip").count() == 5
