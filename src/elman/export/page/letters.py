@@ -4,13 +4,13 @@ Ranges are the inside of a character class of a JavaScript pattern with the flag
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from elman.errors import UsageError
 from elman.layers.plan import Table
 from elman.tasks.plan import Plan, Rewriting
 from elman.text import tokenizing
@@ -36,7 +36,8 @@ def tables(plan: Plan | Rewriting) -> dict[str, Any]:
     elif kind == "words":
         found["words"] = words()
     elif kind == "subwords":
-        found["pieces"] = _pieces(text.tokenizer["tokenizer"])
+        _require_own(text.tokenizer["tokenizer"])
+        found["pieces"] = _pieces()
     if isinstance(plan, Rewriting):
         return found
     of = {one.of for one in plan.inputs if isinstance(one, Table)}
@@ -47,6 +48,7 @@ def tables(plan: Plan | Rewriting) -> dict[str, Any]:
     return found
 
 
+@cache
 def words() -> dict[str, str]:
     """The pattern of the tokenizer `words` in JavaScript: the same, with Python's classes and its marks as entries."""
     pattern = tokenizing._words().pattern
@@ -73,6 +75,7 @@ def words() -> dict[str, str]:
 _PLACES = {r"\w": "{{letters}}_", r"\d": "{{digits}}", r"\s": "{{blanks}}"}
 
 
+@cache
 def _class(has: Callable[[str], bool]) -> str:
     """The characters that have a property."""
     return _ranges(code for code in CODES if has(chr(code)))
@@ -112,12 +115,26 @@ def _lower() -> dict[str, str | list[str]]:
     }
 
 
-def _pieces(stored: Mapping[str, Any]) -> str:
+def _require_own(stored: Mapping[str, Any]) -> None:
+    """Raise UsageError for subwords that are not as `Subwords.train` makes them."""
+    cut = stored.get("pre_tokenizer") or {}
+    model = stored["model"]
+    usual = (cut.get("type"), cut.get("add_prefix_space"), cut.get("use_regex", True)) == ("ByteLevel", False, True)
+    more = [stored.get("normalizer"), stored.get("added_tokens"), model.get("dropout"), model.get("ignore_merges")]
+    if not usual or any(more) or model.get("type") != "BPE":
+        raise UsageError(
+            "expected subwords as elman trains them (byte-level byte-pair encoding without a normalizer), found a "
+            "tokenizer of another kind, which a page cannot run; train with --tokenizer subwords"
+        )
+
+
+@cache
+def _pieces() -> str:
     """GPT-2's pattern with the letters, numbers and blanks of the package tokenizers: how it cuts a run of characters
     of one kind says whether all of them are."""
-    import tokenizers
+    from tokenizers.pre_tokenizers import ByteLevel
 
-    cut = tokenizers.Tokenizer.from_str(json.dumps(stored)).pre_tokenizer
+    cut = ByteLevel(add_prefix_space=False)
     kinds: dict[str, list[int]] = {kind: [] for kind in "LNZ."}
     groups: dict[str, list[int]] = {kind: [] for kind in "LN."}
     for code in CODES:

@@ -84,12 +84,16 @@ const KINDS = {
       made.title = `${bits.toFixed(1)} bits: p = ${percent(Math.exp(log))}`;
       return made;
     },
-    bars: ({ next }) => ({
-      title: "What comes next",
-      labels: model.labels,
-      probabilities: Array.from(next, Math.exp),
-      given: [],
-    }),
+    bars({ tokens, skipped }, { step }) {
+      const at = skipped + step;
+      const last = at === tokens.length - 1;
+      return {
+        title: last ? "What comes next" : `What could follow “${visible(tokens[at])}”`,
+        labels: model.labels,
+        probabilities: Array.from(model.nextAfter(at), Math.exp),
+        given: tokens.slice(at + 1, at + 2),
+      };
+    },
     words({ next }) {
       const best = next.reduce((most, log, i) => (log > next[most] ? i : most), 0);
       return `next, most likely: ${visible(model.labels[best])}`;

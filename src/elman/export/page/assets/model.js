@@ -120,8 +120,13 @@ class LanguageModel extends Network {
       tokens,
       skipped: tokens.length - seen.length,
       logs: read.slice(1).map((one) => one.log),
-      next: logSoftmax(this.scoresAfter(read.at(-1))),
+      next: this.nextAfter(read.length - 1),
     };
+  }
+
+  /** The log-probability of every label after token k of the text that was answered last. */
+  nextAfter(k) {
+    return logSoftmax(this.scoresAfter(this.read[k]));
   }
 
   tokens(text) {
@@ -133,7 +138,8 @@ class LanguageModel extends Network {
   after(id, before) {
     const fresh = !before || (id === END && !this.plan.answer.carries);
     const now = { id, states: [], moments: [] };
-    now.vector = step(this.parts, this.inputs.vector(this.labels[id]), fresh ? null : before.states, now).slice();
+    const label = this.labels[id];
+    now.vector = step(this.parts, this.inputs.vector(label), fresh ? null : before.states, now, label).slice();
     return now;
   }
 
@@ -165,21 +171,22 @@ class LanguageModel extends Network {
   }
 }
 
-/** One step of parts from the states of their directions, or null at the start; `now` takes those after it. */
-function step(parts, x, states, now) {
+/** One step of parts from the states of their directions, or null at the start; `now` takes those after it. key: of x. */
+function step(parts, x, states, now, key) {
   for (const part of parts) {
     if (part.directions) {
       const [direction] = part.directions;
       const at = states ? direction.copy(states[now.states.length]) : direction.start();
-      x = direction.advance(at, x);
+      x = direction.advance(at, x, key);
       now.states.push(at);
       now.moments.push(direction.moment());
     } else if (part.inner) {
-      const y = step(part.inner, x, states, now);
+      const y = step(part.inner, x, states, now, key);
       x = y.map((value, i) => value + x[i]);
     } else {
       x = part.run({ rows: 1, size: x.length, data: x }).ys.data;
     }
+    key = undefined; // what follows does not depend on x alone
   }
   return x;
 }

@@ -57,7 +57,7 @@ export function affine({ W, b, activation }, x, out = new Float32Array(W.shape[0
 
 const ACTIVATIONS = { tanh: Math.tanh, relu: (value) => Math.max(value, 0) };
 
-/** The vectors of tokens, side by side; what a token's vector is, is remembered. */
+/** The vectors of tokens, side by side; what a token's vector is, is remembered, and the rows have the tokens as keys. */
 export class Inputs {
   constructor(inputs, text) {
     this.parts = inputs.map((one) => READ[one.is](one, text));
@@ -68,7 +68,7 @@ export class Inputs {
   read(tokens) {
     const xs = rowsOf(tokens.length, this.size);
     tokens.forEach((token, t) => xs.data.set(this.vector(token), t * this.size));
-    return xs;
+    return { ...xs, keys: tokens };
   }
 
   vector(token) {
@@ -190,6 +190,7 @@ export class Direction {
     this.p = membersOf(equation.members.p, this.hidden, vectors.data);
     this.delays = r.length ? seen.shape[0] : 0;
     this.fields = s.length;
+    this.known = new Map();
     [this.y, this.q] = [new Float32Array(this.hidden), new Float32Array(this.hidden)];
   }
 
@@ -214,11 +215,19 @@ export class Direction {
     return Object.fromEntries(GROUPS.map((name) => [name, this[name].all.slice()]));
   }
 
-  /** One step from `at`, which becomes the state after it, for an input x. Returns y, which the next step overwrites. */
-  advance(at, x) {
+  /** One step from `at`, which becomes the state after it, for an input x. Returns y, which the next step overwrites.
+      key: of x, if it has one, under which x W + b is remembered. */
+  advance(at, x, key) {
     const { hidden, delays, step, s, r, after, y, q } = this;
-    this.x.all.set(this.b);
-    addProduct(this.x.all, x, this.W);
+    const known = key === undefined ? undefined : this.known.get(key);
+    this.x.all.set(known ?? this.b);
+    if (!known) {
+      addProduct(this.x.all, x, this.W);
+      if (key !== undefined) {
+        if (this.known.size >= MOST) this.known.clear();
+        this.known.set(key, this.x.all.slice());
+      }
+    }
     s.all.set(at.state);
     if (delays) {
       r.all.fill(0);
@@ -242,7 +251,7 @@ export class Direction {
     let end = this.output;
     for (let k = 0; k < xs.rows; k++) {
       const t = this.reverse ? xs.rows - 1 - k : k;
-      end = this.advance(at, xs.data.subarray(t * xs.size, (t + 1) * xs.size));
+      end = this.advance(at, xs.data.subarray(t * xs.size, (t + 1) * xs.size), xs.keys?.[t]);
       ys.data.set(end, t * hidden);
       if (moments) moments[t] = this.moment();
     }
