@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -65,9 +66,13 @@ class Client:
         self._httpx, self._retries = httpx, retries
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
-        except (httpx.InvalidURL, ValueError) as problem:
-            raise UsageError(f"expected a URL such as http://127.0.0.1:8100, found {url!r}: {problem}") from None
+            parts = urlsplit(url)
+            right = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            right = False
+        if not right:
+            raise UsageError(f"expected a URL such as http://127.0.0.1:8100, found {url!r}")
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
         self.url, self._name = url, model
         self._about: messages.ModelInfo | None = None
 

@@ -56,10 +56,12 @@ def listen(host: str, port: int) -> socket.socket:
     """An open socket. Raises ResourceError for an address that is not there or taken."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        opened = socket.socket(family, kind, protocol)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        opened.listen(1024)
+        with contextlib.ExitStack() as closing:
+            opened = closing.enter_context(socket.socket(family, kind, protocol))
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind(address)
+            opened.listen(1024)
+            closing.pop_all()
     except OSError as problem:
         raise ResourceError(
             f"cannot listen on {host}:{port}: {problem.strerror}; choose another --host or --port"
