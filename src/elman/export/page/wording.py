@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elman.layers.plan import Spelled, Table
-from elman.recurrent.plan import Equation, Recurrence, Skip
+from elman.recurrent.plan import Direction, Equation, Recurrence, Skip
 from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
 
 WHAT = {Tags: "tagger", Labels: "classifier", Next: "language model", Rewriting: "encoder-decoder"}
@@ -90,7 +90,8 @@ def count(plan: Plan | Rewriting) -> int:
                 visit(one)
         elif is_dataclass(value) and not isinstance(value, Equation):
             for one in fields(value):
-                visit(getattr(value, one.name))
+                if not (isinstance(value, Direction) and one.name in ("state", "seen", "output")):
+                    visit(getattr(value, one.name))
 
     visit(plan)
     return sum(seen.values())
