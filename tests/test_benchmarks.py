@@ -20,6 +20,8 @@ PARTS = ("machine", "random_cells")  # what several benchmarks use
 # {lm} that of a language model.
 TINY = {
     "agreement": "--sentences 300 --hidden-size 4 --epochs 1 --threads 1",
+    "export_speed": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --times 1 --runs 1 --rows predict "
+    "c-int8 --lm {lm} --tokens 9 --weights int8",
     "hashes": "--sentences 60 --only tag/majority",
     "help": "--runs 1",
     "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",
