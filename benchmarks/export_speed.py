@@ -1,5 +1,5 @@
-"""A tagger as `elman predict` and outside Python: seconds to start, peak memory, size, words per second, accuracy; and the
-characters per second that a language model draws."""
+"""A tagger as `elman predict` and outside Python: seconds to start, peak memory, size, words per second, accuracy; and
+the characters per second that a language model draws."""
 
 from __future__ import annotations
 
