@@ -22,6 +22,8 @@ TINY = {
     "agreement": "--sentences 300 --hidden-size 4 --epochs 1 --threads 1",
     "export_onnx": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --words 50 --runs 1",
     "export_page": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --texts 5 --typed 1 --weights int8 --runs 1",
+    "export_speed": "{model} {data}/ud-english-ewt/en_ewt-ud-test.conllu.gz --times 1 --runs 1 --rows predict "
+    "c-int8 --lm {lm} --tokens 9 --weights int8",
     "hashes": "--sentences 60 --only tag/majority",
     "help": "--runs 1",
     "inspect_cost": "--repeats 1 --steps 3 --width 4 --tokens 4 --sentences 20",

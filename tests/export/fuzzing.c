@@ -58,7 +58,8 @@ int main(int count, char **arguments) {
     elman_model *model;
     const int status = elman_load_memory(bytes, size, &model);
     if (status == ELMAN_OK) {
-      if (kind < 2 && memcmp(bytes + 32, whole + 32, size - 32) != 0) return 1;
+      // nothing that is not covered up is overlooked
+      if (kind < 2 && (size != FILE_SIZE || memcmp(bytes, whole, size) != 0)) return 1;
       loaded++;
       elman_context *c;
       if (elman_open(model, &c) == ELMAN_OK) {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -191,40 +193,45 @@ def test_what_is_called_from_c_agrees_with_itself(name, folder):
     answers(place / "calling", [line for line in texts_of(name) if len(line) < 2000])
 
 
-@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler (c++)")
-def test_it_is_called_from_cpp(folder):
+def snippets(language: str) -> list[str]:
+    """Those of the guide."""
+    guide = (HERE.parents[1] / "docs" / "export-c.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", guide, flags=re.M | re.S)
+
+
+def test_what_the_guide_calls_from_c_runs(folder):
+    tagging, drawing = snippets("c")
+    model = small.model("tag, lstm")
+    words = ["the", "Cat", "sees"]
+    expected = "".join(f"{w}\t{t}\n" for w, t in zip(words, model.predict([words])[0].tags, strict=True))
     place = built(folder, "tag, lstm").parent
-    (place / "calling.cpp").write_text(CPP)
+    (place / "tag.c").write_text(tagging)
+    compile_c(place, "-O1", "tag.c", "model.c", "-o", "tag")
+    assert answers(place / "tag", []) == expected
+
+    language = small.model("lm, by lines, gru")
+    place = built(folder, "lm, by lines, gru").parent
+    (place / "draw.c").write_text(drawing)
+    compile_c(place, "-O1", "draw.c", "model.c", "-o", "draw")
+    *rows, drawn = answers(place / "draw", []).split("\n")[:-1]
+    chances = language.next_distribution()
+    for i, row in enumerate(rows):
+        name, log = row.split(" ")
+        assert name == language.labels[i]
+        assert math.exp(float(log)) == pytest.approx(chances[i], rel=1e-3)
+    text = "".join(language.sample(10, temperature=0.8, seed=1))
+    assert drawn.split() == text.replace("\n", " </s> ").split()
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler (c++)")
+def test_what_the_guide_calls_from_cpp_runs(folder):
+    place = built(folder, "tag, lstm").parent
+    (place / "tag.cpp").write_text(*snippets("cpp"))
     compile_c(place, "-O1", "-c", "model.c", "-o", "model.o")
-    done = subprocess.run(
-        ["c++", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "calling.cpp", "model.o", "-lm", "-o", "cpp"], cwd=place
-    )
-    assert done.returncode == 0
-    tags = small.model("tag, lstm").predict([["the", "Cat"]])[0].tags
-    assert answers(place / "cpp", []) == f"the/{tags[0]} Cat/{tags[1]}\n"
-
-
-CPP = """
-#include "model.h"
-#include <cstring>
-#include <iostream>
-#include <string>
-
-int main() {
-  elman_model *model = nullptr;
-  elman_context *context = nullptr;
-  if (elman_load("model.bin", &model) != ELMAN_OK || elman_open(model, &context) != ELMAN_OK) return 1;
-  const char *text = "the Cat";
-  elman_result result;
-  if (elman_answer(context, text, std::strlen(text), &result) != ELMAN_OK) return 1;
-  for (size_t i = 0; i < result.count; i++)
-    std::cout << (i ? " " : "") << std::string(result.tokens[i].text, result.tokens[i].bytes) << "/"
-              << elman_label(model, result.tokens[i].label);
-  std::cout << std::endl;
-  elman_close(context);
-  elman_free(model);
-}
-"""
+    command = ["c++", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "tag.cpp", "model.o", "-lm", "-o", "cpp"]
+    subprocess.run(command, cwd=place, check=True)
+    tags = small.model("tag, lstm").predict([["the", "Cat", "sees"]])[0].tags
+    assert answers(place / "cpp", []) == "the\t{}\nCat\t{}\nsees\t{}\n".format(*tags)
 
 
 @pytest.mark.parametrize(

@@ -472,3 +472,72 @@ def pooled(run: Run, model: Model, how: Pooled) -> Rows:
     else:
         run.lines.append(f"pool_{how.how}(p, {x.name}, {x.width}, {out.name});")
     return out
+
+
+CONTEXT = """// What one caller computes with.
+struct elman_context {{
+  const elman_model *model;
+  arena kept, scratch, inner;  // until the next call; of some texts; of some words
+{fields}}};
+
+static int open_all(elman_context *c) {{
+{opening}  return c->model == NULL ? ELMAN_ARGUMENT : ELMAN_OK;
+}}
+
+int elman_open(const elman_model *model, elman_context **context) {{
+  if (context == NULL) return ELMAN_ARGUMENT;
+  *context = NULL;
+  if (model == NULL) return ELMAN_ARGUMENT;
+  elman_context *c = calloc(1, sizeof *c);
+  if (c == NULL) return ELMAN_MEMORY;
+  c->model = model;
+  const int status = open_all(c);
+  if (status != ELMAN_OK)
+    elman_close(c);
+  else
+    *context = c;
+  return status;
+}}
+
+void elman_close(elman_context *c) {{
+  if (c == NULL) return;
+  release(&c->kept);
+  release(&c->scratch);
+  release(&c->inner);
+{closing}  free(c);
+}}"""
+
+TOKEN = """// The vectors of tokens, which are given by number.
+static int inputs_of(elman_context *c, const word *words, size_t count, float *x) {{
+  for (size_t i = 0; i < count; i++) {read};
+  return ELMAN_OK;
+}}"""
+
+BIAS = """// The scores of every text, to which those of its n-grams are added.
+static int network(elman_context *c, const packing *p, const word *words, float **scores) {
+  (void)words;
+  TAKE(&c->scratch, *scores, p->sequences * LABELS);
+  for (size_t i = 0; i < p->sequences; i++) memcpy(*scores + i * LABELS, c->model->bias, LABELS * sizeof **scores);
+  return ELMAN_OK;
+}"""
+
+
+def network_function(name: str, lines: Sequence[str], result: str) -> str:
+    """The statements of a run as a function."""
+    body = "\n".join(f"  {line}" for line in lines)
+    return f"""// The scores of these tokens or texts.
+static int {name}(elman_context *c, const packing *p, const word *words, float **scores) {{
+  const elman_model *m = c->model;
+  arena *a = &c->scratch;
+  uint32_t *index;
+  word *each;
+  size_t different;
+  TAKE(a, index, p->rows);
+  TRY(distinct(a, words, p->rows, index, &each, &different));
+  float *rows;
+  TAKE(a, rows, different * ROW);
+  TRY(rows_of(c, each, different, rows));
+{{body}}
+  *scores = {result};
+  return ELMAN_OK;
+}}""".replace("{body}", body)

@@ -11,11 +11,12 @@ import numpy as np
 from elman.errors import UsageError
 from elman.export.c import unicode
 from elman.export.c.header import header
-from elman.export.c.network import Inputs, Layers, Model, Run, pooled
+from elman.export.c.network import BIAS, CONTEXT, TOKEN, Inputs, Layers, Model, Run, network_function, pooled
 from elman.export.c.pieces import needed, words_of
+from elman.export.c.rewriting import rewriting
 from elman.export.c.weights import HEADER, Weights
-from elman.layers.plan import Pooled, Table
-from elman.recurrent.plan import Affine, Floats, Neighbours, Part, Recurrence, Skip
+from elman.layers.plan import Table
+from elman.recurrent.plan import Affine, Neighbours, Part, Recurrence, Skip
 from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
 
 ORDER = (
@@ -71,7 +72,7 @@ class Writer:
             self.variants.add("tokens")
             self.roots.add("+split_text")
         if isinstance(plan, Rewriting):
-            self._rewriting(plan)
+            rewriting(self, plan)
         elif isinstance(plan.answer, Tags):
             self._tags(plan, plan.answer)
         elif isinstance(plan.answer, Labels):
@@ -152,14 +153,14 @@ static int place(elman_model *m, const unsigned char *bytes) {{
         self._head(run, plan.head)
         self.steps = answer.path is None and _causal(plan.layers)
         step = layers.run(carried=True) if self.steps else None
-        self._context(layers, step)
+        self.context(layers, step)
         self.reads += [inputs.source(), layers.compute_rows(inputs.width)]
-        self.network.append(_network("network", run.lines, run.result.name))
+        self.network.append(network_function("network", run.lines, run.result.name))
         if step is not None:
             self._head(step, plan.head)
-            self.network.append(_network("step_network", step.lines, step.result.name))
+            self.network.append(network_function("step_network", step.lines, step.result.name))
             self.roots |= {"+restart", "+step_tags"}
-        self._names(answer.labels)
+        self.names(answer.labels)
         self.constants.append(f"enum {{ ROW = {layers.row} }};")
         if answer.path is not None:
             self.model.best_path(answer.path, "path")
@@ -178,14 +179,14 @@ static int place(elman_model *m, const unsigned char *bytes) {{
             self._head(run, plan.head, "p->sequences")
             self.reads += [inputs.source(), layers.compute_rows(inputs.width)]
             self.constants.append(f"enum {{ ROW = {layers.row} }};")
-            self._context(layers, None)
-            self.network.append(_network("network", run.lines, run.result.name))
+            self.context(layers, None)
+            self.network.append(network_function("network", run.lines, run.result.name))
         else:
             assert plan.bias is not None
             model.numbers(plan.bias, "bias")
             self.reads.append(CONTEXT.format(fields="", opening="", closing=""))
             self.network.append(BIAS)
-        self._names(answer.labels)
+        self.names(answer.labels)
         self.variants |= {"several" if answer.several else "one", "many", "nul"}
         if plan.wide is not None:
             self.variants |= {"wide", "edges" if plan.wide.edges else "plain"}
@@ -210,145 +211,15 @@ static int place(elman_model *m, const unsigned char *bytes) {{
         else:
             model.table(table.vectors, "vectors")
             read = f"read_row(&c->model->vectors, words[i].at[0], x + i * {table.output_size})"
-        self._context(layers, run, len(answer.labels) + 8)
+        self.context(layers, run, len(answer.labels) + 8)
         self.reads += [TOKEN.format(read=read), layers.compute_rows(table.output_size)]
-        self.network.append(_network("network", run.lines, run.result.name))
-        self._names(answer.labels)
+        self.network.append(network_function("network", run.lines, run.result.name))
+        self.names(answer.labels)
         self.constants.append(f"enum {{ ROW = {layers.row} }};")
         kind = plan.text.tokenizer["kind"]
         self.variants |= {"next", "single", "carries" if answer.carries else "lines"}
         self.variants |= {"spaces"} if kind in ("space", "words") else {"bytes"} if kind == "subwords" else set()
         self.roots |= {"+restart", "+next", "+sample", "+main_next", "+main_sample"}
-
-    def _rewriting(self, plan: Rewriting) -> None:
-        model, attention, size = self.model, plan.attention, len(plan.output.b)
-        vector = plan.target_vectors.shape[1]
-        model.affine(plan.output, "output")
-        target = self._vectors(plan, plan.target_vectors, "target_vectors")
-        source = (
-            target
-            if plan.source_vectors is plan.target_vectors
-            else self._vectors(plan, plan.source_vectors, "source_vectors")
-        )
-        model.strings(plan.source_symbols, "source_symbols")
-        if "strings source_symbols;" not in model.fields:  # equal to others
-            raise AssertionError
-        self._names(plan.target_symbols)
-        layers = Layers(model, plan.encoder, vector)
-        run = layers.run(carried=False)
-        width = run.result.width
-        ends = pooled(run, model, Pooled("final"))
-        self._context(layers, None, len(plan.source_symbols) + 8)
-        read = (
-            source.format(symbol="words[i].at[0]", out=f"x + i * {vector}")
-            .replace("(m,", "(c->model,")
-            .replace("&m->", "&c->model->")
-        )
-        self.reads += [TOKEN.format(read=read), layers.compute_rows(vector)]
-        both = _network("encode_source", [*run.lines, f"*last = {ends.name};"], run.result.name)
-        self.network.append(both.replace("float **scores)", "float **scores, float **last)"))
-        model.affine(plan.bridge, "bridge")
-        lines, start, at, from_start = [], [], 0, 0
-        inputs = "x"
-        for k, part in enumerate(plan.decoder):
-            (one,) = part.directions
-            name = f"decoder_{k + 1}"
-            model.recurrence(part, name)
-            fields, hidden = len(one.equation.fields), one.hidden_size
-            lines += [f"float *y{k + 1};", f"TAKE(a, y{k + 1}, count * {hidden});"]
-            read = f"&m->{name}, &m->{name}_W, m->{name}_b, {inputs}, count"
-            lines.append(f"TRY(decode_layer(a, {read}, states + {at}, STATE, y{k + 1}));")
-            inputs = f"y{k + 1}"
-            start.append(f"memcpy(first->state + {at}, start + {from_start}, {fields * hidden} * sizeof *start);")
-            start.append(
-                f"{model.begin_function(one)}(first->state + {at}, first->state + {at + fields * hidden}, first->y);"
-            )
-            at += (fields + 1) * hidden
-            from_start += fields * hidden
-        lines.append(f"const float *y = {inputs};")
-        written = plan.decoder[-1].output_size
-        kind = attention.kind
-        maps = {
-            "query": None
-            if attention.query is None
-            else Affine(attention.query, np.zeros(len(attention.query), np.float32))
-        }
-        maps |= {"key": attention.key, "hidden": attention.hidden, "read": attention.read, "gate": attention.gate}
-        maps["features"] = None if plan.features is None else Affine(plan.features, np.zeros(vector, np.float32))
-        for name, one_map in maps.items():
-            if one_map is not None:
-                model.affine(one_map, name)
-        self.variants |= {"single", "nul", kind, "attention" if kind != "none" else "blind"}
-        if kind in ("dot", "general", "additive"):
-            self.variants |= {"soft", "tanh"}
-        if kind in ("dot", "general"):
-            self.variants.add("product")
-        if kind != "hard":
-            self.variants.add("softened")
-        if kind != "none":
-            self.variants |= {"key", "keysame" if attention.key is None else "keymap"}
-        if kind in ("dot", "general", "hard"):
-            self.variants.add("plainquery" if attention.query is None else "query")
-        if kind == "none" and attention.none_tanh:
-            self.variants.add("tanh")
-        if attention.gate is not None:
-            self.variants |= {"copy", "hardcopy" if kind == "hard" else "softcopy"}
-        if attention.moves is not None:
-            self.variants |= {"monotonic"} | ({"moncopy"} if attention.gate is not None else set())
-            model.numbers(attention.moves, "moves")
-            self.constants.append(f"enum {{ MOVES = {len(attention.moves)} }};")
-        else:
-            self.variants.add("anywhere" if kind == "hard" else "steady")
-        if attention.v is not None:
-            model.numbers(attention.v, "attention_v")
-        self.variants |= {
-            name
-            for name, used in (
-                ("feeding", plan.input_feeding),
-                ("feedback", plan.output_feedback),
-                ("features", plan.features is not None),
-            )
-            if used
-        }
-        joined = plan.target.tokenizer["kind"]
-        self.variants |= (
-            {"bytes"} if joined == "subwords" else {"joined", "spaces"} if joined in ("space", "words") else {"joined"}
-        )
-        keyed = width if attention.key is None else len(attention.key.b)
-        sizes = {
-            "ROW": layers.row,
-            "WIDTH": width,
-            "KEYS": keyed if attention.v is None else len(attention.v),
-            "HIDDEN": len(attention.hidden.b),
-            "VECTOR": vector,
-            "SYMBOLS": size,
-            "WRITTEN": written,
-            "STATE": at,
-            "BRIDGE": from_start,
-            "DECODER": plan.decoder[0].directions[0].W.shape[0],
-            "BEAM": plan.beam,
-            "LONGEST_TARGET": plan.longest,
-        }
-        self.constants.append("enum { " + ", ".join(f"{name} = {value}" for name, value in sizes.items()) + " };")
-        self.constants.append(f"#define LENGTH_PENALTY {float(plan.length_penalty)!r}")
-        self.filled = {
-            "@TARGET@": target.format(symbol="symbol", out="out"),
-            "@LAYERS@": "\n".join(f"  {line}" for line in lines),
-            "@START@": "\n".join(f"  {line}" for line in start),
-        }
-        if plan.features is not None:
-            text = source.format(symbol="symbol", out="out")
-            self.network.append(
-                f"static void source_vector(const elman_model *m, size_t symbol, float *out) {{ {text}; }}"
-            )
-        self.roots |= {"+rewrite", "+main_rewrite", "+main_plain"}
-
-    def _vectors(self, plan: Rewriting, vectors: Floats, name: str) -> str:
-        """How a vector is read: from the matrix that writes symbols, if that is the same."""
-        if plan.output.W is vectors:
-            return "read_column(&m->output_W, {symbol}, {out})"
-        self.model.table(vectors, name)
-        return f"read_row(&m->{name}, {{symbol}}, {{out}})"
 
     def _head(self, run: Run, head: Sequence[Affine], rows: str = "p->rows") -> None:
         """The scores, as the run's result."""
@@ -358,14 +229,15 @@ static int place(elman_model *m, const unsigned char *bytes) {{
                 self.model.affine(one, name)
             run.result = run.affine(one, name, run.result, rows)
 
-    def _names(self, labels: Sequence[str]) -> None:
+    def names(self, labels: Sequence[str]) -> None:
+        """What an answer consists of."""
         name = self.model.strings(labels, "labels")
         if name != "labels":
             self.model.fields.append("strings labels;")
             self.model.places.append(f"m->labels = m->{name};")
         self.constants.append(f"enum {{ LABELS = {len(labels)} }};")
 
-    def _context(self, layers: Layers, step: Run | None, items: int = 0) -> None:
+    def context(self, layers: Layers, step: Run | None, items: int = 0) -> None:
         """step: what is carried from step to step, if anything is; items: how many rows there can be, if known"""
         fields = ["remembered words;  // rows that are known"]
         opening = ["if (open_remembered(&c->words, ROW, REMEMBERED, MOST_REMEMBERED) != ELMAN_OK) return ELMAN_MEMORY;"]
@@ -429,74 +301,6 @@ def _with_tables(texts: Sequence[str], tables: Sequence[str]) -> list[str]:
     """The tables after the function that searches them, if that is here."""
     at = next((i + 1 for i, text in enumerate(texts) if "static int within(" in text), 0)
     return [*texts[:at], *tables, *texts[at:]]
-
-
-CONTEXT = """// What one caller computes with.
-struct elman_context {{
-  const elman_model *model;
-  arena kept, scratch, inner;  // until the next call; of some texts; of some words
-{fields}}};
-
-static int open_all(elman_context *c) {{
-{opening}  return c->model == NULL ? ELMAN_ARGUMENT : ELMAN_OK;
-}}
-
-int elman_open(const elman_model *model, elman_context **context) {{
-  if (context == NULL) return ELMAN_ARGUMENT;
-  *context = NULL;
-  if (model == NULL) return ELMAN_ARGUMENT;
-  elman_context *c = calloc(1, sizeof *c);
-  if (c == NULL) return ELMAN_MEMORY;
-  c->model = model;
-  const int status = open_all(c);
-  if (status != ELMAN_OK)
-    elman_close(c);
-  else
-    *context = c;
-  return status;
-}}
-
-void elman_close(elman_context *c) {{
-  if (c == NULL) return;
-  release(&c->kept);
-  release(&c->scratch);
-  release(&c->inner);
-{closing}  free(c);
-}}"""
-
-TOKEN = """// The vectors of tokens, which are given by number.
-static int inputs_of(elman_context *c, const word *words, size_t count, float *x) {{
-  for (size_t i = 0; i < count; i++) {read};
-  return ELMAN_OK;
-}}"""
-
-BIAS = """// The scores of every text, to which those of its n-grams are added.
-static int network(elman_context *c, const packing *p, const word *words, float **scores) {
-  (void)words;
-  TAKE(&c->scratch, *scores, p->sequences * LABELS);
-  for (size_t i = 0; i < p->sequences; i++) memcpy(*scores + i * LABELS, c->model->bias, LABELS * sizeof **scores);
-  return ELMAN_OK;
-}"""
-
-
-def _network(name: str, lines: Sequence[str], result: str) -> str:
-    body = "\n".join(f"  {line}" for line in lines)
-    return f"""// The scores of these tokens or texts.
-static int {name}(elman_context *c, const packing *p, const word *words, float **scores) {{
-  const elman_model *m = c->model;
-  arena *a = &c->scratch;
-  uint32_t *index;
-  word *each;
-  size_t different;
-  TAKE(a, index, p->rows);
-  TRY(distinct(a, words, p->rows, index, &each, &different));
-  float *rows;
-  TAKE(a, rows, different * ROW);
-  TRY(rows_of(c, each, different, rows));
-{{body}}
-  *scores = {result};
-  return ELMAN_OK;
-}}""".replace("{body}", body)
 
 
 def _introduction(about: Sequence[str]) -> str:

@@ -9,6 +9,8 @@ static uint64_t header_number(const unsigned char *at) {
 static int place_all(elman_model *m, const unsigned char *bytes, size_t size) {
   if (size != FILE_SIZE || memcmp(bytes, "elman-C\n", 8) != 0) return ELMAN_FORMAT;
   if (header_number(bytes + 8) != FINGERPRINT || header_number(bytes + 16) != FILE_SIZE) return ELMAN_FORMAT;
+  for (size_t i = 32; i < HEADER; i++)
+    if (bytes[i] != 0) return ELMAN_FORMAT;
   if (header_number(bytes + 24) != checksum(bytes + HEADER, size - HEADER)) return ELMAN_FORMAT;
   return place(m, bytes + HEADER) ? ELMAN_OK : ELMAN_FORMAT;
 }
