@@ -34,7 +34,7 @@ def words(pieces: Iterator[str]) -> Iterator[list[Arrived]]:
         inside = last.split()
         rest = inside.pop() if inside and not last[-1].isspace() else ""
         found += [Arrived(line, word) for word in inside]
-        begun = bool(last) or (begun and not whole)
+        begun = bool(last)
         if found:
             yield found
     if begun:

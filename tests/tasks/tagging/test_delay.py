@@ -98,10 +98,11 @@ def test_the_setting(tmp_path: Path, tagger: elman.Tagger) -> None:
     tagger.save(tmp_path / "model")
     assert elman.load(tmp_path / "model").predict(TEXTS) == tagger.predict(TEXTS)
     assert "one direction, a delay of 1 words" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    config = json.loads((tmp_path / "model" / "config.json").read_bytes())
+    elman.Tagger(**TINY, one_way=True, epochs=1).fit(DATA, out=tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_bytes())
     del config["settings"]["delay"]  # as folders of before have it
-    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert elman.load(tmp_path / "model").network.delay == 0
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert elman.load(tmp_path / "old").network.delay == 0
 
 
 def test_a_word_left_out_is_the_words_own(tagger: elman.Tagger) -> None:

@@ -170,6 +170,8 @@ class TaggerNetwork(nn.Module):
 class RecurrentTaggerNetwork(TaggerNetwork):
     """words | vectors | characters | forms -> dropout -> window -> recurrent layers -> dropout.
 
+    With a delay the window reaches back to the word whose tag is given.
+
     cells: the cell classes of the recurrent layers and of the character encoder."""
 
     def __init__(
@@ -191,8 +193,10 @@ class RecurrentTaggerNetwork(TaggerNetwork):
             words, seen = vocabularies.words.items[1:], vocabularies.counts[1:]
             self.forms = FormEncoder(words, seen, config.form_size, config.unknown)
         width, layers = self.width, list[Layer]([Dropout(config.dropout)])
-        if config.window_before or config.window_after:
-            layers.append(Window(width, before=config.window_before, after=config.window_after))
+        # With a delay the word that is tagged is in view too: its network need not learn to remember it first.
+        before, after = max(config.window_before, self.delay), config.window_after
+        if before or after:
+            layers.append(Window(width, before=before, after=after))
             width = layers[-1].output_size
         recurrent = recurrent_stack(
             cells[0],
