@@ -11,7 +11,7 @@ import test_c
 
 
 def main() -> None:
-    count, seed = map(int, [*sys.argv[1:], "10000", "1"][: 2] if len(sys.argv) == 1 else [*sys.argv[1:], "1"][:2])
+    count, seed = map(int, [*sys.argv[1:], "10000", "1"][:2] if len(sys.argv) == 1 else [*sys.argv[1:], "1"][:2])
     with tempfile.TemporaryDirectory() as folder:
         for name in small.MODELS:
             print(name, test_c.fuzzed(Path(folder), name, -(-count // len(small.MODELS)), seed), end="", flush=True)
