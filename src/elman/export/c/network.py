@@ -474,39 +474,6 @@ def pooled(run: Run, model: Model, how: Pooled) -> Rows:
     return out
 
 
-CONTEXT = """// What one caller computes with.
-struct elman_context {{
-  const elman_model *model;
-  arena kept, scratch, inner;  // until the next call; of some texts; of some words
-{fields}}};
-
-static int open_all(elman_context *c) {{
-{opening}  return c->model == NULL ? ELMAN_ARGUMENT : ELMAN_OK;
-}}
-
-int elman_open(const elman_model *model, elman_context **context) {{
-  if (context == NULL) return ELMAN_ARGUMENT;
-  *context = NULL;
-  if (model == NULL) return ELMAN_ARGUMENT;
-  elman_context *c = calloc(1, sizeof *c);
-  if (c == NULL) return ELMAN_MEMORY;
-  c->model = model;
-  const int status = open_all(c);
-  if (status != ELMAN_OK)
-    elman_close(c);
-  else
-    *context = c;
-  return status;
-}}
-
-void elman_close(elman_context *c) {{
-  if (c == NULL) return;
-  release(&c->kept);
-  release(&c->scratch);
-  release(&c->inner);
-{closing}  free(c);
-}}"""
-
 TOKEN = """// The vectors of tokens, which are given by number.
 static int inputs_of(elman_context *c, const word *words, size_t count, float *x) {{
   for (size_t i = 0; i < count; i++) {read};

@@ -11,10 +11,11 @@ import numpy as np
 from elman.errors import UsageError
 from elman.export.c import unicode
 from elman.export.c.header import header
-from elman.export.c.network import BIAS, CONTEXT, TOKEN, Inputs, Layers, Model, Run, network_function, pooled
+from elman.export.c.network import BIAS, TOKEN, Inputs, Layers, Run, network_function, pooled
+from elman.export.c.parts import CONTEXT, Parts
 from elman.export.c.pieces import needed, words_of
 from elman.export.c.rewriting import rewriting
-from elman.export.c.weights import HEADER, Weights
+from elman.export.c.weights import HEADER
 from elman.layers.plan import Table
 from elman.recurrent.plan import Affine, Neighbours, Part, Recurrence, Skip
 from elman.tasks.plan import Labels, Next, Plan, Rewriting, Tags
@@ -32,7 +33,6 @@ ORDER = (
     "rewrite.c",
     "main.c",
 )
-REMEMBERED = 12 << 20  # bytes
 
 
 def program(plan: Plan | Rewriting, weights: str, embed: bool, about: Sequence[str]) -> Mapping[str, bytes]:
@@ -43,26 +43,19 @@ def program(plan: Plan | Rewriting, weights: str, embed: bool, about: Sequence[s
     return files if embed else {**files, "model.bin": binary}
 
 
-class Writer:
+class Writer(Parts):
     """One program. steps: it can read one token at a time."""
 
     def __init__(self, plan: Plan | Rewriting, weights: str, embed: bool) -> None:
-        self.embed = embed
+        super().__init__(weights)
+        self.embed, self.steps = embed, False
         text = plan.source if isinstance(plan, Rewriting) else plan.text
-        self.model = Model(Weights(weights))
-        self.variants = {weights, "embed" if embed else "file", "int8" if weights == "int8" else "other"}
-        if weights != "float32":
-            self.variants.add("small")
+        self.variants |= {"embed" if embed else "file"}
         if text.lowercase:
             self.variants.add("lowercase")
         if text.longest:
             self.variants.add("longest")
-        self.roots = {f"+weight_{weights}", "+load"}
-        self.steps = False
-        self.constants: list[str] = []
-        self.filled: dict[str, str] = {}  # what stands for @MARKS@ in the pieces
-        self.reads: list[str] = []
-        self.network: list[str] = []
+            self.constants.append(f"enum {{ LONGEST = {text.longest} }};")
         kind = text.tokenizer["kind"]
         self.roots.add(f"+split_{kind}")
         if kind == "subwords":
@@ -228,61 +221,6 @@ static int place(elman_model *m, const unsigned char *bytes) {{
             if f"matrix {name}_W;" not in self.model.fields:
                 self.model.affine(one, name)
             run.result = run.affine(one, name, run.result, rows)
-
-    def names(self, labels: Sequence[str]) -> None:
-        """What an answer consists of."""
-        name = self.model.strings(labels, "labels")
-        if name != "labels":
-            self.model.fields.append("strings labels;")
-            self.model.places.append(f"m->labels = m->{name};")
-        self.constants.append(f"enum {{ LABELS = {len(labels)} }};")
-
-    def context(self, layers: Layers, step: Run | None, items: int = 0) -> None:
-        """step: what is carried from step to step, if anything is; items: how many rows there can be, if known"""
-        fields = ["remembered words;  // rows that are known"]
-        opening = ["if (open_remembered(&c->words, ROW, REMEMBERED, MOST_REMEMBERED) != ELMAN_OK) return ELMAN_MEMORY;"]
-        closing = ["close_remembered(&c->words);"]
-        self.constants.append(f"enum {{ REMEMBERED = {REMEMBERED}, MOST_REMEMBERED = {items or 1 << 20} }};")
-        if step is not None:
-            begins = []
-            sides = layers.states()
-            kinds = {
-                "state": [len(one.state) * one.hidden_size for _, one in sides],
-                "seen": [len(one.seen) * one.hidden_size for _, one in sides],
-                "window": step.windows,
-            }
-            for name, sizes in kinds.items():
-                if sizes:
-                    fields.append(f"float *{name}[{len(sizes)}];")
-                for k, size in enumerate(sizes):
-                    opening.append(
-                        f"if ((c->{name}[{k}] = calloc({max(size, 1)}, sizeof(float))) == NULL) return ELMAN_MEMORY;"
-                    )
-                    closing.append(f"free(c->{name}[{k}]);")
-            for k, (side, _) in enumerate(sides):
-                begins.append(f"begin(&c->model->{side}, 1, c->state[{k}], c->seen[{k}]);")
-            for k, size in enumerate(step.windows):
-                begins.append(f"memset(c->window[{k}], 0, {size} * sizeof(float));")
-            if items:
-                fields += [
-                    "uint32_t last;       // the token that is read next",
-                    "uint64_t random[4];  // where drawing is",
-                ]
-                begins.append("c->last = ELMAN_END;")
-                opening.append("elman_seed(c, 0);")
-            opening.append("begin_all(c);")
-        else:
-            begins = []
-        text = CONTEXT.format(
-            fields="".join(f"  {line}\n" for line in fields),
-            opening="".join(f"  {line}\n" for line in opening),
-            closing="".join(f"  {line}\n" for line in closing),
-        )
-        if begins:
-            body = "".join(f"  {line}\n" for line in begins)
-            begin = f"// As if nothing had been read.\nstatic void begin_all(elman_context *c) {{\n{body}}}\n\n"
-            text = text.replace("static int open_all", f"{begin}static int open_all", 1)
-        self.reads.insert(0, text)
 
 
 def _causal(parts: Sequence[Part]) -> bool:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from elman.export.c.network import TOKEN, Layers, network_function, pooled
+from elman.export.c.parts import Parts
 from elman.layers.plan import Pooled
 from elman.recurrent.plan import Affine, Floats
 from elman.tasks.plan import Rewriting
 
-if TYPE_CHECKING:
-    from elman.export.c.program import Writer
 
-
-def rewriting(writer: Writer, plan: Rewriting) -> None:
+def rewriting(parts: Parts, plan: Rewriting) -> None:
     """Add all that it needs to a program. Raises UsageError for a decoder that C cannot begin."""
-    model, attention = writer.model, plan.attention
+    model, attention = parts.model, plan.attention
     model.affine(plan.output, "output")
-    target = source = _vectors(writer, plan, plan.target_vectors, "target_vectors")
+    target = source = _vectors(parts, plan, plan.target_vectors, "target_vectors")
     if plan.source_vectors is not plan.target_vectors:
-        source = _vectors(writer, plan, plan.source_vectors, "source_vectors")
+        source = _vectors(parts, plan, plan.source_vectors, "source_vectors")
     model.strings(plan.source_symbols, "source_symbols")
-    writer.names(plan.target_symbols)
-    sizes = _encoder(writer, plan, source) | _decoder(writer, plan)
-    _maps(writer, plan)
+    parts.names(plan.target_symbols)
+    sizes = _encoder(parts, plan, source) | _decoder(parts, plan)
+    _maps(parts, plan)
     keys = sizes["WIDTH"] if attention.key is None else len(attention.key.b)
     sizes |= {
         "KEYS": keys if attention.v is None else len(attention.v),
@@ -35,45 +31,45 @@ def rewriting(writer: Writer, plan: Rewriting) -> None:
         "BEAM": plan.beam,
         "LONGEST_TARGET": plan.longest,
     }
-    writer.constants.append("enum { " + ", ".join(f"{name} = {value}" for name, value in sizes.items()) + " };")
-    writer.constants.append(f"#define LENGTH_PENALTY {float(plan.length_penalty)!r}")
-    writer.filled["@TARGET@"] = target.format(symbol="symbol", out="out")
-    writer.variants |= {"single", "nul", *_variants(plan)}
-    writer.roots |= {"+rewrite", "+main_rewrite", "+main_plain"}
+    parts.constants.append("enum { " + ", ".join(f"{name} = {value}" for name, value in sizes.items()) + " };")
+    parts.constants.append(f"#define LENGTH_PENALTY {float(plan.length_penalty)!r}")
+    parts.filled["@TARGET@"] = target.format(symbol="symbol", out="out")
+    parts.variants |= {"single", "nul", *_variants(plan)}
+    parts.roots |= {"+rewrite", "+main_rewrite", "+main_plain"}
 
 
-def _vectors(writer: Writer, plan: Rewriting, vectors: Floats, name: str) -> str:
+def _vectors(parts: Parts, plan: Rewriting, vectors: Floats, name: str) -> str:
     """How a vector is read: from the matrix that writes symbols, if that is the same."""
     if plan.output.W is vectors:
         return "read_column(&m->output_W, {symbol}, {out})"
-    writer.model.table(vectors, name)
+    parts.model.table(vectors, name)
     return f"read_row(&m->{name}, {{symbol}}, {{out}})"
 
 
-def _encoder(writer: Writer, plan: Rewriting, source: str) -> dict[str, int]:
+def _encoder(parts: Parts, plan: Rewriting, source: str) -> dict[str, int]:
     """`encode_source`, and its sizes."""
     size = plan.source_vectors.shape[1]
-    layers = Layers(writer.model, plan.encoder, size)
+    layers = Layers(parts.model, plan.encoder, size)
     run = layers.run(carried=False)
     width = run.result.width
-    ends = pooled(run, writer.model, Pooled("final"))
-    writer.context(layers, None, len(plan.source_symbols) + 8)
+    ends = pooled(run, parts.model, Pooled("final"))
+    parts.context(layers, None, len(plan.source_symbols) + 8)
     read = source.format(symbol="words[i].at[0]", out=f"x + i * {size}").replace("&m->", "&c->model->")
-    writer.reads += [TOKEN.format(read=read), layers.compute_rows(size)]
+    parts.reads += [TOKEN.format(read=read), layers.compute_rows(size)]
     encode = network_function("encode_source", [*run.lines, f"*last = {ends.name};"], run.result.name)
-    writer.network.append(encode.replace("float **scores)", "float **scores, float **last)"))
+    parts.network.append(encode.replace("float **scores)", "float **scores, float **last)"))
     if plan.features is not None:
         text = source.format(symbol="symbol", out="out")
         head = "static void source_vector(const elman_model *m, size_t symbol, float *out)"
-        writer.network.append(f"{head} {{ {text}; }}")
+        parts.network.append(f"{head} {{ {text}; }}")
     return {"ROW": layers.row, "WIDTH": width}
 
 
-def _decoder(writer: Writer, plan: Rewriting) -> dict[str, int]:
+def _decoder(parts: Parts, plan: Rewriting) -> dict[str, int]:
     """The statements of its layers and of its beginning, and its sizes.
 
     A row of state has the fields of each layer, and after them what its U multiplies."""
-    model = writer.model
+    model = parts.model
     model.affine(plan.bridge, "bridge")
     step: list[str] = []
     start: list[str] = []
@@ -92,15 +88,15 @@ def _decoder(writer: Writer, plan: Rewriting) -> dict[str, int]:
         at += fields + hidden
         bridged += fields
     step.append(f"const float *y = {x};")
-    writer.filled["@LAYERS@"] = "\n".join(f"  {line}" for line in step)
-    writer.filled["@START@"] = "\n".join(f"  {line}" for line in start)
+    parts.filled["@LAYERS@"] = "\n".join(f"  {line}" for line in step)
+    parts.filled["@START@"] = "\n".join(f"  {line}" for line in start)
     inputs = plan.decoder[0].directions[0].W.shape[0]
     return {"DECODER": inputs, "STATE": at, "BRIDGE": bridged, "WRITTEN": plan.decoder[-1].output_size}
 
 
-def _maps(writer: Writer, plan: Rewriting) -> None:
+def _maps(parts: Parts, plan: Rewriting) -> None:
     """What attention multiplies."""
-    model, attention = writer.model, plan.attention
+    model, attention = parts.model, plan.attention
     maps = {"key": attention.key, "hidden": attention.hidden, "read": attention.read, "gate": attention.gate}
     for name, W in (("query", attention.query), ("features", plan.features)):
         maps[name] = None if W is None else Affine(W, np.zeros(len(W), np.float32))
@@ -111,7 +107,7 @@ def _maps(writer: Writer, plan: Rewriting) -> None:
         model.numbers(attention.v, "attention_v")
     if attention.moves is not None:
         model.numbers(attention.moves, "moves")
-        writer.constants.append(f"enum {{ MOVES = {len(attention.moves)} }};")
+        parts.constants.append(f"enum {{ MOVES = {len(attention.moves)} }};")
 
 
 def _variants(plan: Rewriting) -> set[str]:

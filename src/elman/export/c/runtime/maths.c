@@ -6,9 +6,16 @@ static inline float clamp(float x, float low, float high) {
 }
 
 //@ fast_exp
-// e^x = 2^n e^r with n whole and |r| < log(2) / 2, by a polynomial. Within 2e-7 of it; 0 and infinity only nearly.
+static inline float power_of_two(int32_t n) {
+  const uint32_t bits = (uint32_t)(n + 127) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+// e^x = 2^n e^r with n whole and |r| < log(2) / 2, by a polynomial, within 2e-7 of it. 0 for NaN.
 static inline float fast_exp(float x) {
-  const float c = clamp(x, -87.0f, 88.0f);
+  const float c = clamp(x, -104.0f, 89.0f);
   const float n = (c * 1.44269504f + 12582912.0f) - 12582912.0f;  // adding 1.5 * 2^23 rounds
   const float r = c - n * 0.693359375f + n * 2.12194440e-4f;
   float p = 0.00138146f;
@@ -16,10 +23,9 @@ static inline float fast_exp(float x) {
   p = p * r + 0.04166839f;
   p = p * r + 0.16666521f;
   p = p * r + 0.49999993f;
-  const uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
-  float power;
-  memcpy(&power, &bits, sizeof power);
-  return (p * (r * r) + r + 1.0f) * power;
+  const int32_t whole = (int32_t)n, half = whole / 2;
+  // in two factors, so that the ends of the range are right
+  return (p * (r * r) + r + 1.0f) * power_of_two(half) * power_of_two(whole - half);
 }
 
 //@ sigmoid
