@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import elman
 from elman.export import export
@@ -21,10 +22,12 @@ FLAGS = ("-O3", "-march=native", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion
 
 @dataclass(frozen=True)
 class Texts:
-    """file: one sentence per line, the data `times` over; empty: a file without any; tags: of each word, once"""
+    """file: one sentence per line, the data `times` over; empty: a file without any; lines: the sentences, once
+    tags: of each word, once"""
 
     file: Path
     empty: Path
+    lines: list[str]
     tags: list[str]
     times: int
     runs: int
@@ -64,12 +67,12 @@ def run(command: Sequence[str | Path], given: Path, folder: Path | None = None) 
 
 
 def program(command: Sequence[str | Path], size: int, texts: Texts, folder: Path | None = None) -> Measured:
-    """A program that reads lines and writes a word, a tab and its tag in each; the fastest of several runs."""
-    start = min(run(command, texts.empty, folder)[0] for _ in range(texts.runs))
+    """A program that reads lines and writes a word, a tab and its tag in each; medians of several runs."""
+    start = median(run(command, texts.empty, folder)[0] for _ in range(texts.runs))
     every = [run(command, texts.file, folder) for _ in range(texts.runs)]
     tags = [line.partition("\t")[2] for line in every[0][2].splitlines() if line]
-    best = min(seconds for seconds, _, _ in every)
-    return Measured(start, max(peak for _, peak, _ in every), size, best - start, tags)
+    whole = median(seconds for seconds, _, _ in every)
+    return Measured(start, max(peak for _, peak, _ in every), size, whole - start, tags)
 
 
 def predict(model: Path, texts: Texts, work: Path) -> Measured:
@@ -97,12 +100,38 @@ def c(weights: str) -> Callable[[Path, Texts, Path], Measured]:
     return row
 
 
+def onnx(model: Path, texts: Texts, work: Path) -> Measured:
+    """ONNX Runtime in a process without torch; its start is until one text is answered."""
+    import export_onnx
+
+    file = work / "model.onnx"
+    export(elman.load(model), "onnx", file)
+    lines = [line.split() for line in texts.lines]
+    found = export_onnx.measure(file, lines, texts.runs)
+    seconds = len(texts.tags) * texts.times / found["words"]
+    return Measured(found["start"], int(found["memory"] * 1e6), file.stat().st_size, seconds, [])
+
+
+def page(model: Path, texts: Texts, work: Path) -> Measured | None:
+    """The page in Chromium, whose memory is that of a tab; a twentieth of the texts. None without Chromium."""
+    import export_page
+
+    found = export_page.measure(elman.load(model), texts.lines[::20], "bfloat16", 2, texts.runs)
+    if found is None:
+        return None
+    print(f"page: a typed word is answered in {found['typing']:.0f} ms (median), at most {found['slowest']:.0f} ms")
+    seconds = len(texts.tags) * texts.times / found["words_per_second"]
+    return Measured(found["start"], int(found["memory"] * 1e6), int(found["size"]), seconds, [])
+
+
 # name -> what measures it, from the model's folder, the texts and a folder to work in
-ROWS: dict[str, Callable[[Path, Texts, Path], Measured]] = {
+ROWS: dict[str, Callable[[Path, Texts, Path], Measured | None]] = {
     "predict": predict,
+    "onnx": onnx,
     "c-float32": c("float32"),
     "c-bfloat16": c("bfloat16"),
     "c-int8": c("int8"),
+    "page": page,
 }
 
 
@@ -113,7 +142,7 @@ def prepared(file: Path, column: str, times: int, runs: int, work: Path) -> Text
     text, empty = work / "texts.txt", work / "empty.txt"
     text.write_text("".join(f"{line}\n" for line in lines) * times, encoding="utf-8")
     empty.write_text("")
-    return Texts(text, empty, [tag for sentence in sentences for tag in sentence.tags or ()], times, runs)
+    return Texts(text, empty, lines, [tag for sentence in sentences for tag in sentence.tags or ()], times, runs)
 
 
 def tagging(model: Path, texts: Texts, names: Sequence[str], work: Path) -> None:
@@ -122,13 +151,19 @@ def tagging(model: Path, texts: Texts, names: Sequence[str], work: Path) -> None
     first: list[str] = []
     for name in names:
         one = ROWS[name](model, texts, work)
+        if one is None:
+            continue
         first = first or one.tags
         gold = texts.tags * texts.times
-        right = 100 * sum(a == b for a, b in zip(one.tags, gold, strict=True)) / len(gold)
-        others = sum(a != b for a, b in zip(one.tags, first, strict=True))
+        compared = ""
+        if one.tags:
+            right = 100 * sum(a == b for a, b in zip(one.tags, gold, strict=True)) / len(gold)
+            others = sum(a != b for a, b in zip(one.tags, first, strict=True))
+            compared = f"{right:10.2f}{others:12,}"
         print(
             f"{name:16}{one.start:9.3f}{one.peak / 1e6:9.1f}{one.size / 1e6:9.1f}"
-            f"{len(gold) / max(one.seconds, 1e-9):10,.0f}{right:10.2f}{others:12,}"
+            f"{len(gold) / max(one.seconds, 1e-9):10,.0f}{compared}",
+            flush=True,
         )
 
 
@@ -141,7 +176,7 @@ def sampling(model: Path, tokens: int, runs: int, weights: Sequence[str], work: 
         seconds = {}
         for count in (0, tokens):
             command = [folder / "program", "--sample", str(count), "--seed", "1"]
-            seconds[count] = min(run(command, empty, folder)[0] for _ in range(runs))
+            seconds[count] = median(run(command, empty, folder)[0] for _ in range(runs))
         print(f"c-{kind}: {tokens / max(seconds[tokens] - seconds[0], 1e-9):,.0f} tokens/s drawn")
 
 
@@ -151,7 +186,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="CoNLL-U with the tags, such as en_ewt-ud-test.conllu.gz")
     parser.add_argument("--column", default="upos")
     parser.add_argument("--times", type=int, default=10, help="how often the data is read")
-    parser.add_argument("--runs", type=int, default=5, help="of which the fastest counts")
+    parser.add_argument("--runs", type=int, default=5, help="of which the median counts")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--lm", type=Path, help="the folder of a language model, to be sampled from")
     parser.add_argument("--tokens", type=int, default=20_000, help="that are sampled")
