@@ -303,13 +303,13 @@ class App:
     async def _pushed(self, one: OpenSession, push: Push, seen: Seen) -> Any:
         if one.busy:
             raise Problem(409, "another push to this session is still being answered; wait for it")
-        if len(push.tokens) > self.settings.max_texts:
-            raise self._too_many("tokens of a push", self.settings.max_texts, len(push.tokens))
-        tokens = sum(1 + len(token) // 4 for token in (*push.tokens, push.text))
+        tokens = sum(1 + len(token) // 4 for token in push.tokens) + len(push.text) // 4
         if tokens > self.settings.max_tokens:
             raise self._too_many("tokens", self.settings.max_tokens, tokens)
         if push.text:
             push.tokens = [*push.tokens, *one.hosted.following.tokens(one.hosted.quick, push.text)]
+        if len(push.tokens) > self.settings.max_texts:
+            raise self._too_many("tokens of a push", self.settings.max_texts, len(push.tokens))
         seen.texts, seen.tokens = 1, len(push.tokens)
         read = one.reader(push)
         answers: list[Any] = []

@@ -19,6 +19,7 @@ from elman.serve.problems import Problem
 from elman.text.pair import Pair
 
 MINUTE = 60.0
+CHARACTERS = 40  # of a token on average, where they are read too
 
 
 class Inspected:
@@ -47,11 +48,14 @@ class Inspected:
             text = Pair(text.text, None, tuple(text.features))
         (tokens,), _ = as_texts(self._mine, [text])
         most = min(most, LONGEST)
-        if len(tokens) > most:
-            expected = f"at most {most:,} tokens to inspect"
-            raise Problem(
-                413, f"expected {expected}, found {len(tokens):,}", expected=expected, found=f"{len(tokens):,}"
-            )
+        for what, found, limit in (
+            ("tokens to inspect", len(tokens), most),
+            ("characters to inspect", sum(map(len, tokens)), CHARACTERS * most),
+            ("targets to inspect", len(request.targets or ()), most),
+        ):
+            if found > limit:
+                expected = f"at most {limit:,} {what}"
+                raise Problem(413, f"expected {expected}, found {found:,}", expected=expected, found=f"{found:,}")
         view = look(self._mine, text, request.targets, title=title)
         return html(view).encode() if as_page else msgspec.json.encode(view.to_json())
 
