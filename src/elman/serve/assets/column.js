@@ -56,6 +56,7 @@ export class Column {
       inside.hidden = true;
       frame.removeAttribute("srcdoc");
       this.about = null;
+      delete this.root.dataset.text;
       show({}, this.parts);
     }
     this.refresh();

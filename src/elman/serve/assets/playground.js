@@ -9,9 +9,11 @@ const state = document.getElementById("state");
 const [login, token] = ["login", "token"].map((id) => document.getElementById(id));
 const beside = document.getElementById("beside");
 const columns = [...document.querySelectorAll("[data-column]")].map((root) => new Column(root, box));
+const answers = document.getElementById("answers");
 const { asks } = JSON.parse(document.getElementById("view").textContent);
 
 document.documentElement.classList.add("live");
+answers.hidden = true; // until it is known what there is
 theme.start();
 document.getElementById("theme").addEventListener("click", () => columns.forEach((one) => one.theme()));
 box.addEventListener("input", () => columns.forEach((one) => one.refresh()));
@@ -51,7 +53,7 @@ async function begin() {
     const { models } = await whole(await ask("GET", "v1/models"));
     login.hidden = true;
     state.textContent = "";
-    document.getElementById("answers").hidden = false;
+    answers.hidden = false;
     columns.forEach((one, i) => one.offer(models, i));
   } catch (problem) {
     if (problem instanceof Gone) return; // when it is back
