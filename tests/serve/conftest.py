@@ -99,8 +99,9 @@ def models(folders: dict[str, Path]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def server(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """All models, with the usual limits. It must end well: exit 0, and no bug in its log."""
-    running = Server(folders, tmp_path_factory.mktemp("server") / "log")
+    """All models, with the usual limits, but for the rate of inspections. It must end well: exit 0, and no bug in its
+    log."""
+    running = Server(folders, tmp_path_factory.mktemp("server") / "log", "--inspect-rate", 1000)
     yield running
     assert running.process.poll() is None, running.log[-3:]
     assert running.stop() == 0

@@ -195,9 +195,10 @@ def test_what_is_there_is_listed(http: httpx.Client, models: dict[str, Any]) -> 
     listed = msgspec.json.decode(http.get("/v1/models").content, type=messages.ModelList).models
     assert [one.name for one in listed] == list(models)
     has = {one.name: (one.operations, one.sessions) for one in listed}
-    assert has["both"] == (["predict"], False) and has["delayed"] == (["predict"], True)
-    assert has["classifier"] == (["predict", "encode"], True) and has["seq2seq"] == (["translate"], False)
-    assert has["lm"] == (["score", "sample"], True) and has["ngram"] == (["score", "sample"], False)
+    assert has["both"] == (["predict", "inspect"], False) and has["delayed"] == (["predict", "inspect"], True)
+    assert has["classifier"] == (["predict", "encode", "inspect"], True) and has["hmm"] == (["predict"], False)
+    assert has["seq2seq"] == (["translate", "inspect"], False)
+    assert has["lm"] == (["score", "sample", "inspect"], True) and has["ngram"] == (["score", "sample"], False)
     assert msgspec.json.decode(http.get("/v1/models/lm").content, type=messages.ModelInfo) in listed
     assert http.get("/healthz").json() == http.get("/readyz").json() == {"status": "ok"}
 

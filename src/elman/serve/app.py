@@ -14,12 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router, WebSocketRoute
 
 from elman.errors import ElmanError
-from elman.serve import schema
+from elman.serve import playground, schema
 from elman.serve.guard import Guard, Seen
 from elman.serve.hosting import Hosted, Models, OpenSession, Sessions
+from elman.serve.inspecting import Rate
 from elman.serve.lanes import Lane, Work
 from elman.serve.logs import Log
-from elman.serve.messages import Answers, Health, ModelList, Opened, Piece, Push, SampleRequest
+from elman.serve.messages import Answers, Health, InspectRequest, ModelList, Opened, Piece, Push, SampleRequest
 from elman.serve.metrics import Metrics
 from elman.serve.operations import Operation
 from elman.serve.problems import Problem, of_error, refused
@@ -29,6 +30,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+HTML = b"text/html; charset=utf-8"
 JSON, NDJSON, EVENTS = b"application/json", b"application/x-ndjson", b"text/event-stream"
 Asked = list[tuple[Work, int]]  # of each text: its work, and its place in it
 AT_ONCE = 64  # tokens of a session, after which others have their turn
@@ -47,11 +49,14 @@ class App:
             lane.batch_sizes = self.metrics.batch
         models.changed = self._changed
         self.draining = False
+        self._inspections = Rate(self.settings.inspect_rate)
+        self._asks = token is not None
         self._decoders: dict[type, Decoder[Any]] = {}
         one = "/v1/models/{model}"
         session = one + "/sessions/{session}"
         routes = [
             *(_post(f"{one}/{name}", self.answering(name)) for name in schema.ANSWERING),  # asked most, so found first
+            _get("/", self.playground),
             _get("/healthz", self.healthy),
             _get("/readyz", self.ready),
             _get("/metrics", self.measured),
@@ -59,6 +64,7 @@ class App:
             _get("/v1/models", self.listed),
             _get(one, self.about),
             _post(f"{one}/sample", self.sample),
+            _post(f"{one}/inspect", self.inspect),
             _post(f"{one}/sessions", self.open),
             WebSocketRoute(f"{one}/sessions", _Asgi(self.socket)),
             _post(f"{session}/push", self.push),
@@ -104,6 +110,13 @@ class App:
 
     async def described(self, scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, 200, self._description)
+
+    @cached_property
+    def _page(self) -> bytes:
+        return playground.document(asks=self._asks)
+
+    async def playground(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await reply(send, 200, self._page, HTML, playground.HEADERS)
 
     async def listed(self, scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, 200, encode(ModelList([hosted.info() for hosted in self.models])))
@@ -220,6 +233,19 @@ class App:
             await start(send, 200, EVENTS, [(b"cache-control", b"no-store")])
         await part(send, b"event: end\ndata: {}\n\n", last=True)
 
+    async def inspect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The inside of a text: a View as JSON or, if that is accepted, the report."""
+        hosted = self._hosted(scope)
+        self._seen(scope).operation = "inspect"
+        content_type(scope)
+        request = self._decode(await read_body(scope, receive, self.settings.max_body), InspectRequest)
+        as_page = b"text/html" in header(scope, b"accept")
+        work = hosted.inspection(request, self.settings.inspect_tokens, as_page)
+        self.models.inspecting.require_room()
+        self._inspections.take()
+        body = await self._done(self.models.inspecting, work)
+        await reply(send, 200, body, HTML if as_page else JSON)
+
     # Sessions
 
     async def open(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -277,19 +303,22 @@ class App:
     async def _pushed(self, one: OpenSession, push: Push, seen: Seen) -> Any:
         if one.busy:
             raise Problem(409, "another push to this session is still being answered; wait for it")
-        if len(push.tokens) > self.settings.max_texts:
-            raise self._too_many("tokens of a push", self.settings.max_texts, len(push.tokens))
-        tokens = sum(1 + len(token) // 4 for token in push.tokens)
+        tokens = sum(1 + len(token) // 4 for token in push.tokens) + len(push.text) // 4
         if tokens > self.settings.max_tokens:
             raise self._too_many("tokens", self.settings.max_tokens, tokens)
+        if push.text:
+            push.tokens = [*push.tokens, *one.hosted.following.tokens(one.hosted.quick, push.text)]
+        if len(push.tokens) > self.settings.max_texts:
+            raise self._too_many("tokens of a push", self.settings.max_texts, len(push.tokens))
         seen.texts, seen.tokens = 1, len(push.tokens)
+        read = one.reader(push)
         answers: list[Any] = []
         one.busy = True
         try:
             for first in range(0, max(len(push.tokens), 1), AT_ONCE):  # others have their turn in between
                 some, last = push.tokens[first : first + AT_ONCE], first + AT_ONCE >= len(push.tokens)
-                part_of = Push(some, push.finish and last, push.nbest)
-                work = Work(object(), lambda _, p=part_of: [one.follow(p)], [None], [max(len(some), 1)])  # type: ignore[misc]
+                part_of = msgspec.structs.replace(push, tokens=some, finish=push.finish and last)
+                work = Work(object(), lambda _, p=part_of: [read(p)], [None], [max(len(some), 1)])  # type: ignore[misc]
                 answers.append(await self._done(self.models.quick, work, going_on=bool(answers)))
         finally:
             one.busy, one.used = False, time.monotonic()

@@ -39,5 +39,9 @@ class ServeConfig(Config):
     max_queue: int = setting(256, "--max-queue", "requests that may wait; one more is answered with 503", COUNT)
     timeout: float = setting(30.0, "--timeout", "seconds of a request, its reading and writing included", ABOVE)
     max_connections: int = setting(1000, "--max-connections", "connections at a time", COUNT)
+    inspect_tokens: int = setting(
+        60, "--inspect-tokens", "tokens of an inspected text; every output is backpropagated to every one", COUNT
+    )
+    inspect_rate: int = setting(30, "--inspect-rate", "inspections a minute; one more is answered with 429", COUNT)
     max_sessions: int = setting(1000, "--max-sessions", "sessions at a time", COUNT)
     session_age: float = setting(600.0, "--session-age", "seconds after which an unused session is closed", ABOVE)

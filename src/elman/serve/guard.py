@@ -18,7 +18,7 @@ from elman.serve.problems import TYPE, Problem
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-OPEN = ("/healthz", "/readyz")  # without the token, for those who ask whether the server lives
+OPEN = ("/", "/healthz", "/readyz")  # without the token: the page that asks for it, and whether the server lives
 
 
 @dataclass

@@ -13,14 +13,16 @@ from typing import Any
 
 from elman.errors import UsageError
 from elman.serve.config import ServeConfig
+from elman.serve.inspecting import Inspected
 from elman.serve.lanes import Lane, Work
-from elman.serve.messages import ModelInfo, Push, SampleRequest
+from elman.serve.messages import InspectRequest, ModelInfo, Push, SampleRequest
 from elman.serve.operations import SESSIONS, Following, Operation, operations_of, samples
 from elman.serve.problems import Problem
 from elman.tasks.load import load
 
 AT_ONCE = 16  # drawn tokens, after which others have their turn
 HERE = 64  # tokens that are answered without another thread: a sentence or two
+INSPECTIONS = 8  # that may wait
 WATCHED = ("config.json", "model.safetensors")
 
 
@@ -34,6 +36,7 @@ class Hosted:
         self.name, self.folder, self.slow = name, folder, model
         self.quick = copy.copy(model)
         self.operations = operations_of(model)
+        self.inspected = Inspected(model)
         self.sessions = _has_sessions(self.quick)
         self.loaded = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self._lasting = ExitStack()
@@ -59,7 +62,8 @@ class Hosted:
         return hasattr(self.quick, "sample")
 
     def info(self) -> ModelInfo:
-        names = [*self.operations, *(["sample"] if self.samples else [])]
+        more = {"sample": self.samples, "inspect": self.inspected.possible}
+        names = [*self.operations, *(name for name, has in more.items() if has)]
         return ModelInfo(self.name, self.quick.task, self.quick.kind, names, self.sessions, self.loaded)
 
     def operation(self, name: str) -> Operation:
@@ -90,6 +94,12 @@ class Hosted:
         drawn = samples(self.slow, request, AT_ONCE)
         return lambda: Work(object(), lambda items: [next(drawn, [])], [None], [AT_ONCE])
 
+    def inspection(self, request: InspectRequest, most: int, as_page: bool) -> Work:
+        """The work of looking inside of a text of at most so many tokens: a body. Raises Problem."""
+        if not self.inspected.possible:
+            raise self._lacks("inspect")
+        return Work(object(), lambda _: [self.inspected.body(self.name, request, most, as_page)], [None], [most], False)
+
     @property
     def following(self) -> Following:
         """What its sessions answer."""
@@ -119,6 +129,7 @@ class Models:
         lane = (settings.batch_tokens, settings.batch_wait, settings.max_queue)
         self.quick = Lane("short texts", *lane, here=HERE)
         self.slow = Lane("long texts", *lane)
+        self.inspecting = Lane("inspections", 1, 0.0, INSPECTIONS)
 
     def __iter__(self) -> Iterator[Hosted]:
         return iter(self._hosted.values())
@@ -159,6 +170,7 @@ class Models:
         """Answer what waits, and end."""
         await self.quick.close()
         await self.slow.close()
+        await self.inspecting.close()
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
@@ -181,9 +193,16 @@ class OpenSession:
         self.hosted, self.session, self.used = hosted, session, time.monotonic()
         self.busy = False
 
-    def follow(self, push: Push) -> Any:
-        """The answer to a push."""
-        return self.hosted.follow(self.session, push)
+    def reader(self, push: Push) -> Callable[[Push], Any]:
+        """What answers the parts of a push, in its lane; peeking, by a copy."""
+        copied: list[Any] = []
+
+        def answer(part_of: Push) -> Any:
+            if push.peek and not copied:
+                copied.append(self.session.copy())
+            return self.hosted.follow(copied[0] if push.peek else self.session, part_of)
+
+        return answer
 
 
 class Sessions:

@@ -132,19 +132,31 @@ class Piece(Struct):
     text: str
 
 
+class InspectRequest(Struct, forbid_unknown_fields=True):
+    """A text to look inside of. targets: what its outputs are scored against, instead of the model's own answers."""
+
+    text: str | list[Word] | Source
+    targets: list[str] | None = None
+
+
 class Push(Struct, forbid_unknown_fields=True):
     """The next tokens of a session's text: words of a tagger, tokens of a language model, pieces of text of a
-    classifier. finish: the text is complete, another may follow. nbest: how many next tokens a language model names."""
+    classifier. finish: the text is complete, another may follow. nbest: how many next tokens a language model names.
+    text: what the model itself cuts into tokens, after `tokens`; it ends where a token ends. peek: answer, and be as
+    before."""
 
     tokens: list[Word] = []
     finish: bool = False
     nbest: Count = 10
+    text: str = ""
+    peek: bool = False
 
 
-class TagsPushed(Struct):
-    """The tags that are now known, in the order of the words."""
+class TagsPushed(Struct, omit_defaults=True):
+    """The tags that are now known, in the order of the words. read: the words of the push's `text`, if it had one."""
 
     tags: list[str]
+    read: list[str] | None = None
 
 
 class Next(Struct):
@@ -154,10 +166,13 @@ class Next(Struct):
     log_probability: float
 
 
-class NextPushed(Struct):
-    """The likeliest next tokens, best first."""
+class NextPushed(Struct, omit_defaults=True):
+    """The likeliest next tokens, best first. read: the tokens of the push's `text`, if it had one, and the natural
+    log-probability of each."""
 
     next: list[Next]
+    read: list[str] | None = None
+    log_probabilities: list[float] | None = None
 
 
 class Opened(Struct):

@@ -153,8 +153,12 @@ class Following:
 
     pushed: ClassVar[type]
 
+    def tokens(self, model: Any, text: str) -> list[str]:
+        """What to push for a text."""
+        raise NotImplementedError
+
     def answer(self, model: Any, session: Any, push: messages.Push) -> Any:
-        """Push the tokens, then finish if asked to."""
+        """Push the tokens, of which some may come from a text, then finish if asked to."""
         raise NotImplementedError
 
     def joined(self, answers: Sequence[Any]) -> Any:
@@ -167,12 +171,16 @@ class FollowTags(Following):
 
     pushed = messages.TagsPushed
 
+    def tokens(self, model: Any, text: str) -> list[str]:
+        return text.split()
+
     def answer(self, model: Any, session: Any, push: messages.Push) -> Any:
         tags = [tag for word in push.tokens for tag in session.push(word)]
-        return messages.TagsPushed(tags + (session.finish() if push.finish else []))
+        read = push.tokens if push.text else None
+        return messages.TagsPushed(tags + (session.finish() if push.finish else []), read)
 
     def joined(self, answers: Sequence[Any]) -> Any:
-        return messages.TagsPushed([tag for one in answers for tag in one.tags])
+        return messages.TagsPushed(_joined(answers, "tags") or [], _joined(answers, "read"))
 
 
 class FollowNext(Following):
@@ -180,16 +188,24 @@ class FollowNext(Following):
 
     pushed = messages.NextPushed
 
+    def tokens(self, model: Any, text: str) -> list[str]:
+        return list(model.tokenizer.split(text))
+
     def answer(self, model: Any, session: Any, push: messages.Push) -> Any:
-        logs = session.next
+        logs, of_read = session.next, []
         for token in push.tokens:
+            of_read.append(logs[model.vocabulary[token]])
             logs = session.push(token)
         if push.finish:
             logs = session.finish()
         best = logs.argsort(kind="stable")[::-1][: push.nbest].tolist()
         return messages.NextPushed(
-            [messages.Next(model.vocabulary.items[i], round(float(logs[i]), DIGITS)) for i in best]
+            [messages.Next(model.vocabulary.items[i], round(float(logs[i]), DIGITS)) for i in best],
+            *((push.tokens, rounded(map(float, of_read))) if push.text else ()),
         )
+
+    def joined(self, answers: Sequence[Any]) -> Any:
+        return messages.NextPushed(answers[-1].next, _joined(answers, "read"), _joined(answers, "log_probabilities"))
 
 
 class FollowLabel(Following):
@@ -197,11 +213,20 @@ class FollowLabel(Following):
 
     pushed = messages.LabelAnswer
 
+    def tokens(self, model: Any, text: str) -> list[str]:
+        return [text]
+
     def answer(self, model: Any, session: Any, push: messages.Push) -> Any:
         answer = session.answer
         for piece in push.tokens:
             answer = session.push(piece)
         return label_answer(session.finish() if push.finish else answer)
+
+
+def _joined(answers: Sequence[Any], name: str) -> list[Any] | None:
+    """Their lists of this name, one after the other; None where none was asked for."""
+    lists = [getattr(one, name) for one in answers]
+    return None if lists[0] is None else [item for one in lists for item in one]
 
 
 # Task -> its operations; a model has those whose method it has.

@@ -23,7 +23,7 @@ SESSION = {"name": "session", "in": "path", "required": True, "schema": {"type":
 def openapi() -> dict[str, Any]:
     """The description of every path."""
     kinds: list[Any] = [ProblemReply, messages.Health, messages.ModelInfo, messages.ModelList, messages.Opened]
-    kinds += [messages.Push, messages.SampleRequest, messages.Piece]
+    kinds += [messages.Push, messages.SampleRequest, messages.Piece, messages.InspectRequest]
     for operations in ANSWERING.values():
         kinds += [kind for one in operations for kind in (one.request, messages.Answers[one.answer], one.answer)]  # type: ignore[name-defined]
     kinds += [one.pushed for one in SESSIONS.values()]
@@ -48,9 +48,13 @@ def openapi() -> dict[str, Any]:
 
     one, session = "/v1/models/{model}", "/v1/models/{model}/sessions/{session}"
     text = {"200": {"description": "Done", "content": {"text/plain": {"schema": {"type": "string"}}}}}
-    anything = {"200": {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    html: dict[str, Any] = {"200": {"description": "Done", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    anything: dict[str, Any] = {
+        "200": {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}
+    }
     unready = ok(messages.Health) | ok(messages.Health, status="503")
     paths: dict[str, Any] = {
+        "/": {"get": path("The playground: a page to try the models", html)},
         "/healthz": {"get": path("Whether the server lives", ok(messages.Health))},
         "/readyz": {"get": path("Whether it takes requests", unready)},
         "/metrics": {"get": path("Counters for Prometheus", text)},
@@ -68,9 +72,16 @@ def openapi() -> dict[str, Any]:
     events = ok(messages.Piece, kind="text/event-stream")
     drawn = path("Draw text", events, content("application/json", messages.SampleRequest))
     opened = path("Open a session; as a WebSocket, each message is a push", ok(messages.Opened, status="201"))
+    inside = {"200": {"description": "Done", "content": anything["200"]["content"] | html["200"]["content"]}}
+    inspected = path(
+        "The inside of a text: every lens as JSON, or as a page",
+        inside,
+        content("application/json", messages.InspectRequest),
+    )
     pushed = ok(*(follow.pushed for follow in SESSIONS.values()))
     paths |= {
         f"{one}/sample": {"parameters": [MODEL], "post": drawn},
+        f"{one}/inspect": {"parameters": [MODEL], "post": inspected},
         f"{one}/sessions": {"parameters": [MODEL], "post": opened},
         f"{session}/push": {
             "parameters": [MODEL, SESSION],

@@ -39,11 +39,13 @@ class Program:
     main:    the script that starts everything
     modules: bare name -> source, of scripts that main may import; they replace the report's of the same name
     style:   is added to the report's
+    policy:  further directives of the content security policy
     data:    id -> (media type, text) of elements that scripts read"""
 
     main: str = f'import "elman/{MAIN}";'
     modules: Mapping[str, str] = field(default_factory=dict)
     style: str = ""
+    policy: Sequence[str] = ()
     data: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -64,6 +66,7 @@ def page(title: str, head: Markup, panels: Sequence[Panel], bar: Markup, program
         "img-src data:",
         "base-uri 'none'",
         "form-action 'none'",
+        *program.policy,
     ]
     links = [element("a", panel.heading, href=f"#{panel.id}") for panel in panels]
     theme = element("button", "light / dark", type="button", id="theme", class_="scripted")

@@ -1,17 +1,18 @@
 // What the model answers, under the text: tags, labels, or what comes next.
 
+import { bars, chip, element, surprising, tagged } from "elman/boxes";
 import { percent } from "elman/numbers";
 import { visible } from "elman/scene";
 import { follow, selection } from "elman/selection";
 import * as writing from "elman/writing";
 
-const BARS = 8; // labels that are listed
 const PAUSE = 700; // milliseconds without typing, after which the answer is said
 
 /** What shows the answers of a model: {show(answer), start()}. box: where the text is typed; refresh: shows its answer
     again. */
 export function of(model, box, refresh) {
   const kind = KINDS[model.plan.answer?.is ?? model.plan.is](model, box, refresh);
+  const [heading, table] = ["bars-title", "bars"].map((id) => document.getElementById(id));
   const [row, coloured, said] = ["[data-answers]", "[data-chips=unit]", "#said"].map((at) => document.querySelector(at));
   let saying = 0;
   let now = null;
@@ -31,7 +32,7 @@ export function of(model, box, refresh) {
     start() {
       follow(["text", "step", "output"], () => {
         const { title, labels, probabilities, given } = listed();
-        bars(title, labels, probabilities, given);
+        bars(heading, table, title, labels, probabilities, given);
       });
       kind.start?.();
     },
@@ -41,14 +42,8 @@ export function of(model, box, refresh) {
 const KINDS = {
   Tags: (model) => ({
     chip(answer, token, step) {
-      const made = chip(token, step);
       const at = model.labels.indexOf(answer.tags[step]);
-      const p = answer.probabilities[step][at];
-      const tag = element("b", { class: "tag" }, visible(answer.tags[step]));
-      tag.style.setProperty("--own", `var(--series${1 + (at % 8)})`);
-      tag.style.setProperty("--p", p);
-      made.append(tag, element("small", {}, percent(p)));
-      return made;
+      return tagged(chip(token, step), answer.tags[step], at, answer.probabilities[step][at]);
     },
     bars(answer, { step }) {
       const there = step >= 0 && step < answer.tokens.length;
@@ -78,11 +73,7 @@ const KINDS = {
       const made = chip(token, step);
       const log = answer.logs[skipped + step - 1];
       if (log === undefined) return made;
-      const bits = -log / Math.LN2;
-      made.style.setProperty("--share", Math.min(bits / 16, 1).toFixed(3));
-      made.style.setProperty("--hue", "var(--negative)");
-      made.title = `${bits.toFixed(1)} bits: p = ${percent(Math.exp(log))}`;
-      return made;
+      return surprising(made, log);
     },
     bars({ tokens, skipped }, { step }) {
       const at = skipped + step;
@@ -141,36 +132,3 @@ KINDS.Rewriting = (model, box, refresh) => {
 };
 
 const END = "</s>";
-
-/** A piece of the text, which selects its step; or one of what is written, an output. */
-function chip(token, place, what = "step") {
-  const made = element("span", { class: "chip", [`data-${what}`]: place });
-  made.append(element("bdi", {}, visible(token)));
-  return made;
-}
-
-/** The likeliest labels with their probabilities; those that are the answer are marked. */
-function bars(title, labels, probabilities, given) {
-  const order = Array.from(probabilities, (_, i) => i)
-    .sort((a, b) => probabilities[b] - probabilities[a])
-    .slice(0, BARS);
-  document.getElementById("bars-title").textContent = title;
-  document.getElementById("bars").replaceChildren(
-    ...order.map((i) => {
-      const name = element("th", { scope: "row" });
-      name.append(element("bdi", {}, visible(labels[i])));
-      const bar = element("td", { class: "bar" }, percent(probabilities[i]));
-      bar.style.setProperty("--p", probabilities[i]);
-      const line = element("tr", given.includes(labels[i]) ? { class: "given" } : {});
-      line.append(name, bar);
-      return line;
-    }),
-  );
-}
-
-function element(name, attributes, words = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = words;
-  return made;
-}
