@@ -183,6 +183,7 @@ def test_the_inside_of_two_models(show: Callable[..., Any], server: Server) -> N
         frame.locator("nav a[href='#outputs']").click()
     until(page, "[...document.querySelectorAll('iframe')].every(one => one.contentWindow.scrollY > 500)")
     assert page.url == f"{server.url}/" and [frame.inner_text("h1") for frame in frames] == ["both", "lm"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1000
     page.click("#theme")
     assert all(frame.evaluate("document.documentElement.dataset.theme") == "dark" for frame in frames)
     page.locator("#typed").press_sequentially("x")
@@ -269,7 +270,7 @@ def test_a_token_is_asked_for_and_not_kept_and_limits_are_said(
     assert page.locator("#login").is_visible() and page.locator("#token").input_value() == ""
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1000, "light"), (1000, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1000, "light")])
 def test_it_fits_in_light_and_dark(show: Callable[..., Any], server: Server, width: int, scheme: str) -> None:
     page = show(server.url, width, scheme)
     page.click("#beside")
@@ -278,9 +279,10 @@ def test_it_fits_in_light_and_dark(show: Callable[..., Any], server: Server, wid
         choose(page, left)
         choose(page, right, 1)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.locator("#typed").press("Control+Enter")
-    until(page, INSIDE)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width == 400:
+        page.locator("#typed").press("Control+Enter")
+        until(page, INSIDE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", paper)[:3])) < 200) == (scheme == "dark")
     lefts = [box["x"] for box in (one.bounding_box() for one in page.locator("[data-column]").all())]
