@@ -97,6 +97,27 @@ def declares(**attributes):
     return type("Mine", (Cell,), {"gates": ("z",), "step": lambda self, s, x, r: s, **attributes})
 
 
+class Sums(Cell):
+    """A step that is not elementwise."""
+
+    gates = ("z",)
+
+    def step(self, s, x, r):
+        return self.State(h=torch.tanh(x.z + r.z) * x.z.sum(-1, keepdim=True))
+
+
+class Shut(Layer):
+    """A user's layer without a plan."""
+
+
+CANNOT_LEAVE = {
+    "a layer without a plan": (lambda: Shut().plan(), "a Shut cannot leave Python"),
+    "zoneout in a plan": (lambda: recurrent(zoneout=0.1).plan(), "zoneout changes the step of GRU"),
+    "a plan of an override": (lambda: recurrent("deep-transition").plan(), "DeepTransition overrides R"),
+    "a plan of a sum": (lambda: Recurrent(Sums(3, 4)).plan(), "Sums has no graph of elementwise operations"),
+}
+
+
 class Counter(Cell):
     """An override with a field that is no floating number."""
 
@@ -324,7 +345,7 @@ DOORS = {
     "input of ids": (lambda: recurrent()([torch.zeros(5).long()]), "embed symbols first"),
 }
 
-REFUSED = TORCH_HAS_NOT | DOORS
+REFUSED = TORCH_HAS_NOT | CANNOT_LEAVE | DOORS
 
 
 def reach(case, folder):
