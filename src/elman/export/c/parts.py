@@ -42,7 +42,11 @@ class Parts:
         fields = ["remembered words;  // rows that are known"]
         opening = ["if (open_remembered(&c->words, ROW, REMEMBERED, MOST_REMEMBERED) != ELMAN_OK) return ELMAN_MEMORY;"]
         closing = ["close_remembered(&c->words);"]
-        self.constants.append(f"enum {{ REMEMBERED = {REMEMBERED}, MOST_REMEMBERED = {items or 1 << 20} }};")
+        self.constants += [
+            "// Bytes of what is remembered of words, in each context; more is faster on a large vocabulary.",
+            f"#ifndef ELMAN_REMEMBERED\n#define ELMAN_REMEMBERED {REMEMBERED}\n#endif",
+            f"enum {{ REMEMBERED = ELMAN_REMEMBERED, MOST_REMEMBERED = {items or 1 << 20} }};",
+        ]
         if step is not None:
             begins = []
             sides = layers.states()
