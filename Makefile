@@ -12,9 +12,10 @@ INSTALL := $(BIN)/python -m pip install --use-pep517 --quiet --disable-pip-versi
 demo: $(VENV)/installed
 	$(BIN)/elman demo --out demo-out
 
-# Two processes with one thread each: threads of two tests at once would wait for each other.
+# One thread each: threads of two tests at once would wait for each other. Many tests wait for a server, a browser or a
+# compiler, so three processes keep two cores busy.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

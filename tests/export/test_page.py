@@ -417,14 +417,14 @@ def hard(count):
 
 
 def test_words_are_split_as_in_python(show):
-    page, texts = show("classify, final"), hard(2000)
+    page, texts = show("classify, final"), hard(500)
     assert page.evaluate("(texts) => texts.map((text) => elman.model.tokens(text))", texts) == [
         Words().split(text) for text in texts
     ]
 
 
 def test_subwords_are_split_as_in_python(show):
-    page, texts = show("classify, subwords"), hard(2000)
+    page, texts = show("classify, subwords"), hard(500)
     stored = small.model("classify, subwords").plan().text.tokenizer
     tokenizer = Subwords.from_json(stored)
     assert page.evaluate("(texts) => texts.map((text) => elman.model.tokens(text))", texts) == [

