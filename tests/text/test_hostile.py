@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str, str]] = {
 }
 DEVICES = {
     "/dev/zero": ("utf-8", ":1: expected a line of at most 128 MiB"),
-    "/dev/urandom": ("utf-8", "expected "),  # mostly utf-8 text, but its first line may be that by chance
+    "/dev/urandom": ("utf-8", "expected "),  # not utf-8 text, unless its first line is by chance
 }
 
 
