@@ -1,7 +1,9 @@
 """What every test takes for granted of the process that it runs in, and the two paths that a cell can take."""
 
 import importlib
+import importlib.util
 import os
+import shutil
 import signal
 import warnings
 
@@ -23,6 +25,23 @@ def compiler():
     if problem := build.available():
         warnings.warn(f"THE COMPILED PATH IS NOT TESTED: {problem}", stacklevel=1)
         pytest.skip(f"cells cannot be compiled here: {problem}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for the module. Without one the tests that need it are skipped, and a warning ends the run."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    missing = "no chromium is installed" if program is None else ""
+    if not importlib.util.find_spec("playwright") or not importlib.util.find_spec("PIL"):
+        missing = "playwright and pillow are not installed"
+    if missing:
+        warnings.warn(f"PAGES ARE NOT OPENED IN A BROWSER: {missing}", stacklevel=1)
+        pytest.skip(f"pages are not opened in a browser: {missing}")
+    api = importlib.import_module("playwright.sync_api")
+    with api.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import random
 import re
 import shutil
 import subprocess
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,24 +43,6 @@ PLAIN = """(texts) => texts.map((text) => {
   const plain = (v) => ArrayBuffer.isView(v) ? [...v] : Array.isArray(v) ? v.map(plain) : v;
   return Object.fromEntries(Object.entries(elman.answer(text)).map(([name, value]) => [name, plain(value)]));
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One Chromium for the module. Without one the tests that need it are skipped, and a warning ends the run."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    missing = "no chromium is installed" if program is None else ""
-    if not importlib.util.find_spec("playwright"):
-        missing = "playwright is not installed"
-    if missing:
-        warnings.warn(f"THE PAGE OF A MODEL IS NOT OPENED IN A BROWSER: {missing}", stacklevel=1)
-        pytest.skip(f"the page of a model is not opened in a browser: {missing}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

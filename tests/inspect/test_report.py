@@ -1,12 +1,9 @@
 """The report, opened in a real browser: what it shows is what the View holds, and nothing leaves the page."""
 
 import base64
-import importlib.util
 import io
 import json
 import re
-import shutil
-import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -37,24 +34,6 @@ def made():
         return found[name]
 
     return get
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One Chromium for the module. Without one the tests that need it are skipped, and a warning ends the run."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    missing = "no chromium is installed" if program is None else ""
-    if not importlib.util.find_spec("playwright") or not importlib.util.find_spec("PIL"):
-        missing = "playwright and pillow are not installed"
-    if missing:
-        warnings.warn(f"THE REPORT IS NOT OPENED IN A BROWSER: {missing}", stacklevel=1)
-        pytest.skip(f"the report is not opened in a browser: {missing}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

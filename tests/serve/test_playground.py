@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,24 +18,6 @@ SHOWN = """[...document.querySelectorAll('[data-column]:not([hidden])')].every((
 INSIDE = """[...document.querySelectorAll('[data-column]:not([hidden]) iframe')].every((one) =>
   one.contentDocument?.querySelector('html.live'))"""
 CHIPS = "all => all.map(one => [...one.children].map(part => part.textContent))"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One Chromium for the module. Without one the tests that need it are skipped, and a warning ends the run."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    missing = "no chromium is installed" if program is None else ""
-    if not importlib.util.find_spec("playwright"):
-        missing = "playwright is not installed"
-    if missing:
-        warnings.warn(f"THE PLAYGROUND IS NOT OPENED IN A BROWSER: {missing}", stacklevel=1)
-        pytest.skip(f"the playground is not opened in a browser: {missing}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

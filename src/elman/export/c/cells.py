@@ -109,7 +109,7 @@ def _place(index: int) -> str:
 
 
 def _new(name: str, otherwise: str, taken: set[str]) -> str:
-    """A name that is none yet, with an underscore: a gate may be called `new`, or like a function."""
+    """A name that is not taken, with an underscore: a gate may be called `new`, or like a function."""
     name = name if NAME.fullmatch(name) and name != "_" and name not in taken else otherwise
     while name in taken:
         name += "_"

@@ -47,7 +47,7 @@ watched();
 if (asks) login.hidden = false;
 else begin();
 
-/** Ask what there is, and go on with it. */
+/** Ask which models there are, and offer them. */
 async function begin() {
   try {
     const { models } = await whole(await ask("GET", "v1/models"));

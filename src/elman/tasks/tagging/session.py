@@ -41,7 +41,7 @@ class TaggerSession(Session[TaggerReading, list[str]]):
         return self._read(token)
 
     def finish(self) -> list[str]:
-        """The sentence is complete: the tags of the words that have none yet. Another sentence may follow."""
+        """The sentence is complete: the tags of the words still without one. Another sentence may follow."""
         delay = self._reading.delay
         if self._words == 0:
             return []

@@ -190,7 +190,7 @@ export class Rewriter {
   }
 }
 
-/** A symbol of the source that is none of its text. */
+/** A symbol of the source that is not part of its text. */
 export function isFeature(symbol) {
   return [...symbol].length > 2 && symbol.startsWith("<") && symbol.endsWith(">") && !["</s>", "<unknown>"].includes(symbol);
 }
